@@ -1,0 +1,1 @@
+//! Classic distributed systems, one toolkit.

@@ -1,0 +1,1 @@
+//! The client of a replicated key-value cluster.

@@ -1,0 +1,59 @@
+//! Names of things: nodes, groups, clusters, incarnations, tasks, local requests.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
+id! {
+    /// A member of a group, unique in its cluster and never reused for another machine.
+    NodeId(u64), "n"
+}
+
+id! {
+    /// One of many engines of the same kind that a node hosts, each replicated on its own.
+    GroupId(u32), "g"
+}
+
+id! {
+    /// A cluster, drawn at random when it is created; nodes of different clusters refuse each other.
+    ClusterId(u64), "c"
+}
+
+id! {
+    /// One life of a node's data directory, drawn at random when the directory is made.
+    ///
+    /// A node whose directory was emptied or repaired comes back under a new incarnation and counts
+    /// in no quorum until it is admitted again.
+    Incarnation(u64), "i"
+}
+
+id! {
+    /// A task that an engine started, unique in one life of that engine.
+    TaskId(u64), "t"
+}
+
+id! {
+    /// A local request, named by the local user who made it and who will be answered by this name.
+    Token(u64), "#"
+}

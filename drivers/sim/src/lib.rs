@@ -1,0 +1,1 @@
+//! Runs engines in virtual time, under every fault they claim to survive.

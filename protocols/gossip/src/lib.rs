@@ -1,0 +1,1 @@
+//! Gossip (epidemic) protocols as pure engines.

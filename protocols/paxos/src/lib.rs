@@ -1,0 +1,1 @@
+//! Paxos as a pure engine.

@@ -1,0 +1,1 @@
+//! The clerk's protocol, metrics and health over TCP.

@@ -1,0 +1,6 @@
+//! A replicated key-value store as a pure state machine.
+//!
+//! [`message`] is its vocabulary, shared with clients; [`wire`] is how clients and servers say it.
+
+pub mod message;
+pub mod wire;

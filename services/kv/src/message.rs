@@ -1,0 +1,247 @@
+//! Commands and queries of the store, and what they answer.
+//!
+//! Every write has one revision: a counter of the whole store that rises by one with each write that
+//! changed something. Time enters as commands ([`Command::Tick`]), proposed by the leader's host;
+//! the store itself has no clock.
+
+use bytes::Bytes;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// A client's session: the log index of the command that opened it, so unique for ever.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SessionId(pub u64);
+
+/// A counter of the whole store: the number of writes that changed something.
+pub type Revision = u64;
+
+/// What goes through the replicated log.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Open a session that expires when replicated time has passed `lease_ms` beyond its last command.
+    /// Retrying is harmless: a session that nobody uses expires.
+    Open {
+        /// In milliseconds of replicated time; clamped to the store's bounds.
+        lease_ms: u64,
+    },
+    /// Keep the session open.
+    KeepAlive {
+        /// Which one.
+        session: SessionId,
+        /// All answers to commands below this number have arrived; the store may forget them.
+        answered_below: u64,
+    },
+    /// End the session; its commands are refused from now on.
+    Close {
+        /// Which one.
+        session: SessionId,
+    },
+    /// Do `op` exactly once, however often this command is sent.
+    Write {
+        /// Who asks.
+        session: SessionId,
+        /// The client's number for this command, from 1 on, the same in every retry.
+        number: u64,
+        /// The lowest number whose answer the client still waits for.
+        answered_below: u64,
+        /// What to do.
+        op: Op,
+    },
+    /// Replicated time moves on. Proposed by the leader's host about once a second, with what its
+    /// monotonic clock measured since its last tick.
+    Tick {
+        /// In milliseconds; clamped to the store's bound.
+        elapsed_ms: u64,
+    },
+}
+
+/// A change to one key.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Op {
+    /// Set the value.
+    Put {
+        /// Of this key.
+        key: Bytes,
+        /// To this.
+        value: Bytes,
+    },
+    /// Add to the end of the value; an absent key counts as empty.
+    Append {
+        /// Of this key.
+        key: Bytes,
+        /// This.
+        value: Bytes,
+    },
+    /// Remove the key.
+    Delete {
+        /// Which one.
+        key: Bytes,
+    },
+    /// Compare and swap: set the value if the key is as expected.
+    Cas {
+        /// Of this key.
+        key: Bytes,
+        /// What it must be.
+        expect: Expect,
+        /// The new value.
+        value: Bytes,
+    },
+}
+
+/// What a compare-and-swap expects to find.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Expect {
+    /// No such key.
+    Absent,
+    /// Exactly this value.
+    Value(Bytes),
+    /// Exactly this modification revision.
+    Revision(Revision),
+}
+
+/// What a command answers.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Response {
+    /// The session is open.
+    Opened {
+        /// Its name.
+        session: SessionId,
+        /// When it expires if nothing is heard, in milliseconds of replicated time.
+        lease_ms: u64,
+    },
+    /// The session is kept.
+    Kept,
+    /// The session is closed.
+    Closed,
+    /// Time has moved on.
+    Ticked,
+    /// The write took effect: now, or when it was first sent.
+    Written(Written),
+    /// The command was not applied and never will be.
+    Rejected(Rejected),
+}
+
+/// What a write did.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Written {
+    /// The key has a new value, as of this revision.
+    Stored {
+        /// The revision of this write.
+        revision: Revision,
+    },
+    /// The key is gone, as of this revision.
+    Deleted {
+        /// The revision of this write.
+        revision: Revision,
+    },
+    /// There was no such key to delete; nothing changed.
+    Absent,
+    /// The compare-and-swap found something else; nothing changed.
+    Differs {
+        /// The key's modification revision; `None` if there is no such key.
+        revision: Option<Revision>,
+    },
+}
+
+/// Why a command was not applied.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Rejected {
+    /// The session is unknown, closed or expired.
+    NoSession,
+    /// The client has said that it got the answer to this number.
+    AlreadyAnswered,
+    /// Too many commands of this session are unanswered.
+    WindowFull {
+        /// The bound.
+        max_unanswered: u64,
+    },
+    /// Too many sessions are open.
+    TooManySessions {
+        /// The bound.
+        max_sessions: u64,
+    },
+    /// The key exceeds this many bytes, or is empty.
+    KeySize {
+        /// The bound.
+        max_bytes: u64,
+    },
+    /// The value, or what it would become, exceeds this many bytes.
+    ValueSize {
+        /// The bound.
+        max_bytes: u64,
+    },
+    /// Not a command that this version knows.
+    Malformed,
+}
+
+/// A question that changes nothing.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Query {
+    /// The value of one key.
+    Get {
+        /// Which one.
+        key: Bytes,
+    },
+    /// The keys from `start` on, in order.
+    Range {
+        /// The first key.
+        start: Bytes,
+        /// Before this key; `None`: to the end.
+        end: Option<Bytes>,
+        /// At most this many; clamped to the store's bound, as are the bytes.
+        limit: u64,
+    },
+}
+
+/// What a query answers, all of it as of one revision.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// The key, if it is there.
+    Value {
+        /// The revision of the store.
+        revision: Revision,
+        /// What the key holds.
+        entry: Option<Entry>,
+    },
+    /// The keys of the range.
+    Range {
+        /// The revision of the store.
+        revision: Revision,
+        /// The keys and what they hold, in order.
+        entries: Vec<(Bytes, Entry)>,
+        /// Whether there are more than the bounds allowed.
+        more: bool,
+    },
+}
+
+/// What a key holds.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// The value.
+    pub value: Bytes,
+    /// The revision that created the key.
+    pub create_revision: Revision,
+    /// The revision of the last change.
+    pub mod_revision: Revision,
+    /// Changes since it was created; 1 for a new key.
+    pub version: u64,
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSession => write!(f, "the session is unknown, closed or expired"),
+            Self::AlreadyAnswered => write!(f, "this command was answered before"),
+            Self::WindowFull { max_unanswered } => {
+                write!(f, "more than {max_unanswered} commands of the session are unanswered")
+            }
+            Self::TooManySessions { max_sessions } => {
+                write!(f, "{max_sessions} sessions are open, which is the bound")
+            }
+            Self::KeySize { max_bytes } => write!(f, "a key has 1 to {max_bytes} bytes"),
+            Self::ValueSize { max_bytes } => write!(f, "a value has at most {max_bytes} bytes"),
+            Self::Malformed => write!(f, "not a command that this version knows"),
+        }
+    }
+}
