@@ -1,6 +1,7 @@
 //! The engine trait and what its messages and records must tell a driver.
 
 use alloc::string::String;
+use core::convert::Infallible;
 use core::fmt::{Debug, Display};
 use core::hash::Hasher;
 
@@ -99,6 +100,9 @@ pub trait Record: Clone + Debug + Display {
         None
     }
 }
+
+/// The record of an engine that has nothing to make durable.
+impl Record for Infallible {}
 
 /// A record that cannot follow the ones before it: damage, or a bug.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,6 +22,17 @@ pub trait Invariants<E: Engine> {
         sometimes: &mut Sometimes,
     ) -> Result<(), Violation>;
 
+    /// When an effect of an earlier step took place: a record is durable, a message left the node, an
+    /// event reached the local user, a task started. What a crash overtook never took place; only what
+    /// did binds the node after it.
+    ///
+    /// # Errors
+    /// The [`Violation`], if it should not have taken place.
+    fn performed(&mut self, node: NodeId, effect: &Effect<E>) -> Result<(), Violation> {
+        let _ = (node, effect);
+        Ok(())
+    }
+
     /// After a node came back: `engine` was rebuilt from what was durable and has not started yet.
     ///
     /// # Errors
