@@ -4,8 +4,10 @@
 //! changed something. Time enters as commands ([`Command::Tick`]), proposed by the leader's host;
 //! the store itself has no clock.
 
-use bytes::Bytes;
+use alloc::vec::Vec;
 use core::fmt;
+
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// A client's session: the log index of the command that opened it, so unique for ever.

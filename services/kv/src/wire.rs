@@ -1,1 +1,436 @@
 //! The clerk's protocol: what a client and a server say over one connection.
+//!
+//! Each message is a [frame]. The client says [`Hello`]; the server answers
+//! [`Welcome`], or [`Goodbye`] and closes. Then the client sends [`Request`]s, as many as it likes
+//! before the first answer, and each is answered by one [`Reply`] with its id, in any order. A
+//! server that cannot go on says [`Goodbye`] and closes.
+//!
+//! The layout of [`Hello`] and [`Goodbye`] is the same in every version, so that strangers can tell
+//! each other why they part.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use bytes::{Buf, Bytes, BytesMut};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use synod_codec::frame::{self, Frame, FrameError};
+use synod_codec::{Malformed, decode, encode};
+use synod_consensus::{Refusal, Status};
+use synod_engine::{ClusterId, NodeId};
+
+use crate::message::{Answer, Command, Query, Response};
+
+/// The version of the protocol; the only one spoken.
+pub const PROTOCOL: u16 = 1;
+
+/// Largest message that a client reads, in bytes: beyond every bound of the store.
+pub const MAX_REPLY_BYTES: usize = 8 << 20;
+
+/// The client's first message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Hello {
+    /// The version that the client speaks.
+    pub protocol: u16,
+    /// The cluster that it wants to talk to; `None`: any.
+    pub cluster: Option<ClusterId>,
+}
+
+/// The server's first message to a client that it serves.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The version that the server speaks.
+    pub protocol: u16,
+    /// The cluster that it belongs to.
+    pub cluster: ClusterId,
+    /// Who it is.
+    pub node: NodeId,
+    /// Who leads, as far as it knows.
+    pub leader: Option<Leader>,
+    /// What it allows on this connection.
+    pub limits: Limits,
+}
+
+/// Where to find the leader.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Leader {
+    /// Who it is.
+    pub node: NodeId,
+    /// `host:port` where it serves clients; `None` if the server does not know.
+    pub address: Option<String>,
+}
+
+/// What a server allows on one connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Limits {
+    /// Largest request in bytes; a larger one ends the connection.
+    pub max_request_bytes: u64,
+    /// Requests under way; with more the server stops reading.
+    pub max_in_flight: u32,
+}
+
+/// Why the server closes the connection. Requests without a reply may or may not take effect.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Goodbye {
+    /// It does not speak the client's version.
+    Protocol {
+        /// The version that it speaks.
+        speaks: u16,
+    },
+    /// It belongs to another cluster than the client asked for.
+    OtherCluster {
+        /// The one it belongs to.
+        cluster: ClusterId,
+    },
+    /// It serves as many connections as it may.
+    TooManyConnections {
+        /// The bound.
+        max: u32,
+    },
+    /// It could not understand what the client sent.
+    Malformed(String),
+    /// It is being stopped.
+    ShuttingDown,
+}
+
+/// One thing that a client asks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// The client's name for it, to be repeated by the reply.
+    pub id: u64,
+    /// What it asks.
+    pub ask: Ask,
+}
+
+/// What a client asks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ask {
+    /// To apply this encoded [`Command`]. Never a tick: see [`is_for_hosts`].
+    Write(Bytes),
+    /// To answer this, linearizably.
+    Read(Query),
+    /// How the node is.
+    Status,
+}
+
+/// How one request ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Reply {
+    /// The client's name for the request.
+    pub id: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a request ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The command was committed, and the store answered this.
+    Written(Response),
+    /// The store answered this.
+    Read(Answer),
+    /// How the node is.
+    Status(NodeReport),
+    /// This copy of the request did not take effect and never will.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// Who leads, as far as the server knows.
+        leader: Option<Leader>,
+    },
+    /// The command may or may not take effect.
+    Unknown,
+    /// The request makes no sense; it did not take effect.
+    BadRequest(String),
+}
+
+/// How a node is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// How its replicated log looks.
+    pub log: Status,
+    /// Whether it knows a leader and has caught up with what was committed when it started.
+    pub is_ready: bool,
+    /// Its process on its machine.
+    pub pid: u32,
+    /// The version of its software.
+    pub version: String,
+    /// How long it has been running, in milliseconds.
+    pub uptime_ms: u64,
+}
+
+/// What a client says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FromClient {
+    /// Once, first.
+    Hello(Hello),
+    /// From then on.
+    Request(Request),
+}
+
+/// What a server says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FromServer {
+    /// Once, first.
+    Welcome(Welcome),
+    /// From then on.
+    Reply(Reply),
+    /// Once, last.
+    Goodbye(Goodbye),
+}
+
+mod kind {
+    pub(super) const HELLO: u8 = 1;
+    pub(super) const WELCOME: u8 = 2;
+    pub(super) const GOODBYE: u8 = 3;
+    pub(super) const WRITE: u8 = 4;
+    pub(super) const READ: u8 = 5;
+    pub(super) const STATUS: u8 = 6;
+    pub(super) const REPLY: u8 = 7;
+}
+
+const ID_BYTES: usize = 8;
+
+impl FromClient {
+    /// Takes the next message out of `buffer`; `None` if it is not complete yet.
+    ///
+    /// # Errors
+    /// [`Garbled`]; the connection must be closed.
+    pub fn read(buffer: &mut BytesMut, max_request_bytes: usize) -> Result<Option<Self>, Garbled> {
+        let Some(mut frame) = frame::read(buffer, max_request_bytes + ID_BYTES)? else {
+            return Ok(None);
+        };
+        let ask = match frame.kind {
+            kind::HELLO => return Ok(Some(Self::Hello(decode(&frame.payload)?))),
+            kind::WRITE | kind::READ | kind::STATUS if frame.payload.len() < ID_BYTES => {
+                return Err(Garbled::Kind(frame.kind));
+            }
+            kind::WRITE => |payload| Ok(Ask::Write(payload)),
+            kind::READ => |payload: Bytes| decode(&payload).map(Ask::Read),
+            kind::STATUS => |payload: Bytes| decode(&payload).map(|()| Ask::Status),
+            kind => return Err(Garbled::Kind(kind)),
+        };
+        let id = frame.payload.get_u64_le();
+        Ok(Some(Self::Request(Request { id, ask: ask(frame.payload)? })))
+    }
+}
+
+impl FromServer {
+    /// Takes the next message out of `buffer`; `None` if it is not complete yet.
+    ///
+    /// # Errors
+    /// [`Garbled`]; the connection must be closed.
+    pub fn read(buffer: &mut BytesMut) -> Result<Option<Self>, Garbled> {
+        let Some(Frame { kind, payload, .. }) = frame::read(buffer, MAX_REPLY_BYTES)? else {
+            return Ok(None);
+        };
+        fn whole<T: DeserializeOwned>(payload: &Bytes) -> Result<T, Garbled> {
+            Ok(decode(payload)?)
+        }
+        Ok(Some(match kind {
+            kind::WELCOME => Self::Welcome(whole(&payload)?),
+            kind::GOODBYE => Self::Goodbye(whole(&payload)?),
+            kind::REPLY => Self::Reply(whole(&payload)?),
+            kind => return Err(Garbled::Kind(kind)),
+        }))
+    }
+}
+
+impl Hello {
+    /// Appends it to `out`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        frame::write(kind::HELLO, 0, out, |out| encode(self, out));
+    }
+}
+
+impl Welcome {
+    /// Appends it to `out`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        frame::write(kind::WELCOME, 0, out, |out| encode(self, out));
+    }
+}
+
+impl Goodbye {
+    /// Appends it to `out`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        frame::write(kind::GOODBYE, 0, out, |out| encode(self, out));
+    }
+}
+
+impl Reply {
+    /// Appends it to `out`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        frame::write(kind::REPLY, 0, out, |out| encode(self, out));
+    }
+}
+
+/// Appends a request to apply `command` to `out`.
+pub fn write_command(id: u64, command: &Command, out: &mut Vec<u8>) {
+    frame::write(kind::WRITE, 0, out, |out| {
+        out.extend_from_slice(&id.to_le_bytes());
+        encode(command, out);
+    });
+}
+
+/// Appends a request to answer `query` to `out`.
+pub fn write_query(id: u64, query: &Query, out: &mut Vec<u8>) {
+    frame::write(kind::READ, 0, out, |out| {
+        out.extend_from_slice(&id.to_le_bytes());
+        encode(query, out);
+    });
+}
+
+/// Appends a request for the node's status to `out`.
+pub fn write_status(id: u64, out: &mut Vec<u8>) {
+    frame::write(kind::STATUS, 0, out, |out| out.extend_from_slice(&id.to_le_bytes()));
+}
+
+/// Whether an encoded command may only be proposed by the leader's host: replicated time is not the
+/// clients' to move.
+#[must_use]
+pub fn is_for_hosts(command: &[u8]) -> bool {
+    /// The place of [`Command::Tick`] among the commands.
+    const TICK: u8 = 4;
+    command.first() == Some(&TICK)
+}
+
+/// Bytes that are no message of this protocol.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Garbled {
+    /// Not a frame.
+    Frame(FrameError),
+    /// A frame of a kind that has no business here, or too short for its kind.
+    Kind(u8),
+    /// A frame whose content is not what its kind says.
+    Content(Malformed),
+}
+
+impl From<FrameError> for Garbled {
+    fn from(error: FrameError) -> Self {
+        Self::Frame(error)
+    }
+}
+
+impl From<Malformed> for Garbled {
+    fn from(error: Malformed) -> Self {
+        Self::Content(error)
+    }
+}
+
+impl fmt::Display for Garbled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame(error) => error.fmt(f),
+            Self::Kind(kind) => write!(f, "an unexpected message of kind {kind}"),
+            Self::Content(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Garbled {}
+
+impl fmt::Display for Goodbye {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protocol { speaks } => {
+                write!(f, "the server speaks version {speaks} of the protocol, not {PROTOCOL}")
+            }
+            Self::OtherCluster { cluster } => write!(f, "the server belongs to cluster {cluster}"),
+            Self::TooManyConnections { max } => {
+                write!(f, "the server has {max} connections, which is its bound")
+            }
+            Self::Malformed(what) => write!(f, "the server could not understand: {what}"),
+            Self::ShuttingDown => write!(f, "the server is being stopped"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Op, SessionId};
+
+    const MAX: usize = 1 << 16;
+
+    fn buffer(write: impl FnOnce(&mut Vec<u8>)) -> BytesMut {
+        let mut out = Vec::new();
+        write(&mut out);
+        BytesMut::from(&out[..])
+    }
+
+    #[test]
+    fn what_a_client_says_is_what_the_server_hears() {
+        let hello = Hello { protocol: PROTOCOL, cluster: Some(ClusterId(7)) };
+        let op = Op::Delete { key: Bytes::from_static(b"k") };
+        let command = Command::Write { session: SessionId(3), number: 1, answered_below: 1, op };
+        let query = Query::Get { key: Bytes::from_static(b"k") };
+        let mut stream = buffer(|out| {
+            hello.write(out);
+            write_command(1, &command, out);
+            write_query(2, &query, out);
+            write_status(3, out);
+        });
+        let mut heard = || FromClient::read(&mut stream, MAX).unwrap();
+        let request = |id, ask| Some(FromClient::Request(Request { id, ask }));
+        assert_eq!(heard(), Some(FromClient::Hello(hello)));
+        let mut encoded = Vec::new();
+        encode(&command, &mut encoded);
+        assert_eq!(heard(), request(1, Ask::Write(encoded.into())));
+        assert_eq!(heard(), request(2, Ask::Read(query)));
+        assert_eq!(heard(), request(3, Ask::Status));
+        assert_eq!(heard(), None);
+    }
+
+    #[test]
+    fn what_a_server_says_is_what_the_client_hears() {
+        let leader = Some(Leader { node: NodeId(2), address: Some("localhost:7".into()) });
+        let limits = Limits { max_request_bytes: 9, max_in_flight: 8 };
+        let (protocol, cluster, node) = (PROTOCOL, ClusterId(7), NodeId(1));
+        let welcome = Welcome { protocol, cluster, node, leader: leader.clone(), limits };
+        let refusal = Refusal::NotLeader { leader: Some(NodeId(2)) };
+        let reply = Reply { id: 5, outcome: Outcome::Refused { refusal, leader } };
+        let mut stream = buffer(|out| {
+            welcome.write(out);
+            reply.write(out);
+            Goodbye::ShuttingDown.write(out);
+        });
+        let mut heard = || FromServer::read(&mut stream).unwrap();
+        assert_eq!(heard(), Some(FromServer::Welcome(welcome)));
+        assert_eq!(heard(), Some(FromServer::Reply(reply)));
+        assert_eq!(heard(), Some(FromServer::Goodbye(Goodbye::ShuttingDown)));
+        assert_eq!(heard(), None);
+    }
+
+    #[test]
+    fn only_ticks_are_for_hosts() {
+        let session = SessionId(4);
+        let op = Op::Delete { key: Bytes::new() };
+        let of_clients = [
+            Command::Open { lease_ms: 4 },
+            Command::KeepAlive { session, answered_below: 4 },
+            Command::Close { session },
+            Command::Write { session, number: 4, answered_below: 4, op },
+        ];
+        let encoded = |command: &Command| {
+            let mut bytes = Vec::new();
+            encode(command, &mut bytes);
+            bytes
+        };
+        assert!(of_clients.iter().all(|command| !is_for_hosts(&encoded(command))));
+        assert!(is_for_hosts(&encoded(&Command::Tick { elapsed_ms: 1 })));
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_by_name() {
+        let read = |kind: u8, payload: &'static [u8]| {
+            let mut stream =
+                buffer(|out| frame::write(kind, 0, out, |out| out.extend_from_slice(payload)));
+            FromClient::read(&mut stream, 64)
+        };
+        assert_eq!(read(kind::WELCOME, b""), Err(Garbled::Kind(kind::WELCOME)));
+        assert_eq!(read(kind::WRITE, b"short"), Err(Garbled::Kind(kind::WRITE)));
+        assert!(matches!(read(kind::STATUS, b"12345678+"), Err(Garbled::Content(_))));
+        assert!(matches!(read(kind::WRITE, &[0; 100]), Err(Garbled::Frame(_))));
+    }
+}
