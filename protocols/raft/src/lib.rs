@@ -1,1 +1,80 @@
-//! Raft as a pure engine.
+//! Raft (Ongaro and Ousterhout, 2014) as a pure engine.
+//!
+//! **The problem.** A cluster of nodes agrees on one growing log although nodes crash and messages
+//! are lost, late, doubled and out of order, and goes on as long as a majority is up and connected.
+//!
+//! **The roles.** A *leader*, at most one per term, decides the order of entries and replicates them;
+//! *followers* store and acknowledge; a *candidate* campaigns when no leader is heard, first for
+//! pre-votes, so that a node which merely lost its link disturbs nobody, then for votes.
+//!
+//! | message | from, to | meaning | paper |
+//! |---|---|---|---|
+//! | `PreVote`, `PreVoteReply` | candidate, all | would you vote for me? | thesis §9.6 |
+//! | `Vote`, `VoteReply` | candidate, all | RequestVote | §5.2, §5.4.1 |
+//! | `Append`, `AppendReply` | leader, follower | AppendEntries with entries, or a question how far the logs agree | §5.3 |
+//! | `Heartbeat`, `HeartbeatReply` | leader, follower | AppendEntries without entries; confirms reads | §5.2, §8, thesis §6.4 |
+//! | `Install` | leader, follower | InstallSnapshot; answered by `AppendReply` | §7 |
+//!
+//! # Invariants (figure 3)
+//!
+//! 1. **Election Safety**: at most one leader is elected in a term.
+//! 2. **Leader Append-Only**: a leader never overwrites or deletes entries of its log.
+//! 3. **Log Matching**: two logs with an entry of the same index and term are the same up to it.
+//! 4. **Leader Completeness**: a committed entry is in the log of every later leader.
+//! 5. **State Machine Safety**: no two nodes are told different committed entries for an index.
+//!
+//! # Where it departs from the paper
+//!
+//! * The commit index is never persisted; a restarted node learns it anew.
+//! * A leader's records become durable while its appends are under way; it counts itself when its own
+//!   disk acknowledges, like any follower's (thesis §10.2.1).
+//! * Heartbeats carry no consistency check: their commit index counts up to where the follower knows
+//!   its log to be the leader's. A follower that did not get on between two heartbeats is asked by an
+//!   empty `Append`, and the answer repairs whatever was lost.
+//! * A broken link to the leader shortens the election timeout; the pre-vote keeps this harmless.
+//! * A leader that hears no majority for an election timeout steps down (thesis §6.2).
+//! * Acknowledgements, commits and read rounds are gathered until the flush that ends a batch of
+//!   inputs: one message per peer and batch.
+//!
+//! # What is left out
+//!
+//! Changes of membership, leadership transfer, leases, learners, reads by followers, forwarding.
+//!
+//! # Reading order
+//!
+//! [`Message`], [`Record`], [`Log`], the private `state`, then [`Raft`] with its dispatch table and
+//! the roles; [`Rules`] and [`Invariants`] say what must not break.
+//!
+//! Papers: D. Ongaro, J. Ousterhout, *In Search of an Understandable Consensus Algorithm (Extended
+//! Version)*, 2014 ("§", "figure"); D. Ongaro, *Consensus: Bridging Theory and Practice*, 2014
+//! ("thesis").
+
+#![no_std]
+
+extern crate alloc;
+
+mod config;
+mod invariants;
+mod log;
+mod message;
+mod node;
+mod progress;
+mod proposals;
+mod reads;
+mod record;
+mod role;
+mod rules;
+mod state;
+mod view;
+
+pub use config::{Config, ConfigError};
+pub use invariants::Invariants;
+pub use log::{EntryId, Log};
+pub use message::{AppendResult, Message};
+pub use node::{Raft, Timer};
+pub use record::{Checkpoint, HardState, Record};
+pub use rules::{RULES, Rules};
+pub use view::View;
+
+/// A term: a reign of at most one leader (§5.1).
+pub type Term = synod_consensus::Epoch;

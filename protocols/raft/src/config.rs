@@ -1,0 +1,164 @@
+//! Every knob of a Raft node.
+
+use core::fmt;
+use core::time::Duration;
+
+use synod_engine::{NodeId, Sound};
+use synod_quorum::Voters;
+
+/// How a node behaves. The defaults suit a cluster within one data centre on ordinary disks.
+#[derive(Clone, Debug)]
+pub struct Config<R = Sound> {
+    /// This node.
+    pub node: NodeId,
+    /// The voters of a new cluster, the same on all of them. They become the first record; after
+    /// that the records count and this is ignored. `None` on a node that is to join a cluster.
+    pub initial_voters: Option<Voters>,
+    /// The shortest election timeout. Several heartbeats, so that one lost or late heartbeat is not
+    /// taken for a dead leader.
+    pub election_timeout_min_ms: u64,
+    /// The longest election timeout. Twice the shortest, so that split votes are rare (§9.3).
+    pub election_timeout_max_ms: u64,
+    /// The leader is heard at least this often. Far above the round trip, far below the timeout.
+    pub heartbeat_ms: u64,
+    /// Entries in one message, in bytes. Large enough to fill a network pipe, small enough that a
+    /// heartbeat never waits long behind one.
+    pub max_append_bytes: usize,
+    /// Unacknowledged appends to one follower; what a fast network and a slow disk need.
+    pub max_in_flight_appends: usize,
+    /// Unacknowledged appends to one follower, in bytes; bounds the memory of its link.
+    pub max_in_flight_bytes: usize,
+    /// A longer command is refused.
+    pub max_command_bytes: usize,
+    /// Proposals are refused while this much is not committed; bounds what an isolated leader keeps.
+    pub max_uncommitted_bytes: usize,
+    /// Proposals are refused, and a follower takes no more entries, while the state machine is this
+    /// many entries behind; bounds the queue between them.
+    pub max_unapplied_entries: u64,
+    /// Reads are refused while this many wait.
+    pub max_pending_reads: usize,
+    /// A snapshot is due after this many entries. What a restart replays.
+    pub snapshot_every: u64,
+    /// A snapshot is also due after this many bytes of entries. What the log keeps in memory.
+    pub snapshot_every_bytes: usize,
+    /// Entries kept in memory behind a snapshot, so that a follower that is a little late needs no
+    /// snapshot.
+    pub keep_entries: u64,
+    /// Proposals are refused while the log in memory exceeds this: no snapshot could be written.
+    pub max_log_bytes: usize,
+    /// The rules it keeps.
+    pub rules: R,
+}
+
+impl Config<Sound> {
+    /// The defaults for `node` of a new cluster of `voters`.
+    pub fn new(node: NodeId, voters: impl IntoIterator<Item = NodeId>) -> Self {
+        Self::with_rules(node, voters, Sound)
+    }
+}
+
+impl<R> Config<R> {
+    /// The defaults, keeping `rules`.
+    pub fn with_rules(node: NodeId, voters: impl IntoIterator<Item = NodeId>, rules: R) -> Self {
+        Self {
+            node,
+            initial_voters: Some(Voters::new(voters)),
+            election_timeout_min_ms: 300,
+            election_timeout_max_ms: 600,
+            heartbeat_ms: 50,
+            max_append_bytes: 1 << 20,
+            max_in_flight_appends: 256,
+            max_in_flight_bytes: 32 << 20,
+            max_command_bytes: 2 << 20,
+            max_uncommitted_bytes: 64 << 20,
+            max_unapplied_entries: 200_000,
+            max_pending_reads: 100_000,
+            snapshot_every: 1_000_000,
+            snapshot_every_bytes: 256 << 20,
+            keep_entries: 10_000,
+            max_log_bytes: 1 << 30,
+            rules,
+        }
+    }
+
+    /// Checks the knobs against each other.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the knob.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let faults = [
+            (self.heartbeat_ms == 0, "heartbeat_ms must be above 0"),
+            (
+                self.election_timeout_min_ms < 2 * self.heartbeat_ms,
+                "election_timeout_min_ms must be at least twice heartbeat_ms",
+            ),
+            (
+                self.election_timeout_max_ms <= self.election_timeout_min_ms,
+                "election_timeout_max_ms must be above election_timeout_min_ms",
+            ),
+            (self.max_append_bytes == 0, "max_append_bytes must be above 0"),
+            (self.max_in_flight_appends == 0, "max_in_flight_appends must be above 0"),
+            (self.max_in_flight_bytes == 0, "max_in_flight_bytes must be above 0"),
+            (self.max_command_bytes == 0, "max_command_bytes must be above 0"),
+            (
+                self.max_uncommitted_bytes < self.max_command_bytes,
+                "max_uncommitted_bytes must be at least max_command_bytes",
+            ),
+            (self.max_unapplied_entries == 0, "max_unapplied_entries must be above 0"),
+            (self.max_pending_reads == 0, "max_pending_reads must be above 0"),
+            (self.snapshot_every == 0, "snapshot_every must be above 0"),
+            (self.snapshot_every_bytes == 0, "snapshot_every_bytes must be above 0"),
+            (
+                self.max_log_bytes <= self.snapshot_every_bytes,
+                "max_log_bytes must be above snapshot_every_bytes",
+            ),
+            (
+                self.initial_voters.as_ref().is_some_and(|voters| !voters.contains(self.node)),
+                "initial_voters must contain the node itself",
+            ),
+        ];
+        match faults.into_iter().find(|(fault, _)| *fault) {
+            Some((_, knob)) => Err(ConfigError(knob)),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn heartbeat(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_ms)
+    }
+
+    pub(crate) fn election_timeout_min(&self) -> Duration {
+        Duration::from_millis(self.election_timeout_min_ms)
+    }
+
+    pub(crate) fn election_timeout_max(&self) -> Duration {
+        Duration::from_millis(self.election_timeout_max_ms)
+    }
+}
+
+/// A knob that contradicts another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigError(&'static str);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_fit_each_other_and_a_contradiction_is_named() {
+        let mut config = Config::new(NodeId(1), [1, 2, 3].map(NodeId));
+        assert_eq!(config.check(), Ok(()));
+        config.election_timeout_max_ms = config.election_timeout_min_ms;
+        assert!(config.check().unwrap_err().0.starts_with("election_timeout_max_ms"));
+        let stranger = Config::new(NodeId(9), [1, 2, 3].map(NodeId));
+        assert!(stranger.check().unwrap_err().0.starts_with("initial_voters"));
+    }
+}

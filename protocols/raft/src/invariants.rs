@@ -1,0 +1,272 @@
+//! Figure 3 as folds over the steps of all nodes. Each step costs what it changed.
+//!
+//! Every log is seen as a chain of hashes, one per entry, each covering everything before it: two
+//! logs agree up to an index exactly if their chains have the same hash there.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::vec::Vec;
+
+use synod_codec::hash_chained;
+use synod_consensus::{Batch, Event, Index, Payload};
+use synod_engine::{Effect, NodeId, Sometimes, Stepped, Violation};
+
+use crate::role::Role;
+use crate::{AppendResult, Message, Raft, Record, Rules, Term};
+
+/// What the nodes did so far, as far as the invariants need it.
+#[derive(Clone, Debug, Default)]
+pub struct Invariants {
+    /// Who led each term.
+    leaders: BTreeMap<Term, NodeId>,
+    /// For each index from 1 on: the entries that were ever in a log there, with their chains.
+    entries: Vec<Vec<(Term, u64)>>,
+    /// For each index from 1 on: the chain of the committed entry.
+    committed: Vec<u64>,
+    nodes: BTreeMap<NodeId, Node>,
+}
+
+/// One node's log and what its user was told.
+#[derive(Clone, Debug, Default)]
+struct Node {
+    base: Index,
+    base_chain: u64,
+    chain: Vec<u64>,
+    leads: Option<Term>,
+    told: Index,
+}
+
+impl Node {
+    fn last(&self) -> Index {
+        Index(self.base.0 + self.chain.len() as u64)
+    }
+
+    /// The chain at `index`, if the log reaches it.
+    fn at(&self, index: Index) -> Option<u64> {
+        if index == self.base {
+            return Some(self.base_chain);
+        }
+        let place = index.0.checked_sub(self.base.0 + 1)?;
+        self.chain.get(place as usize).copied()
+    }
+}
+
+impl<R: Rules> synod_engine::Invariants<Raft<R>> for Invariants {
+    fn stepped(
+        &mut self,
+        step: &Stepped<'_, Raft<R>>,
+        sometimes: &mut Sometimes,
+    ) -> Result<(), Violation> {
+        for effect in step.effects {
+            match effect {
+                Effect::Persist(Record::Entries(batch)) => {
+                    self.wrote(step.node, batch, step.after, sometimes)?;
+                }
+                Effect::Persist(Record::Checkpoint(checkpoint)) => {
+                    let base = checkpoint.snapshot.map_or(Index::ZERO, |snapshot| snapshot.index);
+                    self.rewrote(step.node, base, &checkpoint.entries)?;
+                }
+                Effect::Emit { event: Event::Committed { batch, .. }, .. } => {
+                    self.told(step.node, batch)?;
+                }
+                Effect::Emit { event: Event::Install(snapshot), .. } => {
+                    let node = self.nodes.entry(step.node).or_default();
+                    if node.told < snapshot.index {
+                        sometimes.reached("snapshot installed");
+                    }
+                    node.told = snapshot.index;
+                }
+                Effect::Send {
+                    message: Message::AppendReply { result: AppendResult::Conflict { .. }, .. },
+                    ..
+                } => sometimes.reached("conflict back-up"),
+                _ => {}
+            }
+        }
+        self.leads(step.node, step.after, sometimes)
+    }
+
+    fn recovered(&mut self, node: NodeId, engine: &Raft<R>) -> Result<(), Violation> {
+        let log = engine.log();
+        let entries: Vec<_> = log.range(log.base().index.next(), log.last().index).collect();
+        self.rewrote(node, log.base().index, &entries)?;
+        let node = self.nodes.entry(node).or_default();
+        node.told = engine.state.commit;
+        node.leads = None;
+        Ok(())
+    }
+
+    fn checkpoint<'a>(
+        &mut self,
+        nodes: &mut dyn Iterator<Item = (NodeId, &'a Raft<R>)>,
+    ) -> Result<(), Violation>
+    where
+        R: 'a,
+    {
+        for (id, engine) in nodes {
+            let log = engine.log();
+            let known = self.nodes.get(&id).map_or(Index::ZERO, Node::last);
+            let state = &engine.state;
+            let in_order = log.base().index <= state.commit
+                && state.applied <= state.commit
+                && state.commit <= log.last().index;
+            if known != log.last().index || !in_order {
+                return Err(Violation {
+                    invariant: "Log Matching",
+                    detail: format!("{id} has {log}, commit {}, {known} recorded", state.commit),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Invariants {
+    /// Entries entered a log: 2. Leader Append-Only, 3. Log Matching.
+    fn wrote<R: Rules>(
+        &mut self,
+        id: NodeId,
+        batch: &Batch,
+        after: &Raft<R>,
+        sometimes: &mut Sometimes,
+    ) -> Result<(), Violation> {
+        let node = self.nodes.entry(id).or_default();
+        let replaces = batch.first() <= node.last();
+        if replaces {
+            sometimes.reached("uncommitted entries replaced");
+        }
+        if replaces
+            && matches!(after.role, Role::Leader(_))
+            && node.leads == Some(after.state.term())
+        {
+            return Err(Violation {
+                invariant: "Leader Append-Only",
+                detail: format!("{id} leads term {} and replaces {batch}", after.state.term()),
+            });
+        }
+        let kept = batch.first().0.saturating_sub(node.base.0 + 1) as usize;
+        node.chain.truncate(kept);
+        let previous = *node.chain.last().unwrap_or(&node.base_chain);
+        self.extend(id, previous, batch)
+    }
+
+    /// A log was replaced by what follows `base`.
+    fn rewrote(&mut self, id: NodeId, base: Index, entries: &[Batch]) -> Result<(), Violation> {
+        let base_chain = match base.previous() {
+            None => 0,
+            Some(Index(place)) => *self.committed.get(place as usize).ok_or(Violation {
+                invariant: "State Machine Safety",
+                detail: format!("{id} has a snapshot to {base}, which is not committed"),
+            })?,
+        };
+        let node = self.nodes.entry(id).or_default();
+        (node.base, node.base_chain) = (base, base_chain);
+        node.chain.clear();
+        entries.iter().try_fold(base_chain, |previous, batch| {
+            self.extend(id, previous, batch)?;
+            Ok(self.nodes[&id].chain.last().copied().unwrap_or(previous))
+        })?;
+        Ok(())
+    }
+
+    /// Adds a batch to a node's chain: 3. Log Matching.
+    fn extend(&mut self, id: NodeId, mut previous: u64, batch: &Batch) -> Result<(), Violation> {
+        let node = self.nodes.entry(id).or_default();
+        let term = batch.epoch();
+        for (index, payload) in batch.iter() {
+            previous = link(previous, term, payload);
+            node.chain.push(previous);
+            let place = index.0 as usize - 1;
+            if self.entries.len() <= place {
+                self.entries.resize_with(place + 1, Vec::new);
+            }
+            let known = &mut self.entries[place];
+            match known.iter().find(|(known, _)| *known == term) {
+                None => known.push((term, previous)),
+                Some((_, chain)) if *chain == previous => {}
+                Some(_) => {
+                    return Err(Violation {
+                        invariant: "Log Matching",
+                        detail: format!("{id} has another entry {index}@{term}, or before it"),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A user was told of committed entries: 5. State Machine Safety.
+    fn told(&mut self, id: NodeId, batch: &Batch) -> Result<(), Violation> {
+        let node = self.nodes.entry(id).or_default();
+        let violation = |detail| Violation { invariant: "State Machine Safety", detail };
+        if batch.first() != node.told.next() {
+            return Err(violation(format!("{id} was told {batch} after {}", node.told)));
+        }
+        node.told = batch.last();
+        for index in (batch.first().0..=batch.last().0).map(Index) {
+            let Some(chain) = node.at(index) else {
+                return Err(violation(format!("{id} was told {index}, which its log lacks")));
+            };
+            match self.committed.get(index.0 as usize - 1) {
+                None => self.committed.push(chain),
+                Some(committed) if *committed == chain => {}
+                Some(_) => {
+                    return Err(violation(format!(
+                        "{id} was told {index}@{}, and another entry is committed there",
+                        batch.epoch()
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Someone leads: 1. Election Safety, 4. Leader Completeness.
+    fn leads<R: Rules>(
+        &mut self,
+        id: NodeId,
+        after: &Raft<R>,
+        sometimes: &mut Sometimes,
+    ) -> Result<(), Violation> {
+        let term = after.state.term();
+        let leads = matches!(after.role, Role::Leader(_)).then_some(term);
+        let node = self.nodes.entry(id).or_default();
+        let before = core::mem::replace(&mut node.leads, leads);
+        if before == leads {
+            return Ok(());
+        }
+        if before == Some(term) {
+            sometimes.reached("leader steps down without a majority");
+        }
+        let Some(term) = leads else { return Ok(()) };
+        sometimes.reached("leader elected");
+        if after.state.log.last().index.0 > after.state.commit.0 + 1 {
+            sometimes.reached("election under load");
+        }
+        let other = *self.leaders.entry(term).or_insert(id);
+        if other != id {
+            return Err(Violation {
+                invariant: "Election Safety",
+                detail: format!("{id} and {other} both lead term {term}"),
+            });
+        }
+        let last = Index(self.committed.len() as u64);
+        let expected = self.committed.last().copied().unwrap_or(0);
+        if last > node.base && node.at(last) != Some(expected) {
+            return Err(Violation {
+                invariant: "Leader Completeness",
+                detail: format!("{id} leads term {term} without the committed entry {last}"),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The chain after one more entry.
+fn link(previous: u64, term: Term, payload: &Payload) -> u64 {
+    let seed = previous.rotate_left(7) ^ term.0;
+    match payload {
+        Payload::Noop => hash_chained(seed, &[]),
+        Payload::Command(command) => hash_chained(!seed, command),
+    }
+}

@@ -1,0 +1,177 @@
+//! What Raft nodes say to each other.
+//!
+//! # What is sent now, and why it may be
+//!
+//! Everything is held until the sender's records are durable, but for these:
+//!
+//! * **Append** and **Heartbeat** reveal entries that their leader may not have on disk yet, and it
+//!   does not count itself until it has (its own acknowledgement is a held message to itself). They
+//!   reveal its term too, but that is durable: it asked for votes in held messages, and leads.
+//! * **HeartbeatReply** says that its sender had seen no higher term *when it answered*. A read rests
+//!   on a majority of such answers: a later leader needs a vote of one of them, cast afterwards. That
+//!   stays true if the sender then forgets the term, so nothing needs to be durable.
+//! * **PreVote** and **PreVoteReply** promise nothing: they speak of a term that may come to be. (A
+//!   refusal that names the sender's own term is held, since that is an identity.)
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+use synod_consensus::{Batch, Index, Snapshot};
+use synod_engine::{Blob, Class};
+use synod_quorum::Voters;
+
+use crate::{EntryId, Term};
+
+/// A message. All carry the sender's term (§5.1), the pre-vote's being the term that may come.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Message {
+    /// Would you vote for me in this term? From a node that has not heard of its leader, to all
+    /// (thesis §9.6).
+    PreVote {
+        /// The term that an election would be held in.
+        term: Term,
+        /// The last entry of the sender's log.
+        last: EntryId,
+    },
+    /// Answer to `PreVote`.
+    PreVoteReply {
+        /// The term that was asked about if granted, else the sender's own.
+        term: Term,
+        /// Whether it would.
+        granted: bool,
+    },
+    /// RequestVote: from a candidate to all (§5.2).
+    Vote {
+        /// The candidate's term.
+        term: Term,
+        /// The last entry of its log (§5.4.1).
+        last: EntryId,
+    },
+    /// Answer to `Vote`; the candidate's own vote comes to it in the same form.
+    VoteReply {
+        /// The voter's term.
+        term: Term,
+        /// Whether it votes for the candidate.
+        granted: bool,
+    },
+    /// AppendEntries: from the leader to a follower (§5.3).
+    Append {
+        /// The leader's term.
+        term: Term,
+        /// The entry before the new ones.
+        previous: EntryId,
+        /// The new entries; none to ask how far the logs agree.
+        entries: Option<Batch>,
+        /// What the leader knows to be committed.
+        commit: Index,
+    },
+    /// Answer to `Append` and `Install`; the leader's own disk answers it in the same form.
+    AppendReply {
+        /// The follower's term.
+        term: Term,
+        /// How far the logs agree.
+        result: AppendResult,
+    },
+    /// AppendEntries without entries: the leader is there (§5.2), and something was committed.
+    Heartbeat {
+        /// The leader's term.
+        term: Term,
+        /// What the leader knows to be committed; counts up to what the follower knows to share.
+        commit: Index,
+        /// The round of read confirmations to answer (thesis §6.4); `None` where none is wanted.
+        round: Option<u64>,
+    },
+    /// Answer to a `Heartbeat` that asks for one.
+    HeartbeatReply {
+        /// The follower's term.
+        term: Term,
+        /// The round answered.
+        round: u64,
+    },
+    /// InstallSnapshot: for a follower that lacks entries which the leader has compacted (§7). The
+    /// snapshot's bytes travel along as an attachment.
+    Install {
+        /// The leader's term.
+        term: Term,
+        /// What to install.
+        snapshot: Snapshot,
+        /// The voters as of the snapshot.
+        voters: Voters,
+    },
+}
+
+/// How far a follower's log agrees with its leader's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum AppendResult {
+    /// Up to this index, and all of it is durable.
+    Matches(Index),
+    /// It does not hold the entry before the new ones.
+    Conflict {
+        /// The index that it was asked to hold.
+        previous: Index,
+        /// The last index it holds.
+        last: Index,
+        /// The first entry of the term that it has at `previous`, or at `last` where its log is too
+        /// short (end of §5.3).
+        hint: EntryId,
+    },
+}
+
+impl synod_engine::Message for Message {
+    fn class(&self) -> Class {
+        match self {
+            Self::Append { .. } | Self::AppendReply { .. } => Class::Ordered { lane: 1 },
+            Self::Install { .. } => Class::Ordered { lane: 2 },
+            Self::PreVote { .. }
+            | Self::PreVoteReply { .. }
+            | Self::Vote { .. }
+            | Self::VoteReply { .. }
+            | Self::Heartbeat { .. }
+            | Self::HeartbeatReply { .. } => Class::Ordered { lane: 0 },
+        }
+    }
+
+    fn attachment(&self) -> Option<Blob> {
+        if let Self::Install { snapshot, .. } = self { Some(snapshot.blob) } else { None }
+    }
+
+    fn fills_disk(&self) -> bool {
+        matches!(self, Self::Append { entries: Some(_), .. } | Self::Install { .. })
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answer = |granted: &bool| if *granted { "yes" } else { "no" };
+        match self {
+            Self::PreVote { term, last } => write!(f, "PreVote t{term} last {last}"),
+            Self::PreVoteReply { term, granted } => {
+                write!(f, "PreVoteReply t{term} {}", answer(granted))
+            }
+            Self::Vote { term, last } => write!(f, "Vote t{term} last {last}"),
+            Self::VoteReply { term, granted } => write!(f, "VoteReply t{term} {}", answer(granted)),
+            Self::Append { term, previous, entries: Some(entries), commit } => {
+                write!(f, "Append t{term} after {previous}: {entries}, commit {commit}")
+            }
+            Self::Append { term, previous, entries: None, commit } => {
+                write!(f, "Append t{term} after {previous}: nothing, commit {commit}")
+            }
+            Self::AppendReply { term, result: AppendResult::Matches(index) } => {
+                write!(f, "AppendReply t{term} matches {index}")
+            }
+            Self::AppendReply { term, result: AppendResult::Conflict { previous, hint, .. } } => {
+                write!(f, "AppendReply t{term} conflict at {previous}, hint {hint}")
+            }
+            Self::Heartbeat { term, commit, round: Some(round) } => {
+                write!(f, "Heartbeat t{term} commit {commit} round {round}")
+            }
+            Self::Heartbeat { term, commit, round: None } => {
+                write!(f, "Heartbeat t{term} commit {commit}")
+            }
+            Self::HeartbeatReply { term, round } => {
+                write!(f, "HeartbeatReply t{term} round {round}")
+            }
+            Self::Install { term, snapshot, .. } => write!(f, "Install t{term} {snapshot}"),
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! A Raft node: the term rule, the dispatch table, and the one place where a role changes.
+
+use core::hash::{Hash, Hasher};
+
+use synod_consensus::{
+    Event, Index, Output, Refusal, ReplicatedLog, Request, Role as OutsideRole, Status, Task,
+};
+use synod_engine::{Context, Corrupt, Engine, Input, Instant, LinkState, NodeId, Sound, Token};
+
+use crate::record::HardState;
+use crate::role::{Becomes, Campaign, Candidate, Follower, Leader, Role};
+use crate::state::State;
+use crate::{AppendResult, Config, EntryId, Log, Message, Record, Rules, Term, View};
+
+/// A Raft node. See the [crate] page.
+#[derive(Clone, Debug)]
+pub struct Raft<R: Rules = Sound> {
+    pub(crate) state: State<R>,
+    pub(crate) role: Role,
+    announced: Option<Leadership>,
+}
+
+/// What the local user was last told.
+type Leadership = (OutsideRole, Option<NodeId>, Term);
+
+/// The timers of a node.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Timer {
+    /// A follower's or candidate's patience; a leader's check that a majority follows.
+    Election,
+    /// A leader's next heartbeat.
+    Heartbeat,
+}
+
+impl<R: Rules> Engine for Raft<R> {
+    type Config = Config<R>;
+    type Message = Message;
+    type Record = Record;
+    type Timer = Timer;
+    type Request = Request;
+    type Event = Event;
+    type Task = Task;
+    type Output = Output;
+    type Rules = R;
+    type View = View;
+
+    /// # Panics
+    /// If the configuration does not pass [`Config::check`].
+    fn new(config: Config<R>) -> Self {
+        config.check().expect("a configuration that was checked");
+        Self { state: State::new(config), role: Role::Follower(Follower::idle()), announced: None }
+    }
+
+    fn replay(&mut self, record: Record) -> Result<(), Corrupt> {
+        self.state.replay(record)
+    }
+
+    fn step(&mut self, context: &mut Context<'_, Self>, input: Input<Self>) {
+        match input {
+            Input::Start => self.start(context),
+            Input::Message { from, message } => self.receive(context, from, message),
+            Input::Timer(Timer::Election) => self.election_timeout(context),
+            Input::Timer(Timer::Heartbeat) => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.heartbeat(&self.state, context);
+                }
+            }
+            Input::Request { token, request } => self.request(context, token, request),
+            Input::Cancel(token) => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.cancel(context, token);
+                }
+            }
+            Input::Link { state: LinkState::Opened, .. } => {}
+            Input::Link { peer, state: LinkState::Closed } => match &mut self.role {
+                Role::Follower(follower) => follower.link_closed(&self.state, context, peer),
+                Role::Candidate(_) => {}
+                Role::Leader(leader) => leader.link_closed(peer),
+            },
+            Input::TaskDone { id, output } => self.state.task_done(context, id, output),
+            Input::Applied(position) => {
+                self.state.applied(context, Index(position));
+            }
+            Input::Flush => match &mut self.role {
+                Role::Follower(follower) => follower.flush(&self.state, context),
+                Role::Candidate(_) => {}
+                Role::Leader(leader) => leader.flush(&mut self.state, context),
+            },
+        }
+        self.announce(context);
+    }
+
+    fn fingerprint<H: Hasher>(&self, now: Instant, hasher: &mut H) {
+        self.state.fingerprint(hasher);
+        self.role.hash(hasher);
+        if let Role::Follower(follower) = &self.role {
+            follower.hears_leader(&self.state, now).hash(hasher);
+        }
+        self.announced.hash(hasher);
+    }
+
+    fn view(&self) -> View {
+        let State { hard, log, commit, applied, .. } = &self.state;
+        let (role, leader, term) = self.leadership();
+        let (base, last) = (log.base(), log.last());
+        View { role, leader, term, vote: hard.vote, base, last, commit: *commit, applied: *applied }
+    }
+}
+
+impl<R: Rules> ReplicatedLog for Raft<R> {
+    fn status(&self) -> Status {
+        let (role, leader, epoch) = self.leadership();
+        Status {
+            node: self.state.me(),
+            role,
+            leader,
+            epoch,
+            last: self.state.log.last().index,
+            commit: self.state.commit,
+            applied: self.state.applied,
+            snapshot: self.state.snapshot_id().index,
+            voters: self.state.voters.iter().collect(),
+        }
+    }
+}
+
+impl<R: Rules> Raft<R> {
+    /// The log in memory.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.state.log
+    }
+
+    /// The first input of a life: a new cluster's voters become the first record.
+    fn start(&mut self, context: &mut Context<'_, Self>) {
+        let is_new = self.state.voters.is_empty();
+        if let Some(voters) = self.state.config.initial_voters.clone().filter(|_| is_new) {
+            self.state.voters = voters;
+            context.persist(self.state.checkpoint());
+        }
+        if let Some(snapshot) = self.state.snapshot {
+            context.emit_now(Event::Install(snapshot));
+        }
+        self.become_(context, Becomes::Follower { leader: None });
+        if self.state.is_voter() && self.state.voters.len() == 1 {
+            self.become_(context, Becomes::Candidate(Campaign::PreVote));
+        }
+    }
+
+    /// The term rule (§5.1) once, then the message's handler.
+    fn receive(&mut self, context: &mut Context<'_, Self>, from: NodeId, message: Message) {
+        if let Message::PreVote { term, last } = message {
+            return self.pre_vote_asked(context, from, term, last);
+        }
+        let counts = self.observe_term(context, &message);
+        if !counts {
+            return self.answer_from_later_term(context, from, &message);
+        }
+        match message {
+            Message::PreVote { .. } => {}
+            Message::PreVoteReply { term, granted } => {
+                if term == self.state.term().next() || !granted {
+                    self.answer(context, Campaign::PreVote, from, granted);
+                }
+            }
+            Message::Vote { last, .. } => self.vote_asked(context, from, last),
+            Message::VoteReply { granted, .. } => {
+                self.answer(context, Campaign::Vote, from, granted);
+            }
+            Message::Append { previous, entries, commit, .. } => {
+                if let Some((follower, state)) = self.follow(context, from) {
+                    follower.append(state, context, from, previous, entries, commit);
+                }
+            }
+            Message::Heartbeat { commit, round, .. } => {
+                if let Some((follower, state)) = self.follow(context, from) {
+                    follower.heartbeat(state, context, from, commit, round);
+                }
+            }
+            Message::Install { snapshot, voters, .. } => {
+                if let Some((follower, state)) = self.follow(context, from) {
+                    follower.install(state, context, snapshot, voters);
+                }
+            }
+            Message::AppendReply { result, .. } => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.append_answered(&self.state, from, result);
+                }
+            }
+            Message::HeartbeatReply { round, .. } => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.round_confirmed(&self.state, context, from, round);
+                }
+            }
+        }
+    }
+
+    /// Enters a higher term; returns whether the message is of the node's term (§5.1).
+    fn observe_term(&mut self, context: &mut Context<'_, Self>, message: &Message) -> bool {
+        let term = match message {
+            Message::PreVote { .. } | Message::PreVoteReply { granted: true, .. } => return true,
+            Message::PreVoteReply { term, .. }
+            | Message::Vote { term, .. }
+            | Message::VoteReply { term, .. }
+            | Message::Append { term, .. }
+            | Message::AppendReply { term, .. }
+            | Message::Heartbeat { term, .. }
+            | Message::HeartbeatReply { term, .. }
+            | Message::Install { term, .. } => *term,
+        };
+        if term > self.state.term() {
+            let hard = HardState { term, vote: None };
+            if self.state.rules().vote_is_durable() {
+                self.state.set_hard(context, hard);
+            } else {
+                self.state.hard = hard;
+            }
+            self.become_(context, Becomes::Follower { leader: None });
+        }
+        let is_reply = matches!(
+            message,
+            Message::VoteReply { .. }
+                | Message::AppendReply { .. }
+                | Message::HeartbeatReply { .. }
+        );
+        term == self.state.term() || is_reply && !self.state.rules().replies_are_of_this_term()
+    }
+
+    /// Tells the sender of a request of an earlier term the term that has come since; says nothing
+    /// else.
+    fn answer_from_later_term(
+        &self,
+        context: &mut Context<'_, Self>,
+        from: NodeId,
+        message: &Message,
+    ) {
+        let term = self.state.term();
+        let answer = match message {
+            Message::Vote { .. } => Message::VoteReply { term, granted: false },
+            Message::Append { .. } | Message::Install { .. } => {
+                let nothing = AppendResult::Matches(Index::ZERO);
+                Message::AppendReply { term, result: nothing }
+            }
+            Message::Heartbeat { .. } => Message::HeartbeatReply { term, round: 0 },
+            Message::PreVote { .. }
+            | Message::PreVoteReply { .. }
+            | Message::VoteReply { .. }
+            | Message::AppendReply { .. }
+            | Message::HeartbeatReply { .. } => return,
+        };
+        context.send(from, answer);
+    }
+
+    /// Would this node vote for the sender in `term`? Promises nothing, changes nothing.
+    fn pre_vote_asked(
+        &mut self,
+        context: &mut Context<'_, Self>,
+        from: NodeId,
+        term: Term,
+        last: EntryId,
+    ) {
+        let hears_leader = match &self.role {
+            Role::Follower(follower) => follower.hears_leader(&self.state, context.now()),
+            Role::Candidate(_) => false,
+            Role::Leader(_) => true,
+        };
+        if term > self.state.term() && self.state.is_up_to_date(last) && !hears_leader {
+            context.send_now(from, Message::PreVoteReply { term, granted: true });
+        } else {
+            let term = self.state.term();
+            context.send(from, Message::PreVoteReply { term, granted: false });
+        }
+    }
+
+    /// RequestVote, receiver's part (figure 2).
+    fn vote_asked(&mut self, context: &mut Context<'_, Self>, from: NodeId, last: EntryId) {
+        let HardState { term, vote } = self.state.hard;
+        let rules = self.state.rules();
+        let is_free = vote.is_none_or(|vote| vote == from) || !rules.one_vote_per_term();
+        let granted = is_free && self.state.is_up_to_date(last);
+        if granted {
+            let hard = HardState { term, vote: Some(from) };
+            if !rules.vote_is_durable() {
+                self.state.hard = hard;
+            } else if vote != Some(from) {
+                self.state.set_hard(context, hard);
+            }
+            if let Role::Follower(follower) = &mut self.role {
+                follower.wait(&self.state, context);
+            }
+        }
+        context.send(from, Message::VoteReply { term, granted });
+    }
+
+    /// An answer to a campaign, if that is still the one this node is in.
+    fn answer(
+        &mut self,
+        context: &mut Context<'_, Self>,
+        campaign: Campaign,
+        from: NodeId,
+        granted: bool,
+    ) {
+        if let Role::Candidate(candidate) = &mut self.role
+            && candidate.campaign == campaign
+        {
+            let becomes = candidate.count(&self.state, Some((from, granted)));
+            self.become_(context, becomes);
+        }
+    }
+
+    /// A message of this term's leader: whoever is not leading follows it.
+    fn follow(
+        &mut self,
+        context: &mut Context<'_, Self>,
+        leader: NodeId,
+    ) -> Option<(&mut Follower, &mut State<R>)> {
+        match &self.role {
+            Role::Leader(_) => return None,
+            Role::Follower(follower) if follower.leader == Some(leader) => {}
+            Role::Follower(_) | Role::Candidate(_) => {
+                self.become_(context, Becomes::Follower { leader: Some(leader) });
+            }
+        }
+        let Role::Follower(follower) = &mut self.role else { return None };
+        follower.hear(&self.state, context);
+        Some((follower, &mut self.state))
+    }
+
+    fn election_timeout(&mut self, context: &mut Context<'_, Self>) {
+        let becomes = match &mut self.role {
+            Role::Leader(leader) => leader.check_quorum(&self.state, context),
+            Role::Follower(_) | Role::Candidate(_) if self.state.is_voter() => {
+                Becomes::Candidate(Campaign::PreVote)
+            }
+            Role::Follower(_) | Role::Candidate(_) => Becomes::Same,
+        };
+        self.become_(context, becomes);
+    }
+
+    fn request(&mut self, context: &mut Context<'_, Self>, token: Token, request: Request) {
+        match (&mut self.role, request) {
+            (Role::Leader(leader), Request::Propose(command)) => {
+                leader.propose(&self.state, context, token, command);
+            }
+            (Role::Leader(leader), Request::Read) => leader.read(&self.state, context, token),
+            (Role::Follower(_) | Role::Candidate(_), _) => {
+                let refusal = Refusal::NotLeader { leader: self.leadership().1 };
+                context.emit_now(Event::Refused { token, refusal });
+            }
+        }
+    }
+
+    /// The one place where the role changes.
+    fn become_(&mut self, context: &mut Context<'_, Self>, becomes: Becomes) {
+        let state = &mut self.state;
+        let (role, next) = match becomes {
+            Becomes::Same => return,
+            Becomes::Follower { leader } => {
+                (Role::Follower(Follower::new(state, context, leader)), Becomes::Same)
+            }
+            Becomes::Candidate(campaign) => {
+                let mut candidate = Candidate::new(state, context, campaign);
+                let next = candidate.count(state, None);
+                (Role::Candidate(candidate), next)
+            }
+            Becomes::Leader => (Role::Leader(Leader::new(state, context)), Becomes::Same),
+        };
+        if let Role::Leader(leader) = core::mem::replace(&mut self.role, role) {
+            leader.retire(context, self.leadership().1);
+        }
+        self.become_(context, next);
+    }
+
+    /// Tells the local user of a change of role, leader or term.
+    fn announce(&mut self, context: &mut Context<'_, Self>) {
+        let now = self.leadership();
+        if self.announced != Some(now) {
+            self.announced = Some(now);
+            let (role, leader, epoch) = now;
+            context.emit(Event::Leadership { role, leader, epoch });
+        }
+    }
+
+    fn leadership(&self) -> Leadership {
+        let term = self.state.term();
+        match &self.role {
+            Role::Follower(follower) => (OutsideRole::Follower, follower.leader, term),
+            Role::Candidate(_) => (OutsideRole::Candidate, None, term),
+            Role::Leader(_) => (OutsideRole::Leader, Some(self.state.me()), term),
+        }
+    }
+}

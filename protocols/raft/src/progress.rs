@@ -1,0 +1,168 @@
+//! What a leader knows of one follower.
+
+use alloc::collections::VecDeque;
+
+use synod_consensus::Index;
+
+/// How far a follower has come (`nextIndex` and `matchIndex` of figure 2, and what is under way).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Progress {
+    /// Up to here its log is durable and agrees with the leader's.
+    pub(crate) matched: Index,
+    /// The next entry to send.
+    pub(crate) next: Index,
+    /// What the follower was told to be committed.
+    pub(crate) told_commit: Index,
+    /// How entries are sent.
+    pub(crate) mode: Mode,
+    /// The last read round that it confirmed (thesis §6.4).
+    pub(crate) round: u64,
+    /// Whether it answered since the last check of the quorum.
+    pub(crate) heard: bool,
+    /// `matched` at the last heartbeat; unchanged at the next means that something was lost, or its
+    /// disk is slow.
+    pub(crate) matched_at_heartbeat: Index,
+    in_flight: VecDeque<InFlight>,
+    in_flight_bytes: usize,
+}
+
+/// An append that was not answered yet.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct InFlight {
+    last: Index,
+    size_bytes: usize,
+}
+
+/// How entries are sent to a follower.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Mode {
+    /// It is not known where the logs agree: one append at a time.
+    Probe {
+        /// Whether that append is under way.
+        asked: bool,
+    },
+    /// The logs agree up to what was sent: a window of appends.
+    Replicate,
+    /// It lacks entries that are compacted: it gets the snapshot up to this index.
+    Install {
+        /// What it will have afterwards.
+        index: Index,
+        /// Heartbeats since it was sent.
+        age: u32,
+    },
+}
+
+impl Progress {
+    /// A follower of whom nothing is known; `next` is a guess.
+    pub(crate) fn new(next: Index) -> Self {
+        Self {
+            matched: Index::ZERO,
+            next,
+            told_commit: Index::ZERO,
+            mode: Mode::Probe { asked: false },
+            round: 0,
+            heard: false,
+            matched_at_heartbeat: Index::ZERO,
+            in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
+        }
+    }
+
+    /// Whether one more append may be sent within these bounds.
+    pub(crate) fn has_room(&self, max_appends: usize, max_bytes: usize) -> bool {
+        match self.mode {
+            Mode::Probe { asked } => !asked,
+            Mode::Replicate => {
+                self.in_flight.len() < max_appends && self.in_flight_bytes < max_bytes
+            }
+            Mode::Install { .. } => false,
+        }
+    }
+
+    /// An append that ends with `last` was sent.
+    pub(crate) fn sent(&mut self, last: Index, size_bytes: usize) {
+        match &mut self.mode {
+            Mode::Probe { asked } => *asked = true,
+            Mode::Replicate => {
+                self.next = last.next();
+                self.in_flight.push_back(InFlight { last, size_bytes });
+                self.in_flight_bytes += size_bytes;
+            }
+            Mode::Install { .. } => {}
+        }
+    }
+
+    /// The follower has everything up to `index`; returns whether that is news.
+    pub(crate) fn matches(&mut self, index: Index) -> bool {
+        while let Some(append) = self.in_flight.front()
+            && append.last <= index
+        {
+            self.in_flight_bytes -= append.size_bytes;
+            self.in_flight.pop_front();
+        }
+        let news = index > self.matched;
+        self.matched = self.matched.max(index);
+        self.next = self.next.max(self.matched.next());
+        match self.mode {
+            Mode::Probe { .. } => {
+                self.mode = Mode::Replicate;
+                self.next = self.matched.max(index).next();
+            }
+            Mode::Install { index: awaited, .. } if self.matched >= awaited => {
+                self.mode = Mode::Replicate;
+            }
+            Mode::Replicate | Mode::Install { .. } => {}
+        }
+        news
+    }
+
+    /// Looks for the point of agreement again, from `next` on.
+    pub(crate) fn probe(&mut self, next: Index) {
+        self.mode = Mode::Probe { asked: false };
+        self.next = next.max(self.matched.next());
+        self.in_flight.clear();
+        self.in_flight_bytes = 0;
+    }
+
+    /// The snapshot up to `index` was sent.
+    pub(crate) fn installing(&mut self, index: Index) {
+        self.mode = Mode::Install { index, age: 0 };
+        self.in_flight.clear();
+        self.in_flight_bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_that_is_answered_opens_the_window() {
+        let mut progress = Progress::new(Index(8));
+        assert!(progress.has_room(2, 100));
+        progress.sent(Index(7), 0);
+        assert!(!progress.has_room(2, 100));
+        assert!(progress.matches(Index(7)));
+        assert_eq!((progress.mode, progress.next), (Mode::Replicate, Index(8)));
+    }
+
+    #[test]
+    fn the_window_is_bounded_in_messages_and_bytes() {
+        let mut progress = Progress::new(Index(1));
+        progress.matches(Index(0));
+        progress.sent(Index(1), 60);
+        progress.sent(Index(2), 60);
+        assert!(!progress.has_room(2, 1000) && !progress.has_room(10, 100));
+        progress.matches(Index(1));
+        assert!(progress.has_room(2, 100));
+        assert_eq!(progress.next, Index(3));
+    }
+
+    #[test]
+    fn what_is_known_to_match_is_never_sent_again() {
+        let mut progress = Progress::new(Index(9));
+        progress.matches(Index(5));
+        progress.probe(Index(2));
+        assert_eq!(progress.next, Index(6));
+    }
+}

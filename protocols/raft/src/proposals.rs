@@ -1,0 +1,102 @@
+//! The proposals of a leader's own user, each of which ends exactly once.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use synod_consensus::{Batch, Index, Payload};
+use synod_engine::Token;
+
+use crate::Term;
+
+/// Proposals that wait for the flush, and proposals that wait to be committed.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Proposals {
+    gathered: Vec<(Token, Bytes)>,
+    gathered_bytes: usize,
+    appended: VecDeque<(Index, Token)>,
+}
+
+impl Proposals {
+    /// Bytes gathered for the next flush.
+    pub(crate) fn gathered_bytes(&self) -> usize {
+        self.gathered_bytes
+    }
+
+    /// A command was proposed.
+    pub(crate) fn gather(&mut self, token: Token, command: Bytes) {
+        self.gathered_bytes += command.len();
+        self.gathered.push((token, command));
+    }
+
+    /// Nobody waits for this proposal any more; returns whether it was still only gathered, and so
+    /// never takes effect.
+    pub(crate) fn cancel(&mut self, token: Token) -> bool {
+        let Some(place) = self.gathered.iter().position(|(gathered, _)| *gathered == token) else {
+            return false;
+        };
+        let (_, command) = self.gathered.remove(place);
+        self.gathered_bytes -= command.len();
+        true
+    }
+
+    /// Turns what was gathered into entries from `first` on, in batches of about `max_bytes`.
+    pub(crate) fn append(&mut self, first: Index, term: Term, max_bytes: usize) -> Vec<Batch> {
+        let mut batches = Vec::new();
+        let mut payloads = Vec::with_capacity(self.gathered.len());
+        let (mut next, mut size_bytes) = (first, 0);
+        self.gathered_bytes = 0;
+        for (token, command) in self.gathered.drain(..) {
+            let payload = Payload::Command(command);
+            if !payloads.is_empty() && size_bytes + payload.size_bytes() > max_bytes {
+                let full = core::mem::take(&mut payloads);
+                batches.push(Batch::new(Index(next.0 - full.len() as u64), term, full));
+                size_bytes = 0;
+            }
+            size_bytes += payload.size_bytes();
+            payloads.push(payload);
+            self.appended.push_back((next, token));
+            next = next.next();
+        }
+        if !payloads.is_empty() {
+            batches.push(Batch::new(Index(next.0 - payloads.len() as u64), term, payloads));
+        }
+        batches
+    }
+
+    /// Takes out the proposals up to `last`, which are committed.
+    pub(crate) fn committed(&mut self, last: Index) -> Vec<(Index, Token)> {
+        let count = self.appended.partition_point(|(index, _)| *index <= last);
+        self.appended.drain(..count).collect()
+    }
+
+    /// Takes out all: first those that were never appended, then those whose fate is unknown.
+    pub(crate) fn drain(self) -> (impl Iterator<Item = Token>, impl Iterator<Item = Token>) {
+        let gathered = self.gathered.into_iter().map(|(token, _)| token);
+        (gathered, self.appended.into_iter().map(|(_, token)| token))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use synod_consensus::Epoch;
+
+    use super::*;
+
+    #[test]
+    fn proposals_become_bounded_batches_and_end_in_order() {
+        let mut proposals = Proposals::default();
+        for token in 1..=3 {
+            proposals.gather(Token(token), Bytes::from_static(b"0123456789"));
+        }
+        assert!(proposals.cancel(Token(2)) && !proposals.cancel(Token(2)));
+        proposals.gather(Token(4), Bytes::from_static(b"0123456789"));
+        let batches = proposals.append(Index(7), Epoch(1), 40);
+        let runs: Vec<_> = batches.iter().map(|b| (b.first().0, b.last().0)).collect();
+        assert_eq!(runs, [(7, 8), (9, 9)]);
+        assert_eq!(proposals.gathered_bytes(), 0);
+        assert_eq!(proposals.committed(Index(8)), [(Index(7), Token(1)), (Index(8), Token(3))]);
+        let (never, unknown) = proposals.drain();
+        assert_eq!((never.count(), unknown.collect::<Vec<_>>()), (0, [Token(4)].into()));
+    }
+}

@@ -1,0 +1,34 @@
+//! The three roles of figure 4, each owning its data; the candidate campaigns twice, first for a
+//! pre-vote.
+
+mod candidate;
+mod follower;
+mod leader;
+
+use synod_engine::NodeId;
+
+pub(crate) use candidate::{Campaign, Candidate};
+pub(crate) use follower::Follower;
+pub(crate) use leader::Leader;
+
+/// What a node is at a time.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Role {
+    Follower(Follower),
+    Candidate(Candidate),
+    Leader(Leader),
+}
+
+/// What a handler makes of its node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) enum Becomes {
+    /// The role stays.
+    Same,
+    /// A follower in the same term.
+    Follower { leader: Option<NodeId> },
+    /// A candidate that asks for pre-votes, or for votes in the next term.
+    Candidate(Campaign),
+    /// The leader of the same term.
+    Leader,
+}

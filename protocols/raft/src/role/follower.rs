@@ -1,0 +1,179 @@
+//! Follows a leader, or waits for one (§5.2, §5.3, §7).
+
+use synod_consensus::{Batch, Index, Snapshot};
+use synod_engine::{Instant, NodeId};
+use synod_quorum::Voters;
+
+use crate::state::{Context, State};
+use crate::{AppendResult, EntryId, Message, Record, Rules, Timer};
+
+/// What a follower knows of its leader.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Follower {
+    pub(crate) leader: Option<NodeId>,
+    /// When the leader was last heard.
+    heard: Option<Instant>,
+    /// Up to here the log is known to be the leader's.
+    shared: Index,
+    /// What the next flush acknowledges.
+    acknowledge: Option<Index>,
+}
+
+impl Follower {
+    /// A node before its first input.
+    pub(crate) fn idle() -> Self {
+        Self { leader: None, heard: None, shared: Index::ZERO, acknowledge: None }
+    }
+
+    /// Follows `leader`, if there is one, and gives it an election timeout to be heard.
+    pub(crate) fn new<R: Rules>(
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+        leader: Option<NodeId>,
+    ) -> Self {
+        context.cancel_timer(Timer::Heartbeat);
+        let mut follower = Self { leader, heard: None, shared: state.commit, acknowledge: None };
+        follower.wait(state, context);
+        follower
+    }
+
+    /// Whether a leader was heard within the shortest election timeout, so that nobody is needed in
+    /// its place (thesis §9.6).
+    pub(crate) fn hears_leader<R: Rules>(&self, state: &State<R>, now: Instant) -> bool {
+        self.heard.is_some_and(|heard| now.since(heard) < state.config.election_timeout_min())
+    }
+
+    /// Starts the election timeout anew.
+    pub(crate) fn wait<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
+        if state.is_voter() {
+            let config = &state.config;
+            let timeout = context
+                .random()
+                .duration(config.election_timeout_min(), config.election_timeout_max());
+            context.set_timer(Timer::Election, timeout);
+        }
+    }
+
+    /// The leader was heard.
+    pub(crate) fn hear<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
+        self.heard = Some(context.now());
+        self.wait(state, context);
+    }
+
+    /// The link to the leader broke, most likely because it died: do not wait long. The pre-vote
+    /// keeps a leader that others still hear.
+    pub(crate) fn link_closed<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+        peer: NodeId,
+    ) {
+        if self.leader == Some(peer) && self.heard.take().is_some() && state.is_voter() {
+            let soon = state.config.election_timeout_min() / 2;
+            let timeout = context.random().duration(soon / 8, soon);
+            context.set_timer(Timer::Election, timeout);
+        }
+    }
+
+    /// AppendEntries, receiver's part (figure 2): takes the entries if the logs agree before them.
+    pub(crate) fn append<R: Rules>(
+        &mut self,
+        state: &mut State<R>,
+        context: &mut Context<'_, R>,
+        leader: NodeId,
+        previous: EntryId,
+        entries: Option<Batch>,
+        commit: Index,
+    ) {
+        if state.applying_lags() {
+            return;
+        }
+        let (base, last) = (state.log.base(), state.log.last());
+        let is_compacted = previous.index < base.index;
+        let disagrees = !state.log.holds(previous) && state.rules().consistency_check();
+        if previous.index > last.index || disagrees && !is_compacted {
+            let place = previous.index.min(last.index);
+            let hint = state.log.first_of_term_at(place).expect("a place between base and last");
+            let result =
+                AppendResult::Conflict { previous: previous.index, last: last.index, hint };
+            context.send(leader, Message::AppendReply { term: state.term(), result });
+            return;
+        }
+        let end = entries.as_ref().map_or(previous.index, Batch::last);
+        if let Some(news) = entries.and_then(|entries| news(state, &entries)) {
+            assert!(news.first() > state.commit, "committed entries are never replaced");
+            state.log.truncate(news.first());
+            state.log.append(news.clone());
+            context.persist(Record::Entries(news));
+        }
+        self.shares(end);
+        self.commit(state, context, commit);
+    }
+
+    /// A heartbeat: confirms at once that its sender leads, claiming nothing about the log.
+    pub(crate) fn heartbeat<R: Rules>(
+        &mut self,
+        state: &mut State<R>,
+        context: &mut Context<'_, R>,
+        leader: NodeId,
+        commit: Index,
+        round: Option<u64>,
+    ) {
+        if let Some(round) = round {
+            context.send_now(leader, Message::HeartbeatReply { term: state.term(), round });
+        }
+        self.commit(state, context, commit);
+    }
+
+    /// InstallSnapshot, receiver's part (figure 13). Its bytes are durable here already.
+    pub(crate) fn install<R: Rules>(
+        &mut self,
+        state: &mut State<R>,
+        context: &mut Context<'_, R>,
+        snapshot: Snapshot,
+        voters: Voters,
+    ) {
+        if snapshot.index > state.commit {
+            state.install(context, snapshot, voters);
+        }
+        self.shares(snapshot.index);
+    }
+
+    /// Acknowledges what was taken in since the last flush, once it is durable.
+    pub(crate) fn flush<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
+        if let (Some(leader), Some(index)) = (self.leader, self.acknowledge.take()) {
+            let result = AppendResult::Matches(index);
+            let reply = Message::AppendReply { term: state.term(), result };
+            if state.rules().entries_are_durable() {
+                context.send(leader, reply);
+            } else {
+                context.send_now(leader, reply);
+            }
+        }
+    }
+
+    /// The log is the leader's up to `index`.
+    fn shares(&mut self, index: Index) {
+        self.shared = self.shared.max(index);
+        self.acknowledge = self.acknowledge.max(Some(index));
+    }
+
+    fn commit<R: Rules>(
+        &mut self,
+        state: &mut State<R>,
+        context: &mut Context<'_, R>,
+        commit: Index,
+    ) {
+        state.commit_to(context, commit.min(self.shared), |_| alloc::vec::Vec::new());
+    }
+}
+
+/// The part of `entries` that the log lacks, from the first difference on (figure 2: "if an existing
+/// entry conflicts with a new one, delete it and all that follow it").
+fn news<R: Rules>(state: &State<R>, entries: &Batch) -> Option<Batch> {
+    let mut first = entries.first().max(state.log.base().index.next());
+    while first <= entries.last() && state.log.term_at(first) == Some(entries.epoch()) {
+        first = first.next();
+    }
+    entries.slice(first..=entries.last())
+}

@@ -1,0 +1,26 @@
+//! The rules that Raft's safety rests on, by name.
+
+synod_engine::rules! {
+    /// What Raft would break without. Each is cited where it is applied.
+    pub trait Rules {
+        /// A vote, and the term it is cast in, is durable before it is told (§5.2, figure 2).
+        fn vote_is_durable;
+        /// A node grants one vote per term (§5.2).
+        fn one_vote_per_term;
+        /// A vote goes only to a candidate whose log is at least as up to date (§5.4.1).
+        fn vote_for_up_to_date_log;
+        /// Entries are durable before they are acknowledged, by followers and by the leader itself
+        /// (§5.3, figure 2).
+        fn entries_are_durable;
+        /// A follower takes entries only after ones that it shares with the leader (§5.3).
+        fn consistency_check;
+        /// An entry is committed by counting only if it is of the leader's own term (§5.4.2).
+        fn own_term_commit;
+        /// Replies of an earlier term count for nothing (§5.1).
+        fn replies_are_of_this_term;
+        /// A read waits for a majority that confirms the leader after it was asked (§8; thesis §6.4).
+        fn read_is_confirmed;
+        /// A new leader serves no read before an entry of its own term is committed (§8).
+        fn read_after_own_commit;
+    }
+}
