@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use synod_codec::hash_chained;
 use synod_consensus::{Batch, Event, Index, Payload};
-use synod_engine::{Effect, NodeId, Sometimes, Stepped, Violation};
+use synod_engine::{Effect, NodeId, Sometimes, Stepped, To, Violation};
 
 use crate::role::Role;
 use crate::{AppendResult, Message, Raft, Record, Rules, Term};
@@ -24,6 +24,8 @@ pub struct Invariants {
     /// For each index from 1 on: the chain of the committed entry.
     committed: Vec<u64>,
     nodes: BTreeMap<NodeId, Node>,
+    /// Whom each node told of its vote in each term, across crashes.
+    votes: BTreeMap<(Term, NodeId), NodeId>,
 }
 
 /// One node's log and what its user was told.
@@ -84,6 +86,23 @@ impl<R: Rules> synod_engine::Invariants<Raft<R>> for Invariants {
             }
         }
         self.leads(step.node, step.after, sometimes)
+    }
+
+    /// 6. One Vote Per Term. Only a vote that was told counts, and it counts across crashes.
+    fn performed(&mut self, node: NodeId, effect: &Effect<Raft<R>>) -> Result<(), Violation> {
+        let Effect::Send { to, message: Message::VoteReply { term, granted: true }, .. } = effect
+        else {
+            return Ok(());
+        };
+        let To::Node(candidate) = *to else { return Ok(()) };
+        let other = *self.votes.entry((*term, node)).or_insert(candidate);
+        if other == candidate {
+            return Ok(());
+        }
+        Err(Violation {
+            invariant: "One Vote Per Term",
+            detail: format!("{node} votes for {candidate} and {other} in term {term}"),
+        })
     }
 
     fn recovered(&mut self, node: NodeId, engine: &Raft<R>) -> Result<(), Violation> {

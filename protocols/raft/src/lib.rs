@@ -22,6 +22,7 @@
 //! 3. **Log Matching**: two logs with an entry of the same index and term are the same up to it.
 //! 4. **Leader Completeness**: a committed entry is in the log of every later leader.
 //! 5. **State Machine Safety**: no two nodes are told different committed entries for an index.
+//! 6. **One Vote Per Term**: no node tells two candidates of a term that it votes for them (§5.2).
 //!
 //! # Where it departs from the paper
 //!
