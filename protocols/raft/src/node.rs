@@ -71,7 +71,11 @@ impl<R: Rules> Engine for Raft<R> {
                     leader.cancel(context, token);
                 }
             }
-            Input::Link { state: LinkState::Opened, .. } => {}
+            Input::Link { peer, state: LinkState::Opened } => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.link_opened(peer);
+                }
+            }
             Input::Link { peer, state: LinkState::Closed } => match &mut self.role {
                 Role::Follower(follower) => follower.link_closed(&self.state, context, peer),
                 Role::Candidate(_) => {}

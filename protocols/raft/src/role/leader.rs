@@ -152,6 +152,11 @@ impl Leader {
         }
     }
 
+    /// A new session of the link to a follower began: nothing of the last one arrives any more.
+    pub(crate) fn link_opened(&mut self, peer: NodeId) {
+        self.link_closed(peer);
+    }
+
     /// Time for a heartbeat: sends it to all, and again what seems to be lost.
     pub(crate) fn heartbeat<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
         context.set_timer(Timer::Heartbeat, state.config.heartbeat());
