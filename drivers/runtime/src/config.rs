@@ -1,0 +1,113 @@
+//! What a node is told when it starts: who it is, where its directory and its peers are, and every
+//! bound.
+//!
+//! Next: [`start`](crate::start).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use synod_engine::{ClusterId, NodeId};
+
+/// Who a node is, and where everything is.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// This node.
+    pub node: NodeId,
+    /// Its cluster. Written into a new directory; a directory of another cluster is refused.
+    pub cluster: ClusterId,
+    /// Where everything durable is. Made if it is missing.
+    pub dir: PathBuf,
+    /// Where peers connect to. Port 0 takes any free port.
+    pub listen: SocketAddr,
+    /// Where the other nodes listen. An entry for this node itself is ignored; a node that is not
+    /// listed is a stranger and refused.
+    pub peers: BTreeMap<NodeId, SocketAddr>,
+    /// Every bound.
+    pub limits: Limits,
+}
+
+impl NodeConfig {
+    /// A node with default bounds.
+    pub fn new(
+        node: NodeId,
+        cluster: ClusterId,
+        dir: impl Into<PathBuf>,
+        listen: SocketAddr,
+        peers: BTreeMap<NodeId, SocketAddr>,
+    ) -> Self {
+        Self { node, cluster, dir: dir.into(), listen, peers, limits: Limits::default() }
+    }
+}
+
+/// Bounds of all queues, with what happens beyond them.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// A longer command is refused as too large.
+    pub max_command_bytes: usize,
+    /// Requests that the core has not taken in yet; beyond it they are refused as busy.
+    pub max_queued_requests: usize,
+    /// The same in bytes of commands.
+    pub max_queued_request_bytes: usize,
+    /// Requests without an answer yet; beyond it they are refused as busy.
+    pub max_unanswered_requests: usize,
+    /// Bytes of records on their way to the disk; beyond it proposals are refused as busy, and beyond
+    /// twice of it so are the entries of a leader, who will send them again.
+    pub max_undurable_bytes: usize,
+    /// Entries and reads that the state machine has not taken in yet; beyond it requests are refused
+    /// as busy.
+    pub max_unapplied: usize,
+    /// A longer message between peers ends the connection. Above the engine's longest.
+    pub max_message_bytes: usize,
+    /// Bytes waiting to be sent to one peer; beyond it the session ends and begins anew.
+    pub max_outbox_bytes: usize,
+    /// Bytes received from peers that the core has not taken in yet; beyond it nothing is read.
+    pub max_inbox_bytes: usize,
+    /// Longer bulk bytes (a snapshot) are refused.
+    pub max_blob_bytes: u64,
+    /// Inputs of one kind taken in at a time, so that none waits long for another kind.
+    pub max_inputs_per_turn: usize,
+    /// Connections of peers that have not introduced themselves yet; beyond it new ones wait.
+    pub max_handshakes: usize,
+    /// How long a peer has to connect and introduce itself, in milliseconds.
+    pub handshake_timeout_ms: u64,
+    /// The first pause before a peer is dialled again, in milliseconds; it doubles, with jitter.
+    pub redial_min_ms: u64,
+    /// The longest pause before a peer is dialled again, in milliseconds.
+    pub redial_max_ms: u64,
+    /// What is sent and not acknowledged for so long ends the connection, in milliseconds.
+    pub link_timeout_ms: u64,
+    /// Free space of the directory's file system below which proposals are refused, in bytes. What is
+    /// left is kept for votes and for the log's own upkeep.
+    pub disk_reserve_bytes: u64,
+    /// How often the free space is looked at, in milliseconds.
+    pub disk_watch_ms: u64,
+    /// The size of a file of the log, in bytes.
+    pub log_segment_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_command_bytes: 2 << 20,
+            max_queued_requests: 1 << 16,
+            max_queued_request_bytes: 64 << 20,
+            max_unanswered_requests: 1 << 17,
+            max_undurable_bytes: 64 << 20,
+            max_unapplied: 1 << 18,
+            max_message_bytes: 8 << 20,
+            max_outbox_bytes: 64 << 20,
+            max_inbox_bytes: 16 << 20,
+            max_blob_bytes: 64 << 30,
+            max_inputs_per_turn: 4096,
+            max_handshakes: 64,
+            handshake_timeout_ms: 1000,
+            redial_min_ms: 20,
+            redial_max_ms: 500,
+            link_timeout_ms: 10_000,
+            disk_reserve_bytes: 256 << 20,
+            disk_watch_ms: 1000,
+            log_segment_bytes: 64 << 20,
+        }
+    }
+}

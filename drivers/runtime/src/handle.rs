@@ -1,0 +1,257 @@
+//! What programs hold to ask a node: requests go in through a bounded door, and the node's state is
+//! published for whoever wants to look.
+//!
+//! Next: [`Reply`], through which answers come; [`Node`](crate::Node), which hands out handles.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use synod_consensus::{Epoch, Refusal, Role, StateMachine, Status};
+use synod_engine::{Incarnation, NodeId};
+use tokio::sync::{Notify, watch};
+
+use crate::{Answer, Limits, Oneshot, Outcome, Reply};
+
+/// One request.
+pub enum Call<S: StateMachine, R> {
+    /// Append this command to the log and apply it everywhere.
+    Propose {
+        /// The command. Kept in memory as long as the log keeps it: copy it out of a larger buffer.
+        command: Bytes,
+        /// Where the answer goes.
+        reply: R,
+    },
+    /// Read what is linearizable now.
+    Read {
+        /// The question.
+        query: S::Query,
+        /// Where the answer goes.
+        reply: R,
+    },
+}
+
+/// Takes requests to a node and tells how it is; clones share the same node.
+pub struct Handle<S: StateMachine, R> {
+    door: Arc<Door<S, R>>,
+}
+
+impl<S: StateMachine, R> Clone for Handle<S, R> {
+    fn clone(&self) -> Self {
+        Self { door: self.door.clone() }
+    }
+}
+
+impl<S: StateMachine, R: Reply<S>> Handle<S, R> {
+    pub(crate) fn new(door: Arc<Door<S, R>>) -> Self {
+        Self { door }
+    }
+
+    /// Proposes `command`. Returns at once; the outcome goes to `reply`, at once if it is refused at
+    /// the door: the queue is full, the command too large, the node stopping.
+    pub fn propose(&self, command: Bytes, reply: R) {
+        self.call(Call::Propose { command, reply });
+    }
+
+    /// Asks `query`. Returns at once; the outcome goes to `reply`. Linearizable: the answer reflects
+    /// every write that was answered before this call.
+    pub fn read(&self, query: S::Query, reply: R) {
+        self.call(Call::Read { query, reply });
+    }
+
+    /// Makes one request.
+    pub fn call(&self, call: Call<S, R>) {
+        self.call_all([call]);
+    }
+
+    /// Makes many requests in this order; cheaper than one by one.
+    pub fn call_all(&self, calls: impl IntoIterator<Item = Call<S, R>>) {
+        for (reply, answer) in self.door.enter(calls) {
+            reply.one(answer);
+        }
+    }
+
+    /// How the node was when it was last published, a few milliseconds ago.
+    #[must_use]
+    pub fn status(&self) -> NodeStatus {
+        self.door.status.borrow().clone()
+    }
+
+    /// Follows who leads.
+    #[must_use]
+    pub fn leader_changes(&self) -> watch::Receiver<Leadership> {
+        self.door.leadership.subscribe()
+    }
+}
+
+impl<S> Handle<S, Oneshot<S>>
+where
+    S: StateMachine + 'static,
+    S::Response: Send,
+    S::Answer: Send,
+{
+    /// Proposes `command` and waits for its outcome. A caller that gives up does not take it back.
+    pub async fn write(&self, command: impl Into<Bytes>) -> Outcome<S::Response> {
+        let (reply, answer) = Oneshot::new();
+        self.propose(command.into(), reply);
+        match answer.await {
+            Ok(Answer::Written(outcome)) => outcome,
+            Ok(Answer::Read(_)) | Err(_) => Outcome::Unknown,
+        }
+    }
+
+    /// Asks `query` and waits for the answer.
+    pub async fn query(&self, query: S::Query) -> Outcome<S::Answer> {
+        let (reply, answer) = Oneshot::new();
+        self.read(query, reply);
+        match answer.await {
+            Ok(Answer::Read(outcome)) => outcome,
+            Ok(Answer::Written(_)) | Err(_) => Outcome::Unknown,
+        }
+    }
+}
+
+/// How a node is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeStatus {
+    /// What its log says.
+    pub log: Status,
+    /// The life of its directory.
+    pub incarnation: Incarnation,
+    /// Whether there is room on its disk.
+    pub disk: Disk,
+    /// The state of its links.
+    pub peers: Vec<PeerStatus>,
+}
+
+/// Whether a node can take writes, as far as its disk is concerned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Disk {
+    /// There is room.
+    Ample,
+    /// Free space is below the reserve: proposals are refused, votes go on.
+    Low,
+}
+
+/// How the link to a peer is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerStatus {
+    /// Which peer.
+    pub node: NodeId,
+    /// Whether a session is open.
+    pub connected: bool,
+}
+
+/// Who leads, as far as a node knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Leadership {
+    /// What this node is.
+    pub role: Role,
+    /// Who leads.
+    pub leader: Option<NodeId>,
+    /// In which epoch.
+    pub epoch: Epoch,
+}
+
+/// The bounded queue between all handles and the core.
+pub(crate) struct Door<S: StateMachine, R> {
+    waiting: Mutex<Waiting<S, R>>,
+    limits: Limits,
+    wake: Arc<Notify>,
+    status: watch::Sender<NodeStatus>,
+    leadership: watch::Sender<Leadership>,
+}
+
+struct Waiting<S: StateMachine, R> {
+    calls: VecDeque<Call<S, R>>,
+    bytes: usize,
+    closed: bool,
+}
+
+impl<S: StateMachine, R> Door<S, R> {
+    /// A door that wakes the core through `wake`, with `status` published.
+    pub(crate) fn new(limits: Limits, wake: Arc<Notify>, status: NodeStatus) -> Self {
+        let NodeStatus { log: Status { role, leader, epoch, .. }, .. } = status;
+        Self {
+            waiting: Mutex::new(Waiting { calls: VecDeque::new(), bytes: 0, closed: false }),
+            limits,
+            wake,
+            status: watch::Sender::new(status),
+            leadership: watch::Sender::new(Leadership { role, leader, epoch }),
+        }
+    }
+
+    /// Queues what it can; returns the rest, refused.
+    fn enter(&self, calls: impl IntoIterator<Item = Call<S, R>>) -> Vec<(R, Answer<S>)> {
+        let mut refused = Vec::new();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_empty = waiting.calls.is_empty();
+        for call in calls {
+            let bytes = call.size_bytes();
+            let refusal = if waiting.closed {
+                Refusal::NotLeader { leader: None }
+            } else if bytes > self.limits.max_command_bytes {
+                Refusal::TooLarge { max_bytes: self.limits.max_command_bytes as u64 }
+            } else if waiting.calls.len() >= self.limits.max_queued_requests
+                || waiting.bytes + bytes > self.limits.max_queued_request_bytes
+            {
+                Refusal::Busy
+            } else {
+                waiting.bytes += bytes;
+                waiting.calls.push_back(call);
+                continue;
+            };
+            refused.push(call.refuse(refusal));
+        }
+        let wake = was_empty && !waiting.calls.is_empty();
+        drop(waiting);
+        if wake {
+            self.wake.notify_one();
+        }
+        refused
+    }
+
+    /// Moves all that wait to the end of `calls`.
+    pub(crate) fn take(&self, calls: &mut VecDeque<Call<S, R>>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.bytes = 0;
+        if calls.is_empty() {
+            std::mem::swap(&mut waiting.calls, calls);
+        } else {
+            calls.append(&mut waiting.calls);
+        }
+    }
+
+    /// Refuses all calls from now on.
+    pub(crate) fn close(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+    }
+
+    /// Publishes how the node is.
+    pub(crate) fn publish(&self, status: NodeStatus) {
+        self.status.send_replace(status);
+    }
+
+    /// Publishes who leads.
+    pub(crate) fn publish_leadership(&self, leadership: Leadership) {
+        self.leadership.send_replace(leadership);
+    }
+}
+
+impl<S: StateMachine, R> Call<S, R> {
+    /// Bytes of the command; a read has none.
+    fn size_bytes(&self) -> usize {
+        match self {
+            Self::Propose { command, .. } => command.len(),
+            Self::Read { .. } => 0,
+        }
+    }
+
+    /// The same call, refused.
+    pub(crate) fn refuse(self, refusal: Refusal) -> (R, Answer<S>) {
+        match self {
+            Self::Propose { reply, .. } => (reply, Answer::Written(Outcome::Refused(refusal))),
+            Self::Read { reply, .. } => (reply, Answer::Read(Outcome::Refused(refusal))),
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Whose directory this is: the lock that keeps a second process out, and the file that says which
+//! node of which cluster wrote it.
+//!
+//! `DIR/lock` is locked for as long as the node lives and holds its pid. `DIR/identity.toml` is written
+//! once, with the directory, and again when a peer is met for the first time: peers are remembered by
+//! their incarnation, so that one that lost its data does not pass for the one that promised.
+//!
+//! Next: [`crate::transport`], which asks [`Identity::meet`] in each handshake.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use synod_engine::{ClusterId, Incarnation, NodeId};
+
+use crate::directory;
+
+/// The version of the directory's layout that is written; the only one read.
+pub const FORMAT: u32 = 1;
+
+/// Who wrote a directory, and whom it knows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The node.
+    pub node: NodeId,
+    /// The life of this directory.
+    pub incarnation: Incarnation,
+    peers: BTreeMap<NodeId, Incarnation>,
+}
+
+/// A directory that belongs to this process until the lock is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    dir: PathBuf,
+    _file: File,
+}
+
+/// Why a directory cannot be used. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// Another process runs on it.
+    #[error(
+        "{dir} is in use by a running process (pid {pid}); stop it, or choose another directory"
+    )]
+    Locked {
+        /// The directory.
+        dir: PathBuf,
+        /// The process, as it wrote itself down; `?` if it has not yet.
+        pid: String,
+    },
+    /// It holds the data of another cluster.
+    #[error("{dir} belongs to cluster {found:016x}, not {expected:016x}; nothing was changed")]
+    Cluster {
+        /// The directory.
+        dir: PathBuf,
+        /// Whose it is.
+        found: u64,
+        /// Who asked.
+        expected: u64,
+    },
+    /// It holds the data of another node.
+    #[error("{dir} belongs to node {found}, not {expected}; nothing was changed")]
+    Node {
+        /// The directory.
+        dir: PathBuf,
+        /// Whose it is.
+        found: NodeId,
+        /// Who asked.
+        expected: NodeId,
+    },
+    /// It was written by a version with another layout.
+    #[error(
+        "{dir} has format {found} and this version reads format {FORMAT}; nothing was changed; run \
+         the version that wrote it"
+    )]
+    Version {
+        /// The directory.
+        dir: PathBuf,
+        /// The format it has.
+        found: u32,
+    },
+    /// The identity cannot be read, or is missing beside existing data.
+    #[error(
+        "{file} is damaged: {why}; nothing was changed; restore it, or start over in an empty directory"
+    )]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The directory cannot be written.
+    #[error("{dir} cannot be written: {error}; nothing was changed")]
+    NotWritable {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Something else failed.
+    #[error("{path}: {error}; nothing was changed")]
+    Io {
+        /// What was being read or written.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl Lock {
+    /// Locks `dir`, making it if it is missing.
+    ///
+    /// # Errors
+    /// [`IdentityError`]; nothing in the directory was changed.
+    pub fn take(dir: &Path) -> Result<Self, IdentityError> {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::StorageFull
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::AlreadyExists => {
+                IdentityError::NotWritable { dir: dir.to_owned(), error }
+            }
+            _ => IdentityError::Io { path: dir.to_owned(), error },
+        };
+        std::fs::create_dir_all(dir).map_err(failed)?;
+        let open = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(dir.join("lock"));
+        let mut file = open.map_err(failed)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                let mut pid = String::new();
+                file.read_to_string(&mut pid).map_err(failed)?;
+                let pid = Some(pid.trim()).filter(|pid| !pid.is_empty()).unwrap_or("?").to_owned();
+                return Err(IdentityError::Locked { dir: dir.to_owned(), pid });
+            }
+            Err(error) => return Err(failed(error.into())),
+        }
+        file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
+        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        Ok(Self { dir: dir.to_owned(), _file: file })
+    }
+
+    /// The identity of the locked directory; a new one, with a random incarnation, if it is empty.
+    ///
+    /// # Errors
+    /// [`IdentityError`]; nothing in the directory was changed.
+    pub fn identity(&self, cluster: ClusterId, node: NodeId) -> Result<Identity, IdentityError> {
+        let path = self.file();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return self.create(cluster, node);
+            }
+            Err(error) => return Err(IdentityError::Io { path, error }),
+        };
+        let damaged = |why: String| IdentityError::Damaged { file: path.clone(), why };
+        let version: Version = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        if version.format != FORMAT {
+            return Err(IdentityError::Version { dir: self.dir.clone(), found: version.format });
+        }
+        let written: Written = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        let identity = written.read().ok_or_else(|| damaged("an id is not a number".into()))?;
+        if identity.cluster != cluster {
+            let (found, expected) = (identity.cluster.0, cluster.0);
+            return Err(IdentityError::Cluster { dir: self.dir.clone(), found, expected });
+        }
+        if identity.node != node {
+            let found = identity.node;
+            return Err(IdentityError::Node { dir: self.dir.clone(), found, expected: node });
+        }
+        Ok(identity)
+    }
+
+    fn create(&self, cluster: ClusterId, node: NodeId) -> Result<Identity, IdentityError> {
+        let data = ["log", "blobs"].into_iter().find(|name| self.dir.join(name).exists());
+        if let Some(name) = data {
+            let why = format!("it is missing, though {name}/ is there");
+            return Err(IdentityError::Damaged { file: self.file(), why });
+        }
+        let io = |error| IdentityError::Io { path: self.dir.clone(), error };
+        let incarnation = Incarnation(directory::random_u64().map_err(io)?);
+        let identity = Identity { cluster, node, incarnation, peers: BTreeMap::new() };
+        self.write(&identity).map_err(io)?;
+        Ok(identity)
+    }
+
+    /// Makes `identity` durable.
+    fn write(&self, identity: &Identity) -> io::Result<()> {
+        let text = toml::to_string(&Written::of(identity)).map_err(io::Error::other)?;
+        directory::write_durably(&self.file(), text.as_bytes())
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.join("identity.toml")
+    }
+}
+
+/// What [`Identity::meet`] says of a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Acquaintance {
+    /// It is who it was, or was met for the first time and is now remembered.
+    Known,
+    /// It once had this incarnation and has another now: its directory was replaced.
+    Replaced {
+        /// What it was.
+        known: Incarnation,
+    },
+}
+
+impl Identity {
+    /// Whether `peer` is who it was. A peer met for the first time is remembered durably.
+    pub(crate) fn meet(
+        &mut self,
+        lock: &Lock,
+        peer: NodeId,
+        incarnation: Incarnation,
+    ) -> io::Result<Acquaintance> {
+        match self.peers.get(&peer) {
+            Some(known) if *known == incarnation => Ok(Acquaintance::Known),
+            Some(known) => Ok(Acquaintance::Replaced { known: *known }),
+            None => {
+                let mut next = self.clone();
+                next.peers.insert(peer, incarnation);
+                lock.write(&next)?;
+                *self = next;
+                Ok(Acquaintance::Known)
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
+/// The file. Random ids are hexadecimal text, since TOML's integers end at 2^63.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    format: u32,
+    cluster: String,
+    node: String,
+    incarnation: String,
+    #[serde(default)]
+    peers: BTreeMap<String, String>,
+}
+
+impl Written {
+    fn of(identity: &Identity) -> Self {
+        let hex = |id: u64| format!("{id:016x}");
+        let peers = identity.peers.iter();
+        Self {
+            format: FORMAT,
+            cluster: hex(identity.cluster.0),
+            node: identity.node.0.to_string(),
+            incarnation: hex(identity.incarnation.0),
+            peers: peers
+                .map(|(node, incarnation)| (node.0.to_string(), hex(incarnation.0)))
+                .collect(),
+        }
+    }
+
+    fn read(&self) -> Option<Identity> {
+        let id = |text: &String| u64::from_str_radix(text, 16).ok();
+        let node = |text: &String| text.parse().ok().map(NodeId);
+        let peers = self.peers.iter();
+        let peers = peers.map(|(peer, life)| Some((node(peer)?, Incarnation(id(life)?))));
+        Some(Identity {
+            cluster: ClusterId(id(&self.cluster)?),
+            node: node(&self.node)?,
+            incarnation: Incarnation(id(&self.incarnation)?),
+            peers: peers.collect::<Option<_>>()?,
+        })
+    }
+}
