@@ -15,7 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("protocols/gossip", &["core/*"]),
     ("services/kv", &["core/codec", "core/consensus", "core/engine"]),
     ("drivers/sim", &["core/*"]),
-    ("drivers/wal", &["core/codec"]),
+    ("drivers/wal", &["core/codec", "core/engine"]),
     ("drivers/runtime", &["core/*", "drivers/wal"]),
     ("testkit/check", &["core/*"]),
     ("clients/clerk", &["core/*", "services/kv"]),

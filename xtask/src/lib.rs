@@ -21,9 +21,20 @@ pub mod reach;
 pub mod shape;
 pub mod words;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use house::{Complaint, House, ReadError};
+
+/// The root of the repository, for a program or test that cargo runs. It is asked at run time: in a
+/// target folder that several clones share, the path at compile time may be another clone's.
+///
+/// # Panics
+/// If it is not run by cargo.
+#[must_use]
+pub fn root() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo runs this");
+    Path::new(&package).join("..")
+}
 
 /// Every complaint about the repository at `root`.
 ///

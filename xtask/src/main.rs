@@ -1,6 +1,5 @@
 //! `cargo xtask tidy`: prints what is wrong with the house, one line each, and fails if anything is.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -8,8 +7,7 @@ fn main() -> ExitCode {
         eprintln!("usage: cargo xtask tidy");
         return ExitCode::from(2);
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    match xtask::tidy(&root) {
+    match xtask::tidy(&xtask::root()) {
         Ok(complaints) if complaints.is_empty() => ExitCode::SUCCESS,
         Ok(complaints) => {
             complaints.iter().for_each(|complaint| println!("{complaint}"));
