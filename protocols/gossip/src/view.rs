@@ -1,0 +1,24 @@
+//! A node at one moment, for traces, scripts and the lab.
+
+use core::fmt;
+
+/// What a node knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct View {
+    /// Rumors that it tells.
+    pub hot: usize,
+    /// Rumors that it lost interest in.
+    pub cold: usize,
+    /// Rumors that it had to forget.
+    pub forgotten: u64,
+}
+
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} hot, {} cold", self.hot, self.cold)?;
+        if self.forgotten > 0 {
+            write!(f, ", {} forgotten", self.forgotten)?;
+        }
+        Ok(())
+    }
+}
