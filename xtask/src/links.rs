@@ -1,10 +1,34 @@
-//! Links between the Markdown documents of the repository: each leads to a file, and to a heading.
+//! Links between the Markdown documents of the repository: each leads to a file, and to a heading,
+//! and every document can be found by following them from `README.md`.
+
+use std::collections::BTreeSet;
 
 use crate::{Complaint, House};
 
-/// Complains about each relative link whose file or heading does not exist.
+/// Complains about each relative link whose file or heading does not exist, and about documents
+/// that no way leads to.
 #[must_use]
 pub fn check(house: &House) -> Vec<Complaint> {
+    let mut complaints = check_links(house);
+    let mut found = BTreeSet::new();
+    follow(house, "README.md", &mut found);
+    let lost = house.ending_in(".md").filter(|(path, _)| !found.contains(*path));
+    let what = "cannot be found from README.md; link it from the page that it belongs to";
+    complaints.extend(lost.map(|(path, _)| Complaint::about(path, what)));
+    complaints
+}
+
+fn follow(house: &House, path: &str, found: &mut BTreeSet<String>) {
+    let Some(text) = house.files.get(path).filter(|_| path.ends_with(".md")) else { return };
+    if found.insert(path.to_string()) {
+        for (_, link) in links(text) {
+            let file = link.split('#').next().unwrap_or(link);
+            follow(house, &resolve(path, file), found);
+        }
+    }
+}
+
+fn check_links(house: &House) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     for (path, text) in house.ending_in(".md") {
         for (line, link) in links(text) {
@@ -85,7 +109,20 @@ mod tests {
             ("docs/guide/b.md", "# One\n## What `synod` does, and not\n"),
             ("README.md", ""),
         ]);
-        check(&house).iter().map(ToString::to_string).collect()
+        check_links(&house).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_document_that_no_way_leads_to_is_caught() {
+        let house = House::of_files(&[
+            ("README.md", "[a](docs/a.md#x)"),
+            ("docs/a.md", "# X\n[b](guide/b.md)"),
+            ("docs/guide/b.md", "[a](../a.md)"),
+            ("docs/guide/c.md", "[a](../a.md)"),
+        ]);
+        let complaints: Vec<_> = check(&house).iter().map(ToString::to_string).collect();
+        assert_eq!(complaints.len(), 1);
+        assert!(complaints[0].starts_with("docs/guide/c.md: cannot be found"));
     }
 
     #[test]

@@ -26,5 +26,7 @@ mod log;
 mod state_machine;
 
 pub use batch::{Batch, Epoch, Index, Payload};
-pub use log::{Event, Output, Refusal, ReplicatedLog, Request, Role, Snapshot, Status, Task};
+pub use log::{
+    Event, Outcome, Output, Refusal, ReplicatedLog, Request, Role, Snapshot, Status, Task,
+};
 pub use state_machine::{RestoreError, StateMachine};

@@ -73,6 +73,17 @@ pub enum Event {
     },
 }
 
+/// How a call to a replicated service ends, for whoever made it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Outcome<T> {
+    /// It took effect, with this result.
+    Done(T),
+    /// It did not take effect and never will.
+    Refused(Refusal),
+    /// It may or may not take effect: leadership was lost, or the node stopped, before it was known.
+    Unknown,
+}
+
 /// Why a request was refused. Nothing was changed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Refusal {

@@ -1,10 +1,44 @@
 //! A replicated key-value store as a pure state machine.
 //!
-//! [`message`] is its vocabulary, shared with clients; [`wire`] is how clients and servers say it.
+//! [`Store`] is a [`StateMachine`](synod_consensus::StateMachine): committed commands go in, answers
+//! come out, and every node that applies the same commands in the same order is in the same state. It
+//! knows neither which log carries them nor what time it is.
+//!
+//! | part | what it says |
+//! |---|---|
+//! | [`message`] | the vocabulary, shared with clients |
+//! | [`limits`] | the bounds, which are part of what the commands mean |
+//! | `keys` | what the operations do to the keys; revisions |
+//! | `sessions` | exactly once: sessions, kept answers, expiry by replicated time |
+//! | `store` | the state machine that binds both |
+//! | [`snapshot`] | the state as bytes, and back |
+//! | [`wire`] | how clients and servers say all this over a connection |
+//!
+//! Promises, each with the place that keeps it:
+//!
+//! 1. A command takes effect at most once, however often and in whatever order its copies commit
+//!    (`sessions`: a command is a duplicate only by its own number).
+//! 2. A command of a session that is unknown, closed or expired changes nothing (`store`).
+//! 3. Sessions expire at the same place of the log on all nodes (`sessions`: time is ticks).
+//! 4. A write that changed something has a revision of its own; nothing else has (`keys`).
+//! 5. A restored store answers every later command as the original would (`snapshot`).
+//!
+//! Left out: transactions, watches and leases on keys.
+//!
+//! `no_std` keeps I/O and clocks out of this crate, though its persistent map
+//! ([imbl](https://docs.rs/imbl)) links the standard library: a B-tree, so no result depends on hash
+//! seeds or addresses.
 
 #![no_std]
 
 extern crate alloc;
 
+mod keys;
+pub mod limits;
 pub mod message;
+mod sessions;
+pub mod snapshot;
+mod store;
 pub mod wire;
+
+pub use store::Store;

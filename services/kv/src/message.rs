@@ -120,7 +120,7 @@ pub enum Response {
     Ticked,
     /// The write took effect: now, or when it was first sent.
     Written(Written),
-    /// The command was not applied and never will be.
+    /// This copy of the command changed nothing.
     Rejected(Rejected),
 }
 
@@ -147,15 +147,19 @@ pub enum Written {
 }
 
 /// Why a command was not applied.
+///
+/// It says so of the copy that it answers. Another copy, sent earlier or later, may have been applied
+/// or may yet be, except where the variant says otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Rejected {
-    /// The session is unknown, closed or expired.
+    /// The session is unknown, closed or expired, and stays so: no copy will be applied from now on.
     NoSession,
-    /// The client has said that it got the answer to this number.
+    /// The client has said that it got the answer to this number: no copy will be applied from now on.
     AlreadyAnswered,
-    /// Too many commands of this session are unanswered.
+    /// The number is too far above the lowest that is unanswered. The same command may be sent again
+    /// once lower ones are answered.
     WindowFull {
-        /// The bound.
+        /// Numbers from the lowest unanswered one on that are accepted.
         max_unanswered: u64,
     },
     /// Too many sessions are open.
@@ -163,12 +167,12 @@ pub enum Rejected {
         /// The bound.
         max_sessions: u64,
     },
-    /// The key exceeds this many bytes, or is empty.
+    /// The key exceeds this many bytes, or is empty. Every copy is answered so.
     KeySize {
         /// The bound.
         max_bytes: u64,
     },
-    /// The value, or what it would become, exceeds this many bytes.
+    /// The value, or what it would become, exceeds this many bytes. Every copy is answered so.
     ValueSize {
         /// The bound.
         max_bytes: u64,
@@ -230,13 +234,26 @@ pub struct Entry {
     pub version: u64,
 }
 
+impl Op {
+    /// The key that it changes.
+    #[must_use]
+    pub fn key(&self) -> &Bytes {
+        match self {
+            Self::Put { key, .. }
+            | Self::Append { key, .. }
+            | Self::Delete { key }
+            | Self::Cas { key, .. } => key,
+        }
+    }
+}
+
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSession => write!(f, "the session is unknown, closed or expired"),
             Self::AlreadyAnswered => write!(f, "this command was answered before"),
             Self::WindowFull { max_unanswered } => {
-                write!(f, "more than {max_unanswered} commands of the session are unanswered")
+                write!(f, "{max_unanswered} commands or more of the session are under way")
             }
             Self::TooManySessions { max_sessions } => {
                 write!(f, "{max_sessions} sessions are open, which is the bound")

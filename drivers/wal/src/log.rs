@@ -1,0 +1,390 @@
+//! The log itself: batches in, one sync for each.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use synod_codec::hash;
+use synod_engine::GroupId;
+
+use crate::batch::Batch;
+use crate::copy::{Copier, Older};
+use crate::disk::{Directory, Disk};
+use crate::error::{OpenError, SyncError};
+use crate::format::{
+    BATCH_HEADER_BYTES, BatchHeader, PAGE_BYTES, SEGMENT_HEADER_BYTES, first_record, set_position,
+};
+use crate::ledger::Ledger;
+use crate::options::Options;
+use crate::recovery::{Cut, Findings, examine};
+use crate::replay::Entry;
+use crate::segment::{Pool, Segment, Shared, UNFINISHED, name};
+use crate::supply::{Preparation, Supply, is_full};
+
+/// A write-ahead log, open for writing.
+///
+/// Nothing keeps a second process from opening the same directory: lock it.
+pub struct Log {
+    disk: Arc<dyn Disk>,
+    log: u64,
+    options: Options,
+    supply: Supply,
+    ledger: Ledger,
+    copier: Copier,
+    /// The segments before the current one, oldest first.
+    older: VecDeque<Older>,
+    current: Segment,
+    /// Where the next batch goes in the current segment.
+    offset: u64,
+    /// The number of the next batch.
+    number: u64,
+    /// The checksum of the last header.
+    previous: u64,
+    /// Every batch up to this number has been synced.
+    proven: u64,
+    /// The floor that the next batch carries.
+    floor: u64,
+    /// The floor of the last batch that was written, and of the last that was synced.
+    written_floor: u64,
+    synced_floor: u64,
+    poisoned: bool,
+}
+
+/// What an earlier life left.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recovered {
+    /// Every live record: by group, in order. All are durable.
+    pub entries: Vec<Entry>,
+    /// What was cut off the end, if anything was. Worth a line in the node's log: a crash explains it.
+    pub cut: Option<Cut>,
+}
+
+/// How much space there is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Space {
+    /// Bytes of all files of the log.
+    pub allocated_bytes: u64,
+    /// Bytes of live records.
+    pub live_bytes: u64,
+    /// Bytes that can still be written without taking anything from the disk.
+    pub room_bytes: u64,
+    /// Bytes that the disk can still give.
+    pub free_bytes: u64,
+    /// Whether the next segment could not be made. Refuse what can be refused: `room_bytes` is all
+    /// there is, for what cannot.
+    pub short: bool,
+}
+
+impl Log {
+    /// Opens the log in the directory `path`, or makes one there.
+    ///
+    /// When this returns, everything in [`Recovered`] is durable.
+    ///
+    /// # Errors
+    /// [`OpenError`]; no durable record was lost.
+    pub fn open(path: &Path, options: Options) -> Result<(Self, Recovered), OpenError> {
+        let disk = Directory::open(path).map_err(|error| OpenError::Io {
+            doing: "open",
+            file: path.to_owned(),
+            error,
+        })?;
+        Self::open_on(Arc::new(disk), options, Preparation::Background)
+    }
+
+    /// Opens the log on a disk of the caller's making.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        preparation: Preparation,
+    ) -> Result<(Self, Recovered), OpenError> {
+        options.check().map_err(OpenError::Options)?;
+        let io = |doing| {
+            let file = disk.path().to_owned();
+            move |error| OpenError::Io { doing, file, error }
+        };
+        let shared = Arc::new(Shared::default());
+        let mut pool = Pool {
+            disk: Arc::clone(&disk),
+            log: 0,
+            options: options.clone(),
+            spares: VecDeque::new(),
+            shared: Arc::clone(&shared),
+        };
+        let mut found = match examine(&disk)? {
+            Some(found) => {
+                found.settle(&disk)?;
+                found
+            }
+            None => first_segment(&mut pool).map_err(io("make a segment in"))?,
+        };
+        pool.log = found.log;
+        let mut allocated = 0;
+        allocated += found.current.size_bytes;
+        allocated += found.older.iter().map(|older| older.size_bytes).sum::<u64>();
+        allocated += found.ready.iter().map(|ready| ready.size_bytes).sum::<u64>();
+        allocated += found.unneeded.iter().map(|(_, size_bytes)| size_bytes).sum::<u64>();
+        shared.allocated_bytes.store(allocated, Ordering::Relaxed);
+        for (sequence, size_bytes) in &found.unneeded {
+            pool.retire(*sequence, *size_bytes).map_err(io("remove a segment from"))?;
+        }
+        let mut next = found.current.sequence + 1;
+        if found.ready.iter().any(|segment| segment.size_bytes != options.segment_bytes) {
+            // Written under other bounds; the records of today may not fit.
+            for segment in found.ready.drain(..).rev() {
+                disk.remove(&name(segment.sequence)).map_err(io("remove a segment from"))?;
+                shared.allocated_bytes.fetch_sub(segment.size_bytes, Ordering::Relaxed);
+            }
+        }
+        next += found.ready.len() as u64;
+        let mut supply = Supply::new(pool, found.ready, next, preparation)
+            .map_err(io("start the thread that makes segments in"))?;
+        supply.replenish().map_err(io("make a segment in"))?;
+        let (entries, ledger) = found.replay.finish();
+        let log = Self {
+            disk,
+            log: found.log,
+            options,
+            supply,
+            ledger,
+            copier: Copier::default(),
+            older: found.older,
+            current: found.current,
+            offset: found.offset,
+            number: found.number,
+            previous: found.previous,
+            proven: found.number - 1,
+            floor: found.floor,
+            written_floor: found.floor,
+            synced_floor: found.floor,
+            poisoned: false,
+        };
+        Ok((log, Recovered { entries, cut: found.cut }))
+    }
+
+    /// An empty batch with this log's bounds.
+    #[must_use]
+    pub fn batch(&self) -> Batch {
+        let max = usize::try_from(self.options.max_record_bytes).unwrap_or(usize::MAX);
+        Batch::new(max)
+    }
+
+    /// Makes the records of `batch` durable, after all earlier ones, and empties it.
+    ///
+    /// # Errors
+    /// [`SyncError::Full`] leaves what was not written in the batch; the others end this log.
+    pub fn sync(&mut self, batch: &mut Batch) -> Result<(), SyncError> {
+        if self.poisoned {
+            return Err(SyncError::Poisoned);
+        }
+        let result = self.write_and_sync(batch);
+        if matches!(&result, Err(error) if !matches!(error, SyncError::Full(_))) {
+            self.poisoned = true;
+        }
+        result
+    }
+
+    /// The position of the last durable record of `group`; 0 if it has none.
+    #[must_use]
+    pub fn position(&self, group: GroupId) -> u64 {
+        self.ledger.last(group)
+    }
+
+    /// The group with the most live bytes, and how many: where a checkpoint frees the most.
+    #[must_use]
+    pub fn largest_group(&self) -> Option<(GroupId, u64)> {
+        self.ledger.largest()
+    }
+
+    /// How much space there is.
+    ///
+    /// # Errors
+    /// What the system says when asked for the free space of the disk.
+    pub fn space(&self) -> io::Result<Space> {
+        Ok(Space {
+            allocated_bytes: self.supply.allocated_bytes(),
+            live_bytes: self.ledger.live_bytes(),
+            room_bytes: self.current.size_bytes - self.offset + self.supply.ready_bytes(),
+            free_bytes: self.disk.free_bytes()?,
+            short: self.supply.is_short(),
+        })
+    }
+
+    fn write_and_sync(&mut self, batch: &mut Batch) -> Result<(), SyncError> {
+        let written = self.write(batch);
+        if let Ok(()) | Err(SyncError::Full(_)) = written {
+            self.copy_forward()?;
+            self.make_durable()?;
+            self.reclaim()?;
+        }
+        written
+    }
+
+    /// Writes all records of `batch`, in as many pieces as it takes.
+    fn write(&mut self, batch: &mut Batch) -> Result<(), SyncError> {
+        while !batch.is_empty() {
+            let piece = batch.piece(self.room());
+            if piece.is_empty() {
+                let fresh = self.offset == SEGMENT_HEADER_BYTES
+                    && self.current.size_bytes >= self.options.segment_bytes;
+                assert!(!fresh, "a batch holds records within the bounds of the log that made it");
+                self.roll()?;
+                continue;
+            }
+            let last = batch.ends_with(&piece);
+            let padding = if last { self.padding(piece.len()) } else { 0 };
+            let bytes = batch.with_header(&piece, padding);
+            let records = &mut bytes[BATCH_HEADER_BYTES..][..piece.len()];
+            let count = number_records(&mut self.ledger, self.current.sequence, records);
+            self.write_batch(bytes, piece.len(), count)?;
+            batch.written(&piece, count as usize);
+        }
+        Ok(())
+    }
+
+    /// Bytes of records that the next batch can take.
+    fn room(&self) -> usize {
+        let used = self.offset + BATCH_HEADER_BYTES as u64;
+        let room = self.current.size_bytes.saturating_sub(used).min(self.options.max_batch_bytes);
+        usize::try_from(room).unwrap_or(usize::MAX)
+    }
+
+    /// Bytes from the end of a batch to the end of its page: a page that is written whole need not be
+    /// read first.
+    fn padding(&self, records_bytes: usize) -> usize {
+        let end = self.offset + (BATCH_HEADER_BYTES + records_bytes) as u64;
+        let page_end = end.next_multiple_of(PAGE_BYTES).min(self.current.size_bytes);
+        usize::try_from(page_end - end).expect("less than a page")
+    }
+
+    /// Writes a batch: `bytes` is the room for its header, its records, and padding.
+    fn write_batch(
+        &mut self,
+        bytes: &mut [u8],
+        records_bytes: usize,
+        records: u32,
+    ) -> Result<(), SyncError> {
+        let header = BatchHeader {
+            body: hash(&bytes[BATCH_HEADER_BYTES..][..records_bytes]),
+            sequence: self.current.sequence,
+            number: self.number,
+            proven: self.proven,
+            previous: self.previous,
+            floor: self.floor,
+            length: u32::try_from(records_bytes).expect("batches are bounded below 4 GiB"),
+            records,
+        };
+        let (header_bytes, checksum) = header.encode(self.log);
+        bytes[..BATCH_HEADER_BYTES].copy_from_slice(&header_bytes);
+        let written = self.current.file.write_at(bytes, self.offset);
+        written.map_err(|error| SyncError::Io { doing: "write to the log", error })?;
+        self.number += 1;
+        self.previous = checksum;
+        self.offset += header.extent();
+        self.written_floor = self.floor;
+        Ok(())
+    }
+
+    /// Carries some live records of the oldest segment along, if the log is large and mostly dead.
+    fn copy_forward(&mut self) -> Result<(), SyncError> {
+        let Some(oldest) = self.older.front().copied() else { return Ok(()) };
+        let used: u64 = self.older.iter().map(|older| older.size_bytes).sum();
+        let used = used + self.current.size_bytes;
+        let wanted = used > self.options.copy_above_bytes || self.supply.is_short();
+        if !wanted
+            || self.ledger.live_bytes() > used / 2
+            || self.ledger.oldest_segment() != Some(oldest.sequence)
+        {
+            return Ok(());
+        }
+        let room = self.room();
+        let mut copier = std::mem::take(&mut self.copier);
+        let done = copier.gather(&*self.disk, self.log, oldest, &self.ledger, room)?;
+        if copier.records > 0 {
+            let mut rest = &copier.copied[BATCH_HEADER_BYTES..];
+            while let Some(record) = first_record(rest) {
+                let size = record.size_bytes();
+                self.ledger.add(record.group, self.current.sequence, size as u64);
+                rest = &rest[size..];
+            }
+            let records_bytes = copier.copied.len() - BATCH_HEADER_BYTES;
+            self.write_batch(&mut copier.copied, records_bytes, copier.records)?;
+        }
+        if done {
+            self.ledger.abandon(oldest.sequence);
+        }
+        self.copier = copier;
+        Ok(())
+    }
+
+    /// Goes on to the next segment. Everything in this one is synced first, so that batches which are
+    /// not proven lie in one segment only.
+    fn roll(&mut self) -> Result<(), SyncError> {
+        self.make_durable()?;
+        let next = self.supply.take().map_err(|error| {
+            if is_full(&error) {
+                SyncError::Full(error)
+            } else {
+                SyncError::Io { doing: "make the next segment", error }
+            }
+        })?;
+        let Segment { sequence, size_bytes, .. } = std::mem::replace(&mut self.current, next);
+        self.older.push_back(Older { sequence, size_bytes, end: self.offset });
+        self.offset = SEGMENT_HEADER_BYTES;
+        Ok(())
+    }
+
+    fn make_durable(&mut self) -> Result<(), SyncError> {
+        if self.proven + 1 < self.number {
+            let synced = self.current.file.sync();
+            synced.map_err(|error| SyncError::Io { doing: "sync the log", error })?;
+            self.proven = self.number - 1;
+            self.synced_floor = self.written_floor;
+        }
+        Ok(())
+    }
+
+    /// Gives segments back that a durable floor says are not needed, and sees to the next one.
+    fn reclaim(&mut self) -> Result<(), SyncError> {
+        let io = |doing| move |error| SyncError::Io { doing, error };
+        while let Some(oldest) = self.older.front()
+            && oldest.sequence < self.synced_floor
+        {
+            let retired = self.supply.retire(oldest.sequence, oldest.size_bytes);
+            retired.map_err(io("retire a segment"))?;
+            self.older.pop_front();
+        }
+        self.supply.replenish().map_err(io("make the next segment"))?;
+        let needed = self.ledger.oldest_segment().unwrap_or(self.current.sequence);
+        self.floor = self.floor.max(needed.min(self.current.sequence));
+        Ok(())
+    }
+}
+
+/// Gives each of `records` its position.
+fn number_records(ledger: &mut Ledger, segment: u64, mut records: &mut [u8]) -> u32 {
+    let mut count = 0;
+    while let Some(record) = first_record(records) {
+        let size = record.size_bytes();
+        let position = ledger.append(record.group, record.kind, segment, size as u64);
+        set_position(records, position);
+        records = &mut records[size..];
+        count += 1;
+    }
+    count
+}
+
+/// A new log.
+fn first_segment(pool: &mut Pool) -> io::Result<Findings> {
+    if pool.disk.list()?.iter().any(|name| name == UNFINISHED) {
+        pool.disk.remove(UNFINISHED)?;
+    }
+    pool.log = RandomState::new().build_hasher().finish();
+    let current = pool.prepare(1)?;
+    Ok(Findings::of_a_new_log(pool.log, current))
+}

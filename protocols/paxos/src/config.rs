@@ -1,0 +1,143 @@
+//! Every knob of a Paxos node.
+
+use alloc::collections::BTreeSet;
+use core::fmt;
+use core::time::Duration;
+
+use synod_engine::{NodeId, Sound};
+use synod_quorum::Voters;
+
+/// Who plays which role, and how patient they are. The roles must be the same on all nodes.
+#[derive(Clone, Debug)]
+pub struct Config<R = Sound> {
+    /// This node.
+    pub node: NodeId,
+    /// Who gets values chosen. One is enough for progress; more survive its crash, and duel.
+    pub proposers: BTreeSet<NodeId>,
+    /// Who remembers; a majority of them chooses.
+    pub acceptors: Voters,
+    /// Who is told by every acceptor what it has accepted.
+    pub learners: BTreeSet<NodeId>,
+    /// A ballot without an outcome is given up after one to two times this. Several round trips and
+    /// syncs.
+    pub attempt_ms: u64,
+    /// A refused proposer waits up to this before it tries a higher ballot, up to twice this after
+    /// the second refusal in a row, and so on. About the time that the other one needs to finish.
+    pub backoff_ms: u64,
+    /// The longest such delay.
+    pub backoff_max_ms: u64,
+    /// A client without an outcome turns to the next proposer after one to two times this. Longer
+    /// than an attempt.
+    pub resend_ms: u64,
+    /// A learner that does not know the outcome asks the acceptors this often. The price of a missed
+    /// message against that of one question in vain.
+    pub ask_ms: u64,
+    /// A larger value is refused. What fits in a packet, for all messages are datagrams.
+    pub max_value_bytes: usize,
+    /// Requests are refused while this many wait for the outcome.
+    pub max_open_requests: usize,
+    /// The rules it keeps.
+    pub rules: R,
+}
+
+impl Config<Sound> {
+    /// The defaults for `node`, where all `nodes` play all roles.
+    pub fn new(node: NodeId, nodes: impl IntoIterator<Item = NodeId>) -> Self {
+        Self::with_rules(node, nodes, Sound)
+    }
+}
+
+impl<R> Config<R> {
+    /// The defaults for `node`, where all `nodes` play all roles, keeping `rules`.
+    pub fn with_rules(node: NodeId, nodes: impl IntoIterator<Item = NodeId>, rules: R) -> Self {
+        let nodes: BTreeSet<_> = nodes.into_iter().collect();
+        Self {
+            node,
+            acceptors: nodes.iter().copied().collect(),
+            learners: nodes.clone(),
+            proposers: nodes,
+            attempt_ms: 200,
+            backoff_ms: 20,
+            backoff_max_ms: 1000,
+            resend_ms: 500,
+            ask_ms: 1000,
+            max_value_bytes: 1024,
+            max_open_requests: 1024,
+            rules,
+        }
+    }
+
+    /// Checks the knobs against each other.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the knob.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let faults = [
+            (self.proposers.is_empty(), "proposers must name at least one node"),
+            (self.acceptors.is_empty(), "acceptors must name at least one node"),
+            (self.learners.is_empty(), "learners must name at least one node"),
+            (self.attempt_ms == 0, "attempt_ms must be above 0"),
+            (self.backoff_ms == 0, "backoff_ms must be above 0"),
+            (self.backoff_max_ms < self.backoff_ms, "backoff_max_ms must be at least backoff_ms"),
+            (self.resend_ms < self.attempt_ms, "resend_ms must be at least attempt_ms"),
+            (self.ask_ms == 0, "ask_ms must be above 0"),
+            (self.max_value_bytes == 0, "max_value_bytes must be above 0"),
+            (self.max_open_requests == 0, "max_open_requests must be above 0"),
+        ];
+        match faults.into_iter().find(|(fault, _)| *fault) {
+            Some((_, knob)) => Err(ConfigError(knob)),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn attempt(&self) -> Duration {
+        Duration::from_millis(self.attempt_ms)
+    }
+
+    pub(crate) fn resend(&self) -> Duration {
+        Duration::from_millis(self.resend_ms)
+    }
+
+    pub(crate) fn ask(&self) -> Duration {
+        Duration::from_millis(self.ask_ms)
+    }
+
+    /// The longest delay after this many refusals in a row.
+    pub(crate) fn backoff(&self, refusals: u32) -> Duration {
+        let factor = 1_u64.checked_shl(refusals.saturating_sub(1)).unwrap_or(u64::MAX);
+        Duration::from_millis(self.backoff_ms.saturating_mul(factor).min(self.backoff_max_ms))
+    }
+}
+
+/// A knob that contradicts another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigError(&'static str);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_fit_each_other_and_a_contradiction_is_named() {
+        let mut config = Config::new(NodeId(1), [1, 2, 3].map(NodeId));
+        assert_eq!(config.check(), Ok(()));
+        config.resend_ms = config.attempt_ms - 1;
+        assert!(config.check().unwrap_err().0.starts_with("resend_ms"));
+        assert!(Config::new(NodeId(1), []).check().unwrap_err().0.starts_with("proposers"));
+    }
+
+    #[test]
+    fn the_delay_doubles_with_each_refusal_up_to_its_bound() {
+        let config = Config::new(NodeId(1), [NodeId(1)]);
+        let delays = [1, 2, 3, 6, 7, 64, 1000].map(|refusals| config.backoff(refusals).as_millis());
+        assert_eq!(delays, [20, 40, 80, 640, 1000, 1000, 1000]);
+    }
+}

@@ -1,0 +1,46 @@
+//! The bounds of the store.
+//!
+//! They are part of what the replicated commands mean: two nodes with different bounds would come to
+//! different states. So they are constants of the format, never configuration, and changing one
+//! takes a new version of the commands. Only the bounds on answers ([`MAX_RANGE_ENTRIES`],
+//! [`MAX_RANGE_BYTES`]) concern one node alone.
+//!
+//! There is no bound on the number of keys: the state lives in memory, and memory is the bound.
+
+/// Longest key in bytes; the shortest has one.
+pub const MAX_KEY_BYTES: usize = 4 << 10;
+
+/// Longest value in bytes, also of one that grew by appending.
+pub const MAX_VALUE_BYTES: usize = 1 << 20;
+
+/// Longest encoded command in bytes: a compare-and-swap of two longest values still fits.
+pub const MAX_COMMAND_BYTES: usize = 2 * MAX_VALUE_BYTES + MAX_KEY_BYTES + 256;
+
+/// Most sessions open at a time. With [`MAX_UNANSWERED`] this bounds the table of answers to about
+/// 1 GiB in the worst case; a client that acknowledges what it got costs some 200 bytes.
+pub const MAX_SESSIONS: usize = 16_384;
+
+/// How far a command's number may be above the lowest unanswered one of its session.
+///
+/// A bound on numbers, not on the count of kept answers: the lowest unanswered command always has a
+/// place, so a full window always opens again.
+pub const MAX_UNANSWERED: u64 = 2_048;
+
+/// Most that one tick moves replicated time, in milliseconds. A host that was paused, or whose clock
+/// jumped, ages sessions by no more than this.
+pub const MAX_TICK_MS: u64 = 4_000;
+
+/// Shortest lease in milliseconds of replicated time. Above two longest ticks: a client that was
+/// heard since the last tick survives any one tick, and the next.
+pub const MIN_LEASE_MS: u64 = 10_000;
+
+/// Longest lease in milliseconds of replicated time: one day.
+pub const MAX_LEASE_MS: u64 = 86_400_000;
+
+/// Most entries in one answer to a range query.
+pub const MAX_RANGE_ENTRIES: usize = 1_000;
+
+/// Most bytes of keys and values in one answer to a range query; the first entry always fits.
+pub const MAX_RANGE_BYTES: usize = 1 << 20;
+
+const _: () = assert!(MIN_LEASE_MS > 2 * MAX_TICK_MS);

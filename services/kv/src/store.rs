@@ -1,0 +1,126 @@
+//! The state machine: one committed command after the other.
+
+use bytes::Bytes;
+use synod_codec::decode;
+use synod_consensus::{Index, RestoreError, StateMachine};
+
+use crate::keys::Keys;
+use crate::limits::{MAX_COMMAND_BYTES, MAX_UNANSWERED};
+use crate::message::{
+    Answer, Command, Op, Query, Rejected, Response, Revision, SessionId, Written,
+};
+use crate::sessions::{Known, Sessions};
+use crate::snapshot;
+
+/// The store: its keys and its sessions.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Store {
+    pub(crate) keys: Keys,
+    pub(crate) sessions: Sessions,
+}
+
+impl Store {
+    /// The revision of the last write that changed something.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.keys.revision
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.keys.entries.len()
+    }
+
+    /// How many sessions are open.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Replicated time: the sum of all ticks, in milliseconds.
+    #[must_use]
+    pub fn clock_ms(&self) -> u64 {
+        self.sessions.clock_ms()
+    }
+
+    fn dispatch(&mut self, index: Index, command: Command) -> Result<Response, Rejected> {
+        match command {
+            Command::Write { session, number, answered_below, op } => {
+                self.write(session, number, answered_below, op).map(Response::Written)
+            }
+            Command::Open { lease_ms } => {
+                let session = SessionId(index.0);
+                let lease_ms = self.sessions.open(session, lease_ms)?;
+                Ok(Response::Opened { session, lease_ms })
+            }
+            Command::KeepAlive { session, answered_below } => {
+                self.sessions.renew(session)?.acknowledge(answered_below);
+                Ok(Response::Kept)
+            }
+            Command::Close { session } => {
+                self.sessions.close(session)?;
+                Ok(Response::Closed)
+            }
+            Command::Tick { elapsed_ms } => {
+                self.sessions.tick(elapsed_ms);
+                Ok(Response::Ticked)
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        session: SessionId,
+        number: u64,
+        answered_below: u64,
+        op: Op,
+    ) -> Result<Written, Rejected> {
+        let session = self.sessions.renew(session)?;
+        session.acknowledge(answered_below);
+        match session.known(number) {
+            Known::New => {
+                let outcome = self.keys.write(op);
+                session.keep(number, outcome);
+                outcome
+            }
+            Known::Answered(outcome) => outcome,
+            Known::Acknowledged => Err(Rejected::AlreadyAnswered),
+            Known::BeyondWindow => Err(Rejected::WindowFull { max_unanswered: MAX_UNANSWERED }),
+        }
+    }
+}
+
+impl StateMachine for Store {
+    type Response = Response;
+    type Query = Query;
+    type Answer = Answer;
+    /// A copy takes constant time: all of the state is shared until it changes.
+    type Frozen = Self;
+
+    fn apply(&mut self, index: Index, command: &[u8]) -> Response {
+        if command.len() > MAX_COMMAND_BYTES {
+            return Response::Rejected(Rejected::Malformed);
+        }
+        let Ok(command) = decode(command) else {
+            return Response::Rejected(Rejected::Malformed);
+        };
+        self.dispatch(index, command).unwrap_or_else(Response::Rejected)
+    }
+
+    fn read(&self, query: &Query) -> Answer {
+        self.keys.read(query)
+    }
+
+    fn freeze(&self) -> Self {
+        self.clone()
+    }
+
+    fn chunks(frozen: &Self) -> impl Iterator<Item = Bytes> {
+        snapshot::write(frozen)
+    }
+
+    fn restore(chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
+        snapshot::read(chunks)
+    }
+}
