@@ -22,6 +22,9 @@ use synod_quorum::Voters;
 
 use crate::{EntryId, Term};
 
+/// No log comes near it; beyond it, indices could not be counted on.
+const LAST_INDEX: Index = Index(1 << 62);
+
 /// A message. All carry the sender's term (§5.1), the pre-vote's being the term that may come.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Message {
@@ -115,6 +118,49 @@ pub enum AppendResult {
         /// short (end of §5.3).
         hint: EntryId,
     },
+}
+
+impl Message {
+    /// The term that it carries.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        match self {
+            Self::PreVote { term, .. }
+            | Self::PreVoteReply { term, .. }
+            | Self::Vote { term, .. }
+            | Self::VoteReply { term, .. }
+            | Self::Append { term, .. }
+            | Self::AppendReply { term, .. }
+            | Self::Heartbeat { term, .. }
+            | Self::HeartbeatReply { term, .. }
+            | Self::Install { term, .. } => *term,
+        }
+    }
+
+    /// Whether a correct node could have sent it, as far as it shows by itself. A message that was
+    /// decoded may still be nonsense.
+    pub(crate) fn makes_sense(&self) -> bool {
+        match self {
+            Self::Append { term, previous, entries: Some(entries), .. } => {
+                entries.first().previous() == Some(previous.index)
+                    && (previous.term..=*term).contains(&entries.epoch())
+            }
+            Self::Append { term, previous, entries: None, .. } => previous.term <= *term,
+            Self::AppendReply { result: AppendResult::Conflict { previous, last, .. }, .. } => {
+                (*previous).max(*last) < LAST_INDEX
+            }
+            Self::Install { term, snapshot, voters } => {
+                snapshot.index < LAST_INDEX && snapshot.epoch <= *term && !voters.is_empty()
+            }
+            Self::PreVote { .. }
+            | Self::PreVoteReply { .. }
+            | Self::Vote { .. }
+            | Self::VoteReply { .. }
+            | Self::AppendReply { result: AppendResult::Matches(_), .. }
+            | Self::Heartbeat { .. }
+            | Self::HeartbeatReply { .. } => true,
+        }
+    }
 }
 
 impl synod_engine::Message for Message {

@@ -23,6 +23,10 @@ pub struct Raft<R: Rules = Sound> {
 /// What the local user was last told.
 type Leadership = (OutsideRole, Option<NodeId>, Term);
 
+/// Elections take milliseconds, so a node cannot have slept through this many terms; without a bound,
+/// one damaged message would use them all up.
+const MAX_TERM_LEAP: u64 = 1 << 40;
+
 /// The timers of a node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Timer {
@@ -153,6 +157,9 @@ impl<R: Rules> Raft<R> {
 
     /// The term rule (§5.1) once, then the message's handler.
     fn receive(&mut self, context: &mut Context<'_, Self>, from: NodeId, message: Message) {
+        if !self.is_credible(from, &message) {
+            return;
+        }
         if let Message::PreVote { term, last } = message {
             return self.pre_vote_asked(context, from, term, last);
         }
@@ -199,19 +206,33 @@ impl<R: Rules> Raft<R> {
         }
     }
 
+    /// Whether a correct node could have said this. Whatever else a peer sends changes nothing: the
+    /// voters are fixed, so a stranger to them has no say; and to itself a node says only that its
+    /// records are durable.
+    fn is_credible(&self, from: NodeId, message: &Message) -> bool {
+        let voters = &self.state.voters;
+        let may_speak = if from == self.state.me() {
+            matches!(
+                message,
+                Message::VoteReply { granted: true, .. }
+                    | Message::AppendReply { result: AppendResult::Matches(_), .. }
+            )
+        } else {
+            voters.is_empty() || voters.contains(from)
+        };
+        let furthest = self.state.term().0.saturating_add(MAX_TERM_LEAP);
+        may_speak
+            && message.term().0 <= furthest.min(u64::MAX - MAX_TERM_LEAP)
+            && message.makes_sense()
+    }
+
     /// Enters a higher term; returns whether the message is of the node's term (§5.1).
     fn observe_term(&mut self, context: &mut Context<'_, Self>, message: &Message) -> bool {
-        let term = match message {
-            Message::PreVote { .. } | Message::PreVoteReply { granted: true, .. } => return true,
-            Message::PreVoteReply { term, .. }
-            | Message::Vote { term, .. }
-            | Message::VoteReply { term, .. }
-            | Message::Append { term, .. }
-            | Message::AppendReply { term, .. }
-            | Message::Heartbeat { term, .. }
-            | Message::HeartbeatReply { term, .. }
-            | Message::Install { term, .. } => *term,
-        };
+        if matches!(message, Message::PreVote { .. } | Message::PreVoteReply { granted: true, .. })
+        {
+            return true;
+        }
+        let term = message.term();
         if term > self.state.term() {
             let hard = HardState { term, vote: None };
             if self.state.rules().vote_is_durable() {

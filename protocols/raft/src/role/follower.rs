@@ -76,6 +76,8 @@ impl Follower {
     }
 
     /// AppendEntries, receiver's part (figure 2): takes the entries if the logs agree before them.
+    /// What would replace committed entries, or let terms fall, comes from no correct leader and is
+    /// ignored.
     pub(crate) fn append<R: Rules>(
         &mut self,
         state: &mut State<R>,
@@ -101,7 +103,11 @@ impl Follower {
         }
         let end = entries.as_ref().map_or(previous.index, Batch::last);
         if let Some(news) = entries.and_then(|entries| news(state, &entries)) {
-            assert!(news.first() > state.commit, "committed entries are never replaced");
+            let before = news.first().previous().and_then(|index| state.log.term_at(index));
+            let fits = news.first() > state.commit && before <= Some(news.epoch());
+            if !fits {
+                return;
+            }
             state.log.truncate(news.first());
             state.log.append(news.clone());
             context.persist(Record::Entries(news));
@@ -125,7 +131,8 @@ impl Follower {
         self.commit(state, context, commit);
     }
 
-    /// InstallSnapshot, receiver's part (figure 13). Its bytes are durable here already.
+    /// InstallSnapshot, receiver's part (figure 13). Its bytes are durable here already. A snapshot of
+    /// an earlier term than what is committed before it comes from no correct leader.
     pub(crate) fn install<R: Rules>(
         &mut self,
         state: &mut State<R>,
@@ -134,6 +141,9 @@ impl Follower {
         voters: Voters,
     ) {
         if snapshot.index > state.commit {
+            if Some(snapshot.epoch) < state.log.term_at(state.commit) {
+                return;
+            }
             state.install(context, snapshot, voters);
         }
         self.shares(snapshot.index);

@@ -106,7 +106,7 @@ impl Leader {
     ) {
         if from == state.me() {
             if let AppendResult::Matches(index) = result {
-                self.stored = self.stored.max(index);
+                self.stored = self.stored.max(index.min(state.log.last().index));
                 self.acknowledged = true;
             }
             return;
@@ -118,11 +118,12 @@ impl Leader {
                 self.acknowledged |= progress.matches(index.min(state.log.last().index));
             }
             AppendResult::Conflict { previous, last, hint } => {
-                let is_stale = match progress.mode {
-                    Mode::Probe { .. } => previous.next() != progress.next,
-                    Mode::Replicate => previous <= progress.matched,
-                    Mode::Install { .. } => true,
-                };
+                let is_stale = previous <= progress.matched
+                    || match progress.mode {
+                        Mode::Probe { .. } => previous.next() != progress.next,
+                        Mode::Replicate => false,
+                        Mode::Install { .. } => true,
+                    };
                 if !is_stale {
                     progress.probe(agreement_after(state, previous, last, hint));
                 }
@@ -354,20 +355,24 @@ fn send_snapshot<R: Rules>(
 }
 
 /// Asks a follower that did not get on since the last heartbeat how far it is: if something was lost
-/// the answer is a conflict, and if an answer was lost it comes again.
+/// the answer is a conflict, and if an answer was lost it comes again. If what was sent is compacted
+/// by now, the question would be too, and the window may be full: it starts over.
 fn ask_again<R: Rules>(
     state: &State<R>,
     context: &mut Context<'_, R>,
     peer: NodeId,
-    progress: &Progress,
+    progress: &mut Progress,
 ) {
     let waits = progress.matched.next() < progress.next;
     if !waits || progress.matched != progress.matched_at_heartbeat {
         return;
     }
-    if let Some(previous) = entry_before(state, progress.next) {
-        let (term, commit) = (state.term(), state.commit);
-        context.send_now(peer, Message::Append { term, previous, entries: None, commit });
+    match entry_before(state, progress.next) {
+        Some(previous) => {
+            let (term, commit) = (state.term(), state.commit);
+            context.send_now(peer, Message::Append { term, previous, entries: None, commit });
+        }
+        None => progress.probe(progress.matched.next()),
     }
 }
 
