@@ -29,8 +29,8 @@
 //! * The commit index is never persisted; a restarted node learns it anew.
 //! * A leader's records become durable while its appends are under way; it counts itself when its own
 //!   disk acknowledges, like any follower's (thesis §10.2.1).
-//! * Heartbeats carry no consistency check: their commit index counts up to where the follower knows
-//!   its log to be the leader's. A follower that did not get on between two heartbeats is asked by an
+//! * Heartbeats carry no consistency check: their commit index counts up to where the follower, or by
+//!   its acknowledgements the leader, knows the logs to agree. A follower that did not get on between two heartbeats is asked by an
 //!   empty `Append`, and the answer repairs whatever was lost.
 //! * A broken link to the leader shortens the election timeout; the pre-vote keeps this harmless.
 //! * A leader that hears no majority for an election timeout steps down (thesis §6.2).

@@ -81,6 +81,9 @@ pub enum Message {
         term: Term,
         /// What the leader knows to be committed; counts up to what the follower knows to share.
         commit: Index,
+        /// Up to here the leader knows the follower's log to be its own, by an answer of this term.
+        /// A follower that forgot (it restarted, or campaigned in vain) knows it again.
+        matched: Index,
         /// The round of read confirmations to answer (thesis §6.4); `None` where none is wanted.
         round: Option<u64>,
     },
@@ -208,10 +211,10 @@ impl fmt::Display for Message {
             Self::AppendReply { term, result: AppendResult::Conflict { previous, hint, .. } } => {
                 write!(f, "AppendReply t{term} conflict at {previous}, hint {hint}")
             }
-            Self::Heartbeat { term, commit, round: Some(round) } => {
+            Self::Heartbeat { term, commit, round: Some(round), .. } => {
                 write!(f, "Heartbeat t{term} commit {commit} round {round}")
             }
-            Self::Heartbeat { term, commit, round: None } => {
+            Self::Heartbeat { term, commit, round: None, .. } => {
                 write!(f, "Heartbeat t{term} commit {commit}")
             }
             Self::HeartbeatReply { term, round } => {

@@ -183,9 +183,12 @@ impl<R: Rules> Raft<R> {
                     follower.append(state, context, from, previous, entries, commit);
                 }
             }
-            Message::Heartbeat { commit, round, .. } => {
+            Message::Heartbeat { commit, matched, round, .. } => {
                 if let Some((follower, state)) = self.follow(context, from) {
-                    follower.heartbeat(state, context, from, commit, round);
+                    if let Some(round) = round {
+                        follower.confirm(state, context, from, round);
+                    }
+                    follower.learn_commit(state, context, commit, matched);
                 }
             }
             Message::Install { snapshot, voters, .. } => {

@@ -116,18 +116,27 @@ impl Follower {
         self.commit(state, context, commit);
     }
 
-    /// A heartbeat: confirms at once that its sender leads, claiming nothing about the log.
-    pub(crate) fn heartbeat<R: Rules>(
+    /// Confirms at once that the sender of a heartbeat leads, claiming nothing about the log.
+    pub(crate) fn confirm<R: Rules>(
+        &self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+        leader: NodeId,
+        round: u64,
+    ) {
+        context.send_now(leader, Message::HeartbeatReply { term: state.term(), round });
+    }
+
+    /// A heartbeat's commit index counts up to where the logs are known to agree, here or by the
+    /// leader.
+    pub(crate) fn learn_commit<R: Rules>(
         &mut self,
         state: &mut State<R>,
         context: &mut Context<'_, R>,
-        leader: NodeId,
         commit: Index,
-        round: Option<u64>,
+        matched: Index,
     ) {
-        if let Some(round) = round {
-            context.send_now(leader, Message::HeartbeatReply { term: state.term(), round });
-        }
+        self.shared = self.shared.max(matched.min(state.log.last().index));
         self.commit(state, context, commit);
     }
 

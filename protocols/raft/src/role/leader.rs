@@ -164,7 +164,8 @@ impl Leader {
         let (term, commit) = (state.term(), state.commit);
         let round = Some(self.reads.newest_round());
         for (peer, progress) in &mut self.followers {
-            context.send_now(*peer, Message::Heartbeat { term, commit, round });
+            let matched = progress.matched;
+            context.send_now(*peer, Message::Heartbeat { term, commit, matched, round });
             progress.told_commit = commit;
             match &mut progress.mode {
                 Mode::Probe { asked } => *asked = false,
@@ -208,8 +209,8 @@ impl Leader {
         for (peer, progress) in &mut self.followers {
             send_entries(state, context, *peer, progress);
             if asks.is_some() || progress.told_commit < state.commit {
-                let (term, commit) = (state.term(), state.commit);
-                context.send_now(*peer, Message::Heartbeat { term, commit, round: asks });
+                let (term, commit, matched) = (state.term(), state.commit, progress.matched);
+                context.send_now(*peer, Message::Heartbeat { term, commit, matched, round: asks });
                 progress.told_commit = commit;
             }
         }

@@ -1,0 +1,313 @@
+//! One node on a test bench: what it persists, sends and tells is laid out for the test to look at.
+//!
+//! Held effects wait in a [`HeldQueue`] until [`Node::sync`], as in a real driver; most tests leave
+//! the disk [`Disk::Instant`]. Read on: [`crate::cluster`].
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use synod_consensus::{Batch, Epoch, Event, Index, Payload, Request, Role, Snapshot, Task};
+use synod_engine::{
+    Blob, Context, Effect, Engine, HeldQueue, Input, Instant, NodeId, Position, Random, Sound,
+    TaskId, To, Token, When,
+};
+use synod_quorum::Voters;
+use synod_raft::{
+    Checkpoint, Config, EntryId, HardState, Message, Raft, Record, Rules, Timer, View,
+};
+
+/// Whether records become durable by themselves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Disk {
+    /// After every input.
+    Instant,
+    /// At [`Node::sync`] only.
+    Manual,
+}
+
+/// A step's effects, and what the node had become.
+pub(crate) type Step<R> = (Vec<Effect<Raft<R>>>, Raft<R>);
+
+/// A node and its driver.
+#[derive(Clone)]
+pub(crate) struct Node<R: Rules = Sound> {
+    pub(crate) raft: Raft<R>,
+    pub(crate) disk: Disk,
+    pub(crate) now: Instant,
+    pub(crate) timers: BTreeMap<Timer, Instant>,
+    /// What left the node and was not taken yet.
+    pub(crate) sent: Vec<(NodeId, Message)>,
+    /// What the local user was told and nobody took yet.
+    pub(crate) events: Vec<Event>,
+    pub(crate) tasks: Vec<(TaskId, Task)>,
+    pub(crate) records: Vec<Record>,
+    /// Every effect in the order that it took place, persisting included.
+    pub(crate) performed: Vec<Effect<Raft<R>>>,
+    /// Every step.
+    pub(crate) steps: Vec<Step<R>>,
+    durable: usize,
+    held: HeldQueue<Effect<Raft<R>>>,
+    config: Config<R>,
+    random: Random,
+}
+
+impl Node<Sound> {
+    /// Node `id` of a new cluster of `voters`, started.
+    pub(crate) fn start(id: u64, voters: u64) -> Self {
+        Self::with_log(id, voters, 0, &[])
+    }
+
+    /// Node `id` in `term`, started, with a log of entries of these terms.
+    pub(crate) fn with_log(id: u64, voters: u64, term: u64, log: &[u64]) -> Self {
+        Self::recover(config(id, voters), [checkpoint(voters, term, None, log)])
+    }
+}
+
+impl<R: Rules> Node<R> {
+    /// A node that finds these records, started.
+    pub(crate) fn recover(config: Config<R>, records: impl IntoIterator<Item = Record>) -> Self {
+        let mut node = Self {
+            raft: Raft::new(config.clone()),
+            disk: Disk::Instant,
+            now: Instant::START,
+            timers: BTreeMap::new(),
+            sent: Vec::new(),
+            events: Vec::new(),
+            tasks: Vec::new(),
+            records: records.into_iter().collect(),
+            performed: Vec::new(),
+            steps: Vec::new(),
+            durable: 0,
+            held: HeldQueue::default(),
+            random: Random::new(config.node.0),
+            config,
+        };
+        node.durable = node.records.len();
+        node.restart();
+        node
+    }
+
+    /// Loses what was not durable, and starts again.
+    pub(crate) fn crash(&mut self) {
+        self.records.truncate(self.durable);
+        self.held = HeldQueue::default();
+        self.timers.clear();
+        self.tasks.clear();
+        self.restart();
+    }
+
+    fn restart(&mut self) {
+        self.raft = self.rebuilt();
+        self.input(Input::Start);
+        self.input(Input::Flush);
+    }
+
+    /// What a restart would find, not started.
+    pub(crate) fn rebuilt(&self) -> Raft<R> {
+        let mut raft = Raft::new(self.config.clone());
+        for record in &self.records[..self.durable] {
+            raft.replay(record.clone()).expect("a node can read what it wrote");
+        }
+        raft
+    }
+
+    pub(crate) fn id(&self) -> NodeId {
+        self.config.node
+    }
+
+    pub(crate) fn view(&self) -> View {
+        self.raft.view()
+    }
+
+    /// The terms of all its entries, from index 1 on where nothing is compacted.
+    pub(crate) fn terms(&self) -> Vec<u64> {
+        let log = self.raft.log();
+        (log.base().index.0 + 1..=log.last().index.0)
+            .map(|index| log.term_at(Index(index)).expect("a log without gaps").0)
+            .collect()
+    }
+
+    /// One step, without a flush.
+    pub(crate) fn input(&mut self, input: Input<Raft<R>>) {
+        if let Input::Timer(timer) = &input {
+            self.timers.remove(timer);
+        }
+        let mut effects = Vec::new();
+        self.raft.step(&mut Context::new(self.now, &mut self.random, &mut effects), input);
+        self.steps.push((effects.clone(), self.raft.clone()));
+        for effect in effects {
+            self.take_up(effect);
+        }
+        if self.disk == Disk::Instant {
+            self.sync();
+        }
+    }
+
+    fn take_up(&mut self, effect: Effect<Raft<R>>) {
+        match effect {
+            Effect::Persist(record) => self.records.push(record),
+            Effect::SetTimer { timer, after } => {
+                self.timers.insert(timer, self.now + after);
+            }
+            Effect::CancelTimer(timer) => {
+                self.timers.remove(&timer);
+            }
+            Effect::AbortTask(id) => self.tasks.retain(|(task, _)| *task != id),
+            Effect::Send { when: When::Now, .. }
+            | Effect::Emit { when: When::Now, .. }
+            | Effect::StartTask { when: When::Now, .. } => {
+                let to_itself = self.perform(effect);
+                assert!(to_itself.is_none(), "sends to oneself are held");
+            }
+            Effect::Send { .. } | Effect::Emit { .. } | Effect::StartTask { .. } => {
+                self.held.hold(Position(self.records.len() as u64), effect);
+            }
+        }
+    }
+
+    /// Does what an effect says; returns what the node said to itself.
+    fn perform(&mut self, effect: Effect<Raft<R>>) -> Option<Message> {
+        self.performed.push(effect.clone());
+        match effect {
+            Effect::Send { to: To::Node(to), message, .. } if to == self.id() => {
+                return Some(message);
+            }
+            Effect::Send { to: To::Node(to), message, .. } => self.sent.push((to, message)),
+            Effect::Emit { event, .. } => self.events.push(event),
+            Effect::StartTask { id, task, .. } => self.tasks.push((id, task)),
+            Effect::Send { to: To::Others, .. }
+            | Effect::Persist(_)
+            | Effect::SetTimer { .. }
+            | Effect::CancelTimer(_)
+            | Effect::AbortTask(_) => panic!("{effect} is none of Raft's held effects"),
+        }
+        None
+    }
+
+    /// Makes everything durable, and performs what was held for it.
+    pub(crate) fn sync(&mut self) {
+        loop {
+            let newly = self.durable..self.records.len();
+            self.durable = self.records.len();
+            self.performed.extend(self.records[newly].iter().cloned().map(Effect::Persist));
+            let Some(effect) = self.held.release(Position(self.durable as u64)) else { return };
+            if let Some(message) = self.perform(effect) {
+                let (disk, from) = (self.disk, self.id());
+                self.disk = Disk::Manual;
+                self.input(Input::Message { from, message });
+                self.input(Input::Flush);
+                self.disk = disk;
+            }
+        }
+    }
+
+    /// A message from a peer, and the flush.
+    pub(crate) fn hear(&mut self, from: u64, message: Message) {
+        self.input(Input::Message { from: NodeId(from), message });
+        self.input(Input::Flush);
+    }
+
+    /// As [`hear`](Self::hear); what left the node for the sender because of it.
+    pub(crate) fn answer(&mut self, from: u64, message: Message) -> Vec<Message> {
+        self.sent.clear();
+        self.hear(from, message);
+        self.said_to(from)
+    }
+
+    /// A timer, as if it fired, and the flush.
+    pub(crate) fn fire(&mut self, timer: Timer) {
+        if let Some(due) = self.timers.get(&timer) {
+            self.now = self.now.max(*due);
+        }
+        self.input(Input::Timer(timer));
+        self.input(Input::Flush);
+    }
+
+    pub(crate) fn wait(&mut self, duration: Duration) {
+        self.now = self.now + duration;
+    }
+
+    pub(crate) fn propose(&mut self, token: u64, command: &'static str) {
+        let request = Request::Propose(Bytes::from_static(command.as_bytes()));
+        self.input(Input::Request { token: Token(token), request });
+        self.input(Input::Flush);
+    }
+
+    /// Wins pre-vote and election with the help of `peers`.
+    pub(crate) fn win(&mut self, peers: &[u64]) {
+        self.fire(Timer::Election);
+        let term = self.view().term.next();
+        for peer in peers {
+            self.hear(*peer, Message::PreVoteReply { term, granted: true });
+        }
+        for peer in peers {
+            self.hear(*peer, Message::VoteReply { term, granted: true });
+        }
+        assert_eq!(self.view().role, Role::Leader, "{}", self.view());
+    }
+
+    /// Takes out what was sent to `peer`.
+    pub(crate) fn said_to(&mut self, peer: u64) -> Vec<Message> {
+        let to_peer = |(to, _): &mut (NodeId, Message)| *to == NodeId(peer);
+        self.sent.extract_if(.., to_peer).map(|(_, message)| message).collect()
+    }
+
+    /// Takes out the indices that the local user was told to be committed.
+    pub(crate) fn committed(&mut self) -> Vec<u64> {
+        let indices = |event: Event| match event {
+            Event::Committed { batch, .. } => batch.iter().map(|(index, _)| index.0).collect(),
+            _ => Vec::new(),
+        };
+        self.events.drain(..).flat_map(indices).collect()
+    }
+}
+
+pub(crate) fn config(id: u64, voters: u64) -> Config<Sound> {
+    Config::new(NodeId(id), (1..=voters).map(NodeId))
+}
+
+pub(crate) fn entry(index: u64, term: u64) -> EntryId {
+    EntryId { index: Index(index), term: Epoch(term) }
+}
+
+/// Entries of these terms from index `first` on. What an entry says tells its index and term.
+pub(crate) fn batches(first: u64, terms: &[u64]) -> Vec<Batch> {
+    let mut batches = Vec::new();
+    let mut next = first;
+    for run in terms.chunk_by(|a, b| a == b) {
+        let payloads: Vec<_> = (next..next + run.len() as u64)
+            .map(|index| Payload::Command(Bytes::from(format!("{index}@{}", run[0]))))
+            .collect();
+        batches.push(Batch::new(Index(next), Epoch(run[0]), payloads));
+        next += run.len() as u64;
+    }
+    batches
+}
+
+/// The first record of a node that has lived.
+pub(crate) fn checkpoint(
+    voters: u64,
+    term: u64,
+    snapshot: Option<Snapshot>,
+    log: &[u64],
+) -> Record {
+    Record::Checkpoint(Checkpoint {
+        hard: HardState { term: Epoch(term), vote: None },
+        voters: Voters::new((1..=voters).map(NodeId)),
+        entries: batches(snapshot.map_or(1, |snapshot| snapshot.index.0 + 1), log),
+        snapshot,
+    })
+}
+
+pub(crate) fn snapshot(index: u64, term: u64) -> Snapshot {
+    let blob = Blob { id: index, size_bytes: 1, checksum: 0 };
+    Snapshot { index: Index(index), epoch: Epoch(term), blob }
+}
+
+/// AppendEntries with entries of these terms after `previous`.
+pub(crate) fn append(term: u64, previous: EntryId, terms: &[u64], commit: u64) -> Message {
+    let mut entries = batches(previous.index.0 + 1, terms);
+    assert!(entries.len() <= 1, "one append carries entries of one term");
+    Message::Append { term: Epoch(term), previous, entries: entries.pop(), commit: Index(commit) }
+}

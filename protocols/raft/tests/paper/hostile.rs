@@ -1,0 +1,196 @@
+//! A message that decodes but that no correct node could have sent: it is ignored, whatever the role
+//! of who hears it. Nothing panics, and no log is harmed.
+
+use synod_consensus::{Epoch, Index, Role, Snapshot};
+use synod_engine::{Engine, NodeId, Random};
+use synod_quorum::Voters;
+use synod_raft::{AppendResult, Message, Timer};
+
+use crate::driver::{Node, append, batches, entry, snapshot};
+
+const END: u64 = u64::MAX;
+
+/// Node 1 of three in term 5 with entries of terms 1 1 3 5 (2 of them committed) and the snapshot to
+/// none: a follower of node 2, a candidate, and a leader.
+fn one_of_each() -> [Node; 3] {
+    let mut follower = Node::with_log(1, 3, 5, &[1, 1, 3, 5]);
+    follower.hear(2, append(5, entry(4, 5), &[], 2));
+    let mut candidate = Node::with_log(1, 3, 5, &[1, 1, 3, 5]);
+    candidate.fire(Timer::Election);
+    let mut leader = Node::with_log(1, 3, 4, &[1, 1, 3]);
+    leader.win(&[2]);
+    [follower, candidate, leader]
+}
+
+fn install(term: u64, snapshot: Snapshot, voters: &[u64]) -> Message {
+    let voters = Voters::new(voters.iter().copied().map(NodeId));
+    Message::Install { term: Epoch(term), snapshot, voters }
+}
+
+fn conflict(term: u64, previous: u64, last: u64, hint: (u64, u64)) -> Message {
+    let (previous, last, hint) = (Index(previous), Index(last), entry(hint.0, hint.1));
+    let result = AppendResult::Conflict { previous, last, hint };
+    Message::AppendReply { term: Epoch(term), result }
+}
+
+fn assert_ignored(message: &Message, from: u64) {
+    for node in one_of_each() {
+        let mut after = node.clone();
+        after.hear(from, message.clone());
+        assert_eq!(after.view(), node.view(), "{message} from {from}");
+        assert_eq!(after.raft.log(), node.raft.log(), "{message} from {from}");
+        assert_eq!(after.records, node.records, "{message} from {from}");
+        assert_eq!(after.committed(), node.clone().committed(), "{message} from {from}");
+    }
+}
+
+#[test]
+fn entries_that_do_not_follow_the_previous_one_are_ignored() {
+    for first in [1, 3, 6, 7] {
+        let entries = batches(first, &[5]).pop();
+        let previous = entry(4, 5);
+        assert_ignored(&Message::Append { term: Epoch(5), previous, entries, commit: Index(9) }, 2);
+    }
+}
+
+#[test]
+fn entries_of_a_later_term_than_their_leader_or_an_earlier_one_than_before_them_are_ignored() {
+    assert_ignored(&append(5, entry(4, 5), &[6], 0), 2);
+    assert_ignored(&append(5, entry(4, 5), &[4], 0), 2);
+    assert_ignored(&append(5, entry(4, 6), &[], 0), 2);
+}
+
+#[test]
+fn entries_that_would_replace_committed_ones_are_ignored() {
+    let [mut follower, ..] = one_of_each();
+    let before = follower.terms();
+    assert_eq!(follower.view().commit, Index(2));
+    assert_eq!(follower.answer(2, append(5, entry(1, 1), &[4], 4)), []);
+    assert_eq!(follower.terms(), before);
+    assert_eq!(follower.view().commit, Index(2));
+}
+
+#[test]
+fn a_term_that_no_election_could_have_reached_is_ignored() {
+    let last = entry(9, 5);
+    for term in [END, END - 1, 1 << 63, 1 << 41] {
+        assert_ignored(&Message::Vote { term: Epoch(term), last }, 2);
+        assert_ignored(&Message::PreVote { term: Epoch(term), last }, 2);
+        assert_ignored(&Message::PreVoteReply { term: Epoch(term), granted: false }, 2);
+        assert_ignored(&append(term, entry(0, 0), &[], 0), 2);
+    }
+    let [mut follower, ..] = one_of_each();
+    follower.hear(2, Message::Vote { term: Epoch(1 << 40), last });
+    assert_eq!(follower.view().term, Epoch(1 << 40), "a node that slept long catches up");
+}
+
+#[test]
+fn the_last_index_there_is_counts_no_further() {
+    let [_, _, leader] = one_of_each();
+    for (previous, last) in [(END, END), (END, 0), (4, END), (3, END), (END - 1, END)] {
+        assert_ignored(&conflict(5, previous, last, (END, END)), 2);
+    }
+    let mut after = leader.clone();
+    after.hear(
+        2,
+        Message::AppendReply { term: Epoch(5), result: AppendResult::Matches(Index(END)) },
+    );
+    assert_eq!(after.view().commit, leader.view().last.index, "no further than its log");
+    assert_ignored(&install(5, snapshot(END, 5), &[1, 2, 3]), 2);
+    let round = Message::HeartbeatReply { term: Epoch(5), round: END };
+    assert_ignored(&round, 2);
+}
+
+#[test]
+fn a_snapshot_without_voters_or_of_an_impossible_term_is_ignored() {
+    assert_ignored(&install(5, snapshot(9, 5), &[]), 2);
+    assert_ignored(&install(5, snapshot(9, 6), &[1, 2, 3]), 2);
+    let [follower, ..] = one_of_each();
+    let mut after = follower.clone();
+    after.hear(2, install(5, snapshot(9, 0), &[1, 2, 3]));
+    assert_eq!(after.records, follower.records, "terms do not fall behind what is committed");
+}
+
+#[test]
+fn strangers_to_the_voters_are_not_heard() {
+    let last = entry(9, 9);
+    assert_ignored(&Message::Vote { term: Epoch(6), last }, 4);
+    assert_ignored(&append(6, entry(4, 5), &[6], 0), 4);
+    assert_ignored(&install(6, snapshot(9, 6), &[1, 2, 3, 4]), 4);
+}
+
+#[test]
+fn what_claims_to_come_from_oneself_but_only_a_peer_says_is_ignored() {
+    let last = entry(9, 9);
+    assert_ignored(&Message::Vote { term: Epoch(6), last }, 1);
+    assert_ignored(&append(5, entry(4, 5), &[5], 4), 1);
+    assert_ignored(&append(6, entry(4, 5), &[6], 4), 1);
+    assert_ignored(&install(6, snapshot(9, 6), &[1, 2, 3]), 1);
+    assert_ignored(&conflict(5, 3, 1, (1, 1)), 1);
+}
+
+/// Whatever is thrown at it: the log stays a log, what is committed stays, and a restart reads it.
+#[test]
+fn no_nonsense_breaks_a_node() {
+    for seed in 0..3_000 {
+        let mut random = Random::new(seed);
+        let mut node = one_of_each()[seed as usize % 3].clone();
+        let mut committed = Vec::new();
+        for _ in 0..40 {
+            let message = nonsense(&mut random);
+            let from = random.between(1, 4);
+            node.hear(from, message);
+            if random.chance(100_000) {
+                node.fire(if random.chance(500_000) { Timer::Election } else { Timer::Heartbeat });
+            }
+            committed.extend(node.committed());
+            let (view, terms) = (node.view(), node.terms());
+            assert!(terms.is_sorted() && terms.iter().all(|term| *term <= view.term.0), "{view}");
+            assert!(view.base.index <= view.commit && view.commit <= view.last.index, "{view}");
+        }
+        assert!(committed.is_sorted_by(|a, b| a < b), "seed {seed}: {committed:?}");
+        let rebuilt = node.rebuilt().view();
+        assert_eq!((rebuilt.term, rebuilt.last), (node.view().term, node.view().last));
+        assert_ne!(rebuilt.role, Role::Leader);
+    }
+}
+
+/// A message of small and extreme numbers, more often nearly right than not.
+fn nonsense(random: &mut Random) -> Message {
+    let term = Epoch(number(random, 5));
+    let last = entry(number(random, 4), number(random, 5));
+    let granted = random.chance(500_000);
+    let index = Index(number(random, 4));
+    match random.below(10) {
+        0 => Message::PreVote { term, last },
+        1 => Message::PreVoteReply { term, granted },
+        2 => Message::Vote { term, last },
+        3 => Message::VoteReply { term, granted },
+        4 | 5 => {
+            let terms = vec![random.between(1, 7); random.between(1, 3) as usize];
+            let first = last.index.0.saturating_add(random.below(2)).clamp(1, END - 9);
+            let entries = batches(first, &terms).pop().filter(|_| random.chance(800_000));
+            Message::Append { term, previous: last, entries, commit: index }
+        }
+        6 => Message::AppendReply { term, result: AppendResult::Matches(index) },
+        7 => conflict(term.0, index.0, number(random, 4), (last.index.0, last.term.0)),
+        8 if granted => Message::HeartbeatReply { term, round: number(random, 2) },
+        8 => Message::Heartbeat {
+            term,
+            commit: index,
+            matched: Index(number(random, 4)),
+            round: Some(number(random, 2)),
+        },
+        _ => {
+            install(term.0, snapshot(index.0, last.term.0), &[1, 2, 3][..random.below(4) as usize])
+        }
+    }
+}
+
+fn number(random: &mut Random, usual: u64) -> u64 {
+    match random.below(8) {
+        0 => [0, END, END - 1, 1 << 62, (1 << 62) - 1, 1 << 40][random.below(6) as usize],
+        1..=4 => usual + random.below(3),
+        _ => random.below(usual + 1),
+    }
+}

@@ -1,0 +1,11 @@
+//! The binding sentences of the Raft paper, and of the contract between an engine and its driver,
+//! each as a test that is named by what it demands.
+//!
+//! [`driver`] runs one node by hand and [`cluster`] several; the other modules go by concept and say
+//! which sections they stand for. "§" and "figure" are of the paper's extended version, "thesis" is
+//! Ongaro's.
+
+mod cluster;
+mod driver;
+mod hostile;
+mod loss;
