@@ -10,6 +10,7 @@ use core::ops::Bound;
 use bytes::{Bytes, BytesMut};
 use imbl::OrdMap;
 
+use crate::key::Key;
 use crate::limits::{MAX_KEY_BYTES, MAX_RANGE_BYTES, MAX_RANGE_ENTRIES, MAX_VALUE_BYTES};
 use crate::message::{Answer, Entry, Expect, Op, Query, Rejected, Revision, Written};
 
@@ -17,7 +18,7 @@ use crate::message::{Answer, Entry, Expect, Op, Query, Rejected, Revision, Writt
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Keys {
     pub(crate) revision: Revision,
-    pub(crate) entries: OrdMap<Bytes, Entry>,
+    pub(crate) entries: OrdMap<Key, Entry>,
 }
 
 impl Keys {
@@ -35,20 +36,20 @@ impl Keys {
     fn store(&mut self, key: Bytes, value: Bytes) -> Result<Written, Rejected> {
         check_value(value.len())?;
         let revision = self.next_revision();
-        match self.entries.get_mut(&key) {
+        match self.entries.get_mut(&key[..]) {
             Some(entry) => entry.change(revision, value),
             None => {
-                self.entries.insert(key, Entry::new(revision, value));
+                self.entries.insert(key.into(), Entry::new(revision, value));
             }
         }
         Ok(Written::Stored { revision })
     }
 
     fn append(&mut self, key: Bytes, tail: Bytes) -> Result<Written, Rejected> {
-        let Some(entry) = self.entries.get(&key) else { return self.store(key, tail) };
+        let Some(entry) = self.entries.get(&key[..]) else { return self.store(key, tail) };
         check_value(entry.value.len().saturating_add(tail.len()))?;
         let revision = self.next_revision();
-        let entry = self.entries.get_mut(&key).expect("it was just there");
+        let entry = self.entries.get_mut(&key[..]).expect("it was just there");
         // Grows in place unless a snapshot still shares the value.
         let mut value = BytesMut::from(core::mem::take(&mut entry.value));
         value.extend_from_slice(&tail);
@@ -57,7 +58,7 @@ impl Keys {
     }
 
     fn delete(&mut self, key: &Bytes) -> Written {
-        match self.entries.remove(key) {
+        match self.entries.remove(&key[..]) {
             Some(_) => Written::Deleted { revision: self.next_revision() },
             None => Written::Absent,
         }
@@ -70,7 +71,7 @@ impl Keys {
         value: Bytes,
     ) -> Result<Written, Rejected> {
         check_value(value.len())?;
-        let found = self.entries.get(&key);
+        let found = self.entries.get(&key[..]);
         let as_expected = match (expect, found) {
             (Expect::Absent, found) => found.is_none(),
             (Expect::Value(_) | Expect::Revision(_), None) => false,
@@ -92,9 +93,10 @@ impl Keys {
     /// Answers from the keys as they are.
     pub(crate) fn read(&self, query: &Query) -> Answer {
         match query {
-            Query::Get { key } => {
-                Answer::Value { revision: self.revision, entry: self.entries.get(key).cloned() }
-            }
+            Query::Get { key } => Answer::Value {
+                revision: self.revision,
+                entry: self.entries.get(&key[..]).cloned(),
+            },
             Query::Range { start, end, limit } => self.range(start, end.as_ref(), *limit),
         }
     }
@@ -104,16 +106,17 @@ impl Keys {
         let mut entries = Vec::new();
         let mut more = false;
         if end.is_none_or(|end| start < end) {
-            let until = end.map_or(Bound::Unbounded, Bound::Excluded);
+            let until = end.map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
             let mut size_bytes = 0;
-            for (key, entry) in self.entries.range::<_, Bytes>((Bound::Included(start), until)) {
+            for (key, entry) in self.entries.range::<_, [u8]>((Bound::Included(&start[..]), until))
+            {
                 size_bytes += key.len() + entry.value.len();
                 more =
                     entries.len() == limit || size_bytes > MAX_RANGE_BYTES && !entries.is_empty();
                 if more {
                     break;
                 }
-                entries.push((key.clone(), entry.clone()));
+                entries.push((key.into(), entry.clone()));
             }
         }
         Answer::Range { revision: self.revision, entries, more }
@@ -133,7 +136,7 @@ impl Entry {
 }
 
 /// Whether `key` has a length that a key may have.
-pub(crate) fn check_key(key: &Bytes) -> Result<(), Rejected> {
+pub(crate) fn check_key(key: &[u8]) -> Result<(), Rejected> {
     match key.len() {
         1..=MAX_KEY_BYTES => Ok(()),
         _ => Err(Rejected::KeySize { max_bytes: MAX_KEY_BYTES as u64 }),

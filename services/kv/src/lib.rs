@@ -11,6 +11,7 @@
 //! | `keys` | what the operations do to the keys; revisions |
 //! | `sessions` | exactly once: sessions, kept answers, expiry by replicated time |
 //! | `store` | the state machine that binds both |
+//! | [`rules`] | what exactly-once rests on, by name |
 //! | [`snapshot`] | the state as bytes, and back |
 //! | [`wire`] | how clients and servers say all this over a connection |
 //!
@@ -33,9 +34,11 @@
 
 extern crate alloc;
 
+mod key;
 mod keys;
 pub mod limits;
 pub mod message;
+pub mod rules;
 mod sessions;
 pub mod snapshot;
 mod store;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{MAX_LEASE_MS, MAX_SESSIONS, MAX_TICK_MS, MAX_UNANSWERED, MIN_LEASE_MS};
 use crate::message::{Rejected, Revision, SessionId, Written};
+use crate::rules::Rules;
 
 /// What became of a command that had a place in its session's window.
 pub(crate) type Outcome = Result<Written, Rejected>;
@@ -135,16 +136,21 @@ impl Session {
     }
 
     /// What is known of the command with this number.
-    pub(crate) fn known(&self, number: u64) -> Known {
+    pub(crate) fn known<R: Rules>(&self, number: u64, rules: R) -> Known {
         if number < self.answered_below {
             return Known::Acknowledged;
         }
         if number - self.answered_below >= MAX_UNANSWERED {
             return Known::BeyondWindow;
         }
-        match self.place(number) {
-            Ok(place) => Known::Answered(self.answers[place].1),
-            Err(_) => Known::New,
+        match (self.place(number), self.answers.back()) {
+            (Ok(place), _) => Known::Answered(self.answers[place].1),
+            (Err(_), Some((latest, outcome)))
+                if number < *latest && !rules.each_number_has_its_own_answer() =>
+            {
+                Known::Answered(*outcome)
+            }
+            (Err(_), _) => Known::New,
         }
     }
 

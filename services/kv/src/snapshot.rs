@@ -25,6 +25,7 @@ use synod_consensus::RestoreError;
 use crate::keys::{check_key, check_value};
 use crate::limits::{MAX_KEY_BYTES, MAX_SESSIONS, MAX_VALUE_BYTES};
 use crate::message::{Entry, Revision, SessionId};
+use crate::rules::Rules;
 use crate::sessions::Session;
 use crate::store::Store;
 
@@ -53,23 +54,23 @@ struct Summary {
 }
 
 /// The pieces that describe `store`.
-pub(crate) fn write(store: &Store) -> impl Iterator<Item = Bytes> {
-    let sessions = store.sessions.iter().map(|(id, session)| {
+pub(crate) fn write<R: Rules>(store: &Store<R>) -> impl Iterator<Item = Bytes> {
+    let sessions = store.sessions.iter().take(session_count(store)).map(|(id, session)| {
         let size_bytes = 64 + 32 * session.answers.len();
         (size_bytes, (id, session))
     });
     let keys = store.keys.entries.iter().map(|(key, entry)| {
         let size_bytes = 64 + key.len() + entry.value.len();
-        (size_bytes, (key, entry))
+        (size_bytes, (Bytes::from(key), entry))
     });
     pieces(iter::once(header(store)).chain(frames(SESSIONS, sessions)).chain(frames(KEYS, keys)))
 }
 
-fn header(store: &Store) -> Vec<u8> {
+fn header<R: Rules>(store: &Store<R>) -> Vec<u8> {
     let summary = Summary {
         clock_ms: store.clock_ms(),
         revision: store.revision(),
-        sessions: store.sessions() as u64,
+        sessions: session_count(store) as u64,
         keys: store.keys() as u64,
     };
     let mut out = Vec::new();
@@ -79,6 +80,11 @@ fn header(store: &Store) -> Vec<u8> {
         encode(&summary, out);
     });
     out
+}
+
+/// How many sessions a snapshot has.
+fn session_count<R: Rules>(store: &Store<R>) -> usize {
+    if store.rules.sessions_in_snapshot() { store.sessions() } else { 0 }
 }
 
 /// Frames of `items`, each of which comes with an upper bound of its size in bytes.
@@ -117,7 +123,9 @@ fn pieces(mut frames: impl Iterator<Item = Vec<u8>>) -> impl Iterator<Item = Byt
 }
 
 /// The store that `pieces` describe.
-pub(crate) fn read(pieces: impl Iterator<Item = Bytes>) -> Result<Store, RestoreError> {
+pub(crate) fn read<R: Rules + Default>(
+    pieces: impl Iterator<Item = Bytes>,
+) -> Result<Store<R>, RestoreError> {
     let mut buffer = BytesMut::new();
     let mut restoring = None;
     for piece in pieces {
@@ -144,12 +152,12 @@ fn decoded<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RestoreError> {
 }
 
 /// A store that is being read, and what its header promised.
-struct Restoring {
+struct Restoring<R: Rules> {
     summary: Summary,
-    store: Store,
+    store: Store<R>,
 }
 
-impl Restoring {
+impl<R: Rules + Default> Restoring<R> {
     fn new(frame: &Frame) -> Result<Self, RestoreError> {
         let body = match (frame.kind, frame.payload.strip_prefix(NAME)) {
             (HEADER, Some([FORMAT, body @ ..])) => body,
@@ -194,15 +202,15 @@ impl Restoring {
 
     fn take_key(&mut self, key: Bytes, entry: Entry) -> Result<(), RestoreError> {
         let entries = &mut self.store.keys.entries;
-        let in_order = entries.get_max().is_none_or(|(last, _)| *last < key);
+        let in_order = entries.get_max().is_none_or(|(last, _)| **last < *key);
         if !in_order || check_key(&key).is_err() || !entry.is_possible(self.summary.revision) {
             return Err(refuse(alloc::format!("the key {key:?} is impossible")));
         }
-        entries.insert(key, entry);
+        entries.insert(key.into(), entry);
         Ok(())
     }
 
-    fn finish(self) -> Result<Store, RestoreError> {
+    fn finish(self) -> Result<Store<R>, RestoreError> {
         let counted = (self.store.sessions() as u64, self.store.keys() as u64);
         if counted != (self.summary.sessions, self.summary.keys) {
             return Err(refuse(alloc::format!(

@@ -3,23 +3,40 @@
 use bytes::Bytes;
 use synod_codec::decode;
 use synod_consensus::{Index, RestoreError, StateMachine};
+use synod_engine::Sound;
 
 use crate::keys::Keys;
 use crate::limits::{MAX_COMMAND_BYTES, MAX_UNANSWERED};
 use crate::message::{
     Answer, Command, Op, Query, Rejected, Response, Revision, SessionId, Written,
 };
+use crate::rules::Rules;
 use crate::sessions::{Known, Sessions};
 use crate::snapshot;
 
 /// The store: its keys and its sessions.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Store {
+pub struct Store<R: Rules = Sound> {
+    pub(crate) rules: R,
     pub(crate) keys: Keys,
     pub(crate) sessions: Sessions,
 }
 
 impl Store {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl<R: Rules> Store<R> {
+    /// The same store under other rules. A restored store keeps all rules until it is told otherwise.
+    #[must_use]
+    pub fn with_rules(self, rules: R) -> Self {
+        Self { rules, ..self }
+    }
+
     /// The revision of the last write that changed something.
     #[must_use]
     pub fn revision(&self) -> Revision {
@@ -76,22 +93,28 @@ impl Store {
         answered_below: u64,
         op: Op,
     ) -> Result<Written, Rejected> {
-        let session = self.sessions.renew(session)?;
+        let session = match self.sessions.renew(session) {
+            Ok(session) => session,
+            Err(rejected) if self.rules.expired_sessions_are_refused() => return Err(rejected),
+            Err(_) => return self.keys.write(op),
+        };
         session.acknowledge(answered_below);
-        match session.known(number) {
-            Known::New => {
+        match session.known(number, self.rules) {
+            Known::Answered(outcome) if self.rules.duplicates_are_answered_from_the_table() => {
+                outcome
+            }
+            Known::New | Known::Answered(_) => {
                 let outcome = self.keys.write(op);
                 session.keep(number, outcome);
                 outcome
             }
-            Known::Answered(outcome) => outcome,
             Known::Acknowledged => Err(Rejected::AlreadyAnswered),
             Known::BeyondWindow => Err(Rejected::WindowFull { max_unanswered: MAX_UNANSWERED }),
         }
     }
 }
 
-impl StateMachine for Store {
+impl<R: Rules + Default> StateMachine for Store<R> {
     type Response = Response;
     type Query = Query;
     type Answer = Answer;

@@ -10,7 +10,7 @@ use synod_kv::limits::{MAX_VALUE_BYTES, MIN_LEASE_MS};
 use synod_kv::snapshot::PIECE_BYTES;
 
 fn restored(pieces: impl IntoIterator<Item = Bytes>) -> Result<Log, RestoreError> {
-    Store::restore(pieces.into_iter()).map(|store| Log { store, index: 1_000_000 })
+    <Store>::restore(pieces.into_iter()).map(|store| Log { store, index: 1_000_000 })
 }
 
 /// Some of everything: keys of all sizes, sessions with and without answers, time.
@@ -34,7 +34,7 @@ fn a_restored_store_equals_the_one_it_was_taken_from() {
     assert!(pieces.iter().all(|piece| (1..=PIECE_BYTES).contains(&piece.len())));
     assert!(pieces.len() > 4, "the large value spans pieces");
     assert!(restored(pieces).unwrap().store == log.store);
-    assert!(restored(snapshot(&Store::default())).unwrap().store == Store::default());
+    assert!(restored(snapshot(&Store::new())).unwrap().store == Store::new());
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn equal_states_give_equal_bytes_however_they_came_about() {
         log.write(session, 1, put("a", "1"));
         log.write(session, 2, put("b", "1"));
     }
-    other.store = Store::restore(snapshot(&other.store).into_iter()).unwrap();
+    other.store = <Store>::restore(snapshot(&other.store).into_iter()).unwrap();
     assert_eq!(snapshot(&one.store), snapshot(&other.store));
 }
 
@@ -98,7 +98,7 @@ fn later_commands_do_not_reach_into_a_frozen_state() {
         log.write(session, number, put(&format!("k{number}"), "changed"));
     }
     log.pass_ms(MIN_LEASE_MS * 2);
-    assert_eq!(Store::chunks(&frozen).collect::<Vec<_>>(), before);
+    assert_eq!(<Store>::chunks(&frozen).collect::<Vec<_>>(), before);
 }
 
 #[test]

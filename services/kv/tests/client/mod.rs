@@ -100,5 +100,5 @@ impl Log {
 
 /// All bytes of a snapshot of `store`.
 pub(crate) fn snapshot(store: &Store) -> Vec<Bytes> {
-    Store::chunks(&store.freeze()).collect()
+    <Store>::chunks(&store.freeze()).collect()
 }
