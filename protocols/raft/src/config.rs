@@ -6,6 +6,9 @@ use core::time::Duration;
 use synod_engine::{NodeId, Sound};
 use synod_quorum::Voters;
 
+/// One day: far beyond any sensible timeout, and far from where nanoseconds overflow.
+const MAX_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;
+
 /// How a node behaves. The defaults suit a cluster within one data centre on ordinary disks.
 #[derive(Clone, Debug)]
 pub struct Config<R = Sound> {
@@ -30,7 +33,8 @@ pub struct Config<R = Sound> {
     pub max_in_flight_bytes: usize,
     /// A longer command is refused.
     pub max_command_bytes: usize,
-    /// Proposals are refused while this much is not committed; bounds what an isolated leader keeps.
+    /// Proposals are refused while this much is not committed, or not durable on the leader itself;
+    /// bounds what an isolated leader, or one with a stalled disk, keeps.
     pub max_uncommitted_bytes: usize,
     /// Proposals are refused, and a follower takes no more entries, while the state machine is this
     /// many entries behind; bounds the queue between them.
@@ -89,12 +93,16 @@ impl<R> Config<R> {
         let faults = [
             (self.heartbeat_ms == 0, "heartbeat_ms must be above 0"),
             (
-                self.election_timeout_min_ms < 2 * self.heartbeat_ms,
+                self.election_timeout_min_ms / 2 < self.heartbeat_ms,
                 "election_timeout_min_ms must be at least twice heartbeat_ms",
             ),
             (
                 self.election_timeout_max_ms <= self.election_timeout_min_ms,
                 "election_timeout_max_ms must be above election_timeout_min_ms",
+            ),
+            (
+                self.election_timeout_max_ms > MAX_TIMEOUT_MS,
+                "election_timeout_max_ms must be at most one day",
             ),
             (self.max_append_bytes == 0, "max_append_bytes must be above 0"),
             (self.max_in_flight_appends == 0, "max_in_flight_appends must be above 0"),
@@ -158,6 +166,8 @@ mod tests {
         assert_eq!(config.check(), Ok(()));
         config.election_timeout_max_ms = config.election_timeout_min_ms;
         assert!(config.check().unwrap_err().0.starts_with("election_timeout_max_ms"));
+        (config.heartbeat_ms, config.election_timeout_max_ms) = (u64::MAX, u64::MAX);
+        assert!(config.check().is_err(), "and nothing overflows");
         let stranger = Config::new(NodeId(9), [1, 2, 3].map(NodeId));
         assert!(stranger.check().unwrap_err().0.starts_with("initial_voters"));
     }

@@ -102,7 +102,7 @@ impl<R: Rules> Engine for Raft<R> {
         self.state.fingerprint(hasher);
         self.role.hash(hasher);
         if let Role::Follower(follower) = &self.role {
-            follower.hears_leader(&self.state, now).hash(hasher);
+            follower.content_for(&self.state, now).hash(hasher);
         }
         self.announced.hash(hasher);
     }

@@ -12,7 +12,7 @@ use crate::Term;
 /// Proposals that wait for the flush, and proposals that wait to be committed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Proposals {
-    gathered: Vec<(Token, Bytes)>,
+    gathered: Vec<(Token, Payload)>,
     gathered_bytes: usize,
     appended: VecDeque<(Index, Token)>,
 }
@@ -25,8 +25,9 @@ impl Proposals {
 
     /// A command was proposed.
     pub(crate) fn gather(&mut self, token: Token, command: Bytes) {
-        self.gathered_bytes += command.len();
-        self.gathered.push((token, command));
+        let payload = Payload::Command(command);
+        self.gathered_bytes += payload.size_bytes();
+        self.gathered.push((token, payload));
     }
 
     /// Nobody waits for this proposal any more; returns whether it was still only gathered, and so
@@ -35,8 +36,8 @@ impl Proposals {
         let Some(place) = self.gathered.iter().position(|(gathered, _)| *gathered == token) else {
             return false;
         };
-        let (_, command) = self.gathered.remove(place);
-        self.gathered_bytes -= command.len();
+        let (_, payload) = self.gathered.remove(place);
+        self.gathered_bytes -= payload.size_bytes();
         true
     }
 
@@ -46,8 +47,7 @@ impl Proposals {
         let mut payloads = Vec::with_capacity(self.gathered.len());
         let (mut next, mut size_bytes) = (first, 0);
         self.gathered_bytes = 0;
-        for (token, command) in self.gathered.drain(..) {
-            let payload = Payload::Command(command);
+        for (token, payload) in self.gathered.drain(..) {
             if !payloads.is_empty() && size_bytes + payload.size_bytes() > max_bytes {
                 let full = core::mem::take(&mut payloads);
                 batches.push(Batch::new(Index(next.0 - full.len() as u64), term, full));

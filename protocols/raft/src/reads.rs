@@ -39,14 +39,15 @@ impl Reads {
     /// Nobody waits for this read any more; returns whether it was here.
     pub(crate) fn cancel(&mut self, token: Token) -> bool {
         let rounds = self.rounds.iter_mut().map(|round| &mut round.tokens);
-        for tokens in rounds.chain([&mut self.waiting]) {
-            if let Some(place) = tokens.iter().position(|waiting| *waiting == token) {
-                tokens.remove(place);
-                self.len -= 1;
-                return true;
-            }
+        let found = rounds.chain([&mut self.waiting]).any(|tokens| {
+            let place = tokens.iter().position(|waiting| *waiting == token);
+            place.map(|place| tokens.remove(place)).is_some()
+        });
+        if found {
+            self.len -= 1;
+            self.rounds.retain(|round| !round.tokens.is_empty());
         }
-        false
+        found
     }
 
     /// Opens a round for the reads that wait, at the commit index `index`; returns its number, or
@@ -103,6 +104,6 @@ mod tests {
         assert_eq!(reads.confirmed(1), None);
         assert_eq!(reads.len(), 1);
         assert!(reads.cancel(Token(3)) && !reads.cancel(Token(3)));
-        assert_eq!(reads.len(), 0);
+        assert_eq!((reads.len(), reads.rounds.len()), (0, 0));
     }
 }

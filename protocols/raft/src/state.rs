@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use synod_consensus::{Event, Index, Output, Snapshot, Task};
+use synod_consensus::{Batch, Event, Index, Output, Snapshot, Task};
 use synod_engine::{Corrupt, NodeId, TaskId, Token};
 use synod_quorum::Voters;
 
@@ -83,35 +83,46 @@ impl<R: Rules> State<R> {
     pub(crate) fn replay(&mut self, record: Record) -> Result<(), Corrupt> {
         match record {
             Record::HardState(hard) => {
-                if hard.term < self.hard.term {
-                    return Err(Corrupt(format!("term {} after {}", hard.term, self.hard.term)));
-                }
-                self.hard = hard;
+                self.replay_hard(hard)?;
             }
             Record::Entries(batch) => {
-                if batch.first() <= self.log.base().index
-                    || batch.first() > self.log.last().index.next()
-                {
+                if batch.first() <= self.log.base().index {
                     return Err(Corrupt(format!("entries {batch} in a log of {}", self.log)));
                 }
                 self.log.truncate(batch.first());
-                self.log.append(batch);
+                self.replay_entries(batch)?;
             }
             Record::Checkpoint(Checkpoint { hard, voters, snapshot, entries }) => {
-                self.hard = hard;
+                self.replay_hard(hard)?;
                 self.voters = voters;
                 self.snapshot = snapshot;
                 self.log = Log::after(self.snapshot_id());
-                for batch in entries {
-                    if batch.first() != self.log.last().index.next() {
-                        return Err(Corrupt(format!("entries {batch} after {}", self.log.last())));
-                    }
-                    self.log.append(batch);
-                }
+                entries.into_iter().try_for_each(|batch| self.replay_entries(batch))?;
                 self.commit = self.snapshot_id().index;
                 self.applied = self.commit;
             }
         }
+        Ok(())
+    }
+
+    /// Terms never fall, and a vote is not taken back (§5.2).
+    fn replay_hard(&mut self, hard: HardState) -> Result<(), Corrupt> {
+        let HardState { term, vote } = self.hard;
+        let votes_again = hard.term == term && vote.is_some() && hard.vote != vote;
+        if hard.term < term || votes_again && self.rules().one_vote_per_term() {
+            return Err(Corrupt(format!("{hard} after {}", self.hard)));
+        }
+        self.hard = hard;
+        Ok(())
+    }
+
+    /// The log has no gaps, and terms do not fall in it.
+    fn replay_entries(&mut self, batch: Batch) -> Result<(), Corrupt> {
+        let last = self.log.last();
+        if batch.first() != last.index.next() || batch.epoch() < last.term {
+            return Err(Corrupt(format!("entries {batch} after {last}")));
+        }
+        self.log.append(batch);
         Ok(())
     }
 

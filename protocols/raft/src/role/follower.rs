@@ -1,5 +1,8 @@
 //! Follows a leader, or waits for one (§5.2, §5.3, §7).
 
+use core::hash::{Hash, Hasher};
+use core::time::Duration;
+
 use synod_consensus::{Batch, Index, Snapshot};
 use synod_engine::{Instant, NodeId};
 use synod_quorum::Voters;
@@ -8,7 +11,7 @@ use crate::state::{Context, State};
 use crate::{AppendResult, EntryId, Message, Record, Rules, Timer};
 
 /// What a follower knows of its leader.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Follower {
     pub(crate) leader: Option<NodeId>,
     /// When the leader was last heard.
@@ -40,7 +43,14 @@ impl Follower {
     /// Whether a leader was heard within the shortest election timeout, so that nobody is needed in
     /// its place (thesis §9.6).
     pub(crate) fn hears_leader<R: Rules>(&self, state: &State<R>, now: Instant) -> bool {
-        self.heard.is_some_and(|heard| now.since(heard) < state.config.election_timeout_min())
+        self.content_for(state, now).is_some_and(|left| !left.is_zero())
+    }
+
+    /// For how long the leader counts as heard; `None` if it was not heard since it led, or since
+    /// its link broke.
+    pub(crate) fn content_for<R: Rules>(&self, state: &State<R>, now: Instant) -> Option<Duration> {
+        let heard = self.heard?;
+        Some(state.config.election_timeout_min().saturating_sub(now.since(heard)))
     }
 
     /// Starts the election timeout anew.
@@ -184,6 +194,14 @@ impl Follower {
         commit: Index,
     ) {
         state.commit_to(context, commit.min(self.shared), |_| alloc::vec::Vec::new());
+    }
+}
+
+/// Without when the leader was heard: the node's fingerprint takes its age in.
+impl Hash for Follower {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Self { leader, heard: _, shared, acknowledge } = self;
+        (leader, shared, acknowledge).hash(hasher);
     }
 }
 

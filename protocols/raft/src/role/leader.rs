@@ -30,8 +30,8 @@ pub(crate) struct Leader {
     noop: Index,
     /// Whether an acknowledgement came since the commit index was last looked at.
     acknowledged: bool,
-    /// Appended and not committed, in bytes.
-    uncommitted_bytes: usize,
+    /// Appended and not committed, or not durable here, in bytes.
+    open_bytes: usize,
     proposals: Proposals,
     reads: Reads,
 }
@@ -49,7 +49,7 @@ impl Leader {
             stored: Index::ZERO,
             noop,
             acknowledged: false,
-            uncommitted_bytes: 0,
+            open_bytes: 0,
             proposals: Proposals::default(),
             reads: Reads::default(),
         };
@@ -139,7 +139,9 @@ impl Leader {
         from: NodeId,
         round: u64,
     ) {
-        if let Some(progress) = self.followers.get_mut(&from) {
+        if let Some(progress) = self.followers.get_mut(&from)
+            && round <= self.reads.newest_round()
+        {
             progress.heard = true;
             progress.round = progress.round.max(round);
             self.answer_reads(state, context);
@@ -231,10 +233,9 @@ impl Leader {
         }
     }
 
-    /// Whether the bounds on what is not committed, or kept in memory, are reached.
+    /// Whether the bounds on what is not committed, not durable, or kept in memory, are reached.
     fn is_full<R: Rules>(&self, state: &State<R>) -> bool {
-        self.uncommitted_bytes + self.proposals.gathered_bytes()
-            > state.config.max_uncommitted_bytes
+        self.open_bytes + self.proposals.gathered_bytes() > state.config.max_uncommitted_bytes
             || state.log.size_bytes() > state.config.max_log_bytes
     }
 
@@ -246,7 +247,7 @@ impl Leader {
         batch: Batch,
     ) {
         let last = batch.last();
-        self.uncommitted_bytes += batch.size_bytes();
+        self.open_bytes += batch.size_bytes();
         state.log.append(batch.clone());
         context.persist(Record::Entries(batch));
         if state.rules().entries_are_durable() {
@@ -272,9 +273,11 @@ impl Leader {
         if is_own || !state.rules().own_term_commit() {
             let proposals = &mut self.proposals;
             state.commit_to(context, reached, |last| proposals.committed(last));
-            let uncommitted = state.log.range(state.commit.next(), state.log.last().index);
-            self.uncommitted_bytes = uncommitted.map(|batch| batch.size_bytes()).sum();
         }
+        let inherited = Index(self.noop.0 - 1);
+        let closed = state.commit.min(self.stored.max(inherited));
+        let open = state.log.range(closed.next(), state.log.last().index);
+        self.open_bytes = open.map(|batch| batch.size_bytes()).sum();
     }
 
     /// Opens a read round if reads wait and the commit index is known to be current.
@@ -294,9 +297,7 @@ impl Leader {
         };
         let Some(confirmed) = state.voters.reached(round) else { return };
         while let Some((index, tokens)) = self.reads.confirmed(confirmed) {
-            if !tokens.is_empty() {
-                context.emit_now(Event::ReadReady { index, tokens });
-            }
+            context.emit_now(Event::ReadReady { index, tokens });
         }
     }
 }
