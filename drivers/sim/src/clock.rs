@@ -1,0 +1,58 @@
+//! What a node's monotonic clock shows.
+
+use std::time::Duration;
+
+use synod_engine::Instant;
+
+/// The clock of one life: starts anywhere, runs a little too fast or too slow.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Clock {
+    /// Virtual time at which this life began.
+    pub(crate) born: u64,
+    /// What the clock showed then.
+    pub(crate) offset: u64,
+    /// Parts per million by which it runs fast.
+    pub(crate) drift_ppm: i32,
+}
+
+impl Clock {
+    /// What it shows at virtual time `now`.
+    pub(crate) fn shows(&self, now: u64) -> Instant {
+        let passed = now - self.born;
+        let drifted = match self.drift_ppm {
+            0 => passed,
+            drift => (i128::from(passed) * i128::from(1_000_000 + drift) / 1_000_000) as u64,
+        };
+        Instant::from_nanos(self.offset + drifted)
+    }
+
+    /// The first virtual time at which `after` has passed on this clock since `now`.
+    pub(crate) fn after(&self, now: u64, after: Duration) -> u64 {
+        let after = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+        let virtual_nanos = match self.drift_ppm {
+            0 => after,
+            drift => {
+                let rate = u128::from((1_000_000 + drift).unsigned_abs());
+                u64::try_from(u128::from(after) * 1_000_000 / rate + 2).unwrap_or(u64::MAX)
+            }
+        };
+        now.saturating_add(virtual_nanos)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_never_fires_early_by_its_own_clock() {
+        for drift_ppm in [-500, -3, 0, 7, 900] {
+            let clock = Clock { born: 17, offset: 5, drift_ppm };
+            for now in (17..3_000_000_000).step_by(77_777_777) {
+                let after = Duration::from_nanos(123_456_789);
+                let at = clock.after(now, after);
+                assert!(clock.shows(at).since(clock.shows(now)) >= after, "{drift_ppm} {now}");
+            }
+        }
+    }
+}

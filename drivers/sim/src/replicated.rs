@@ -1,0 +1,324 @@
+//! The local user of a replicated log: a state machine, and the clients that wait for it.
+//!
+//! A [`Replica`] applies what is committed, in order, installs snapshots, takes them, and answers
+//! each call with an [`Outcome`]. It checks what every replicated log promises its user: no gap, no
+//! read before its index, every request ended once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use synod_consensus::{
+    Batch, Event, Index, Outcome, Output, Payload, Request, Role, Snapshot, StateMachine, Task,
+};
+use synod_engine::{Blob, Engine, Input, TaskId, Token};
+
+use crate::{App, Caller, Desk};
+
+/// What a [`Replica`] is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Replicated<S> {
+    /// The state before all entries.
+    pub empty: fn() -> S,
+    /// How long applying lags behind, at most: each event waits for a time up to this. Zero applies
+    /// at once.
+    pub lag: Duration,
+    /// In how many of a million calls the caller gives up before the answer.
+    pub cancel_ppm: u32,
+}
+
+impl<S> Replicated<S> {
+    /// Applies at once; callers are patient.
+    pub fn new(empty: fn() -> S) -> Self {
+        Self { empty, lag: Duration::ZERO, cancel_ppm: 0 }
+    }
+}
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call<Q> {
+    /// Replicate and apply this command.
+    Write(Bytes),
+    /// Answer this from a state that has everything that was committed before.
+    Read(Q),
+}
+
+/// What a client hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer<R, A> {
+    /// Of a write: what the state machine responded.
+    Written(Outcome<R>),
+    /// Of a read.
+    Read(Outcome<A>),
+}
+
+/// One node's copy of a replicated state machine.
+pub struct Replica<S: StateMachine> {
+    state: S,
+    applied: Index,
+    role: Role,
+    /// Who waits for which request; a read with what to read.
+    waiting: BTreeMap<Token, (Caller, Option<S::Query>)>,
+    tokens: u64,
+    /// What the log told and this replica has not taken in.
+    behind: VecDeque<Event>,
+    lag: Duration,
+    cancel_ppm: u32,
+    /// The snapshot that is being written.
+    writing: Option<(TaskId, Index, Blob)>,
+}
+
+/// The alarm for the next event that is behind; all other alarms are tokens to cancel.
+const BEHIND: u64 = 0;
+/// When a caller that gives up does so, at most.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What the desk of a replica is called here.
+type At<'a, 'b, S, E> = &'a mut Desk<'b, E, Replica<S>>;
+
+impl<S: StateMachine> Replica<S> {
+    /// The state as it is.
+    pub fn state(&self) -> &S {
+        &self.state
+    }
+
+    /// The last entry that was applied.
+    pub fn applied(&self) -> Index {
+        self.applied
+    }
+
+    /// Its role in its group.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+}
+
+impl<S, E> App<E> for Replica<S>
+where
+    S: StateMachine,
+    E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
+{
+    type Config = Replicated<S>;
+    type Call = Call<S::Query>;
+    type Answer = Answer<S::Response, S::Answer>;
+
+    fn start(config: &Self::Config, _: &mut Desk<'_, E, Self>) -> Self {
+        Self {
+            state: (config.empty)(),
+            applied: Index::ZERO,
+            role: Role::Follower,
+            waiting: BTreeMap::new(),
+            tokens: 0,
+            behind: VecDeque::new(),
+            lag: config.lag,
+            cancel_ppm: config.cancel_ppm,
+            writing: None,
+        }
+    }
+
+    fn event(&mut self, desk: &mut Desk<'_, E, Self>, event: Event) {
+        match event {
+            Event::Committed { .. } | Event::Install(_) | Event::ReadReady { .. } => {
+                if self.lag.is_zero() {
+                    return self.take_in(desk, event);
+                }
+                self.behind.push_back(event);
+                if self.behind.len() == 1 {
+                    self.catch_up_later(desk);
+                }
+            }
+            Event::Refused { token, refusal } => match self.ended(desk, token) {
+                Some((caller, None)) => {
+                    desk.answer(caller, Answer::Written(Outcome::Refused(refusal)));
+                }
+                Some((caller, Some(_))) => {
+                    desk.answer(caller, Answer::Read(Outcome::Refused(refusal)));
+                }
+                None => {}
+            },
+            Event::Unknown { token } => match self.ended(desk, token) {
+                Some((caller, None)) => desk.answer(caller, Answer::Written(Outcome::Unknown)),
+                Some((_, Some(_))) => {
+                    let detail = format!("{}: {token}", desk.node());
+                    desk.violated("a read ends ready or refused", detail);
+                }
+                None => {}
+            },
+            Event::Leadership { role, .. } => self.role = role,
+        }
+    }
+
+    fn task(&mut self, desk: &mut Desk<'_, E, Self>, id: TaskId, task: Task) {
+        match task {
+            Task::Snapshot if self.applied == Index::ZERO => {
+                desk.submit(Input::TaskDone { id, output: Output::SnapshotFailed });
+            }
+            Task::Snapshot => {
+                let frozen = self.state.freeze();
+                let blob = desk.write_blob(S::chunks(&frozen));
+                self.writing = Some((id, self.applied, blob));
+            }
+        }
+    }
+
+    fn abort(&mut self, _: &mut Desk<'_, E, Self>, id: TaskId) {
+        self.writing.take_if(|(writing, ..)| *writing == id);
+    }
+
+    fn written(&mut self, desk: &mut Desk<'_, E, Self>, blob: Blob) {
+        if let Some((id, index, blob)) = self.writing.take_if(|(.., writing)| *writing == blob) {
+            desk.reached("snapshot taken");
+            desk.submit(Input::TaskDone { id, output: Output::Snapshot { index, blob } });
+        }
+    }
+
+    fn call(&mut self, desk: &mut Desk<'_, E, Self>, caller: Caller, call: Self::Call) {
+        self.tokens += 1;
+        let token = Token(self.tokens);
+        let (request, query) = match call {
+            Call::Write(command) => (Request::Propose(command), None),
+            Call::Read(query) => (Request::Read, Some(query)),
+        };
+        self.waiting.insert(token, (caller, query));
+        desk.request(token, request);
+        if desk.dice().chance(self.cancel_ppm) {
+            let after = desk.dice().duration(Duration::ZERO, PATIENCE);
+            desk.alarm(after, token.0);
+        }
+    }
+
+    fn alarm(&mut self, desk: &mut Desk<'_, E, Self>, tag: u64) {
+        if tag == BEHIND {
+            if let Some(event) = self.behind.pop_front() {
+                self.take_in(desk, event);
+            }
+            if !self.behind.is_empty() {
+                self.catch_up_later(desk);
+            }
+        } else if self.waiting.contains_key(&Token(tag)) {
+            desk.submit(Input::Cancel(Token(tag)));
+        }
+    }
+
+    fn leads(&self) -> bool {
+        self.role == Role::Leader
+    }
+}
+
+impl<S: StateMachine> Replica<S> {
+    fn catch_up_later<E>(&mut self, desk: At<'_, '_, S, E>)
+    where
+        E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
+    {
+        let after = desk.dice().duration(Duration::ZERO, self.lag);
+        desk.alarm(after, BEHIND);
+    }
+
+    /// Takes in one event of the log, in its turn.
+    fn take_in<E>(&mut self, desk: At<'_, '_, S, E>, event: Event)
+    where
+        E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
+    {
+        match event {
+            Event::Committed { batch, own } => self.apply(desk, &batch, own),
+            Event::Install(snapshot) => self.install(desk, snapshot),
+            Event::ReadReady { index, tokens } => {
+                if index > self.applied {
+                    let detail = format!("{}: {index} of {}", desk.node(), self.applied);
+                    desk.violated("a read is ready after its index is applied", detail);
+                }
+                for token in tokens {
+                    match self.ended(desk, token) {
+                        Some((caller, Some(query))) => {
+                            let answer = self.state.read(&query);
+                            desk.answer(caller, Answer::Read(Outcome::Done(answer)));
+                        }
+                        Some((_, None)) => {
+                            let detail = format!("{}: {token}", desk.node());
+                            desk.violated("a proposal does not end as a read", detail);
+                        }
+                        None => {}
+                    }
+                }
+            }
+            Event::Refused { .. } | Event::Unknown { .. } | Event::Leadership { .. } => {}
+        }
+    }
+
+    fn apply<E>(&mut self, desk: At<'_, '_, S, E>, batch: &Batch, own: Vec<(Index, Token)>)
+    where
+        E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
+    {
+        if batch.first() != self.applied.next() {
+            let detail = format!("{}: {batch} after {}", desk.node(), self.applied);
+            return desk.violated("committed entries come without a gap", detail);
+        }
+        let mut own = own.into_iter().peekable();
+        for (index, payload) in batch.iter() {
+            let token = own.next_if(|(at, _)| *at == index).map(|(_, token)| token);
+            match payload {
+                Payload::Noop => {
+                    if let Some(token) = token {
+                        let detail = format!("{}: {token} at {index}", desk.node());
+                        desk.violated("a proposal is committed as its command", detail);
+                    }
+                }
+                Payload::Command(command) => {
+                    let response = self.state.apply(index, command);
+                    if let Some((caller, _)) = token.and_then(|token| self.ended(desk, token)) {
+                        desk.answer(caller, Answer::Written(Outcome::Done(response)));
+                    }
+                }
+            }
+            self.applied = index;
+        }
+        if let Some((index, token)) = own.next() {
+            let detail = format!("{}: {token} at {index}, {batch}", desk.node());
+            desk.violated("own proposals lie in their batch, in order", detail);
+        }
+        desk.submit(Input::Applied(self.applied.0));
+    }
+
+    fn install<E>(&mut self, desk: At<'_, '_, S, E>, snapshot: Snapshot)
+    where
+        E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
+    {
+        let node = desk.node();
+        if snapshot.index < self.applied {
+            let detail = format!("{node}: {snapshot} at {}", self.applied);
+            return desk.violated("a snapshot does not lead back", detail);
+        }
+        let Some(pieces) = desk.blob(snapshot.blob) else {
+            let detail = format!("{node}: {snapshot} in {}", snapshot.blob);
+            return desk.violated("the bytes of a snapshot are durable before it is", detail);
+        };
+        match S::restore(pieces.iter().cloned()) {
+            Ok(state) => {
+                self.state = state;
+                self.applied = snapshot.index;
+                desk.reached("snapshot installed");
+                desk.submit(Input::Applied(self.applied.0));
+            }
+            Err(error) => {
+                desk.violated("a snapshot can be restored", format!("{node}: {snapshot}: {error}"));
+            }
+        }
+    }
+
+    /// A request ends: who asked, and what. Ending what does not wait is a violation.
+    fn ended<E>(
+        &mut self,
+        desk: At<'_, '_, S, E>,
+        token: Token,
+    ) -> Option<(Caller, Option<S::Query>)>
+    where
+        E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
+    {
+        let waiting = self.waiting.remove(&token);
+        if waiting.is_none() {
+            let detail = format!("{}: {token} ended again, or was never asked", desk.node());
+            desk.violated("every request ends once", detail);
+        }
+        waiting
+    }
+}

@@ -1,0 +1,126 @@
+//! What a run came to.
+
+use std::fmt;
+use std::time::Duration;
+
+use synod_engine::{Corrupt, NodeId, Sometimes, Violation};
+
+/// What one run came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Its seed.
+    pub seed: u64,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// How much happened.
+    pub events: u64,
+    /// How long it took in virtual time.
+    pub elapsed: Duration,
+    /// The hash of all that happened: equal for equal runs.
+    pub trace_hash: u64,
+    /// How often which interesting point was reached.
+    pub sometimes: Sometimes,
+    /// What went wrong how often.
+    pub counts: Counts,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything held.
+    Sound,
+    /// An invariant was broken.
+    Violated(Violation),
+    /// A node could not be rebuilt from its records.
+    Corrupt(NodeId, Corrupt),
+    /// The code under test panicked.
+    Panicked(String),
+}
+
+impl Verdict {
+    /// Whether everything held.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        *self == Self::Sound
+    }
+}
+
+/// What went wrong how often, and what went well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages that reached a node.
+    pub delivered: u64,
+    /// Messages and words of clients that did not.
+    pub lost: u64,
+    /// Datagrams that came twice.
+    pub duplicated: u64,
+    /// Sessions that ended.
+    pub sessions_lost: u64,
+    /// Partitions that began.
+    pub partitions: u64,
+    /// Links that were clogged.
+    pub clogs: u64,
+    /// Nodes that crashed.
+    pub crashes: u64,
+    /// Nodes that paused.
+    pub pauses: u64,
+    /// Disks that stalled.
+    pub stalls: u64,
+    /// Syncs that ended well.
+    pub syncs: u64,
+    /// Syncs that failed and stopped their node.
+    pub failed_syncs: u64,
+    /// Records that crashes took.
+    pub records_lost: u64,
+}
+
+impl Counts {
+    /// Adds what another run counted.
+    pub fn merge(&mut self, other: &Self) {
+        for ((_, mine), (_, theirs)) in self.fields_mut().into_iter().zip(other.fields()) {
+            *mine += theirs;
+        }
+    }
+
+    /// All counts, by name.
+    #[must_use]
+    pub fn fields(&self) -> [(&'static str, u64); 12] {
+        let mut copy = *self;
+        copy.fields_mut().map(|(name, count)| (name, *count))
+    }
+
+    fn fields_mut(&mut self) -> [(&'static str, &mut u64); 12] {
+        [
+            ("delivered", &mut self.delivered),
+            ("lost", &mut self.lost),
+            ("duplicated", &mut self.duplicated),
+            ("sessions lost", &mut self.sessions_lost),
+            ("partitions", &mut self.partitions),
+            ("clogs", &mut self.clogs),
+            ("crashes", &mut self.crashes),
+            ("pauses", &mut self.pauses),
+            ("stalls", &mut self.stalls),
+            ("syncs", &mut self.syncs),
+            ("failed syncs", &mut self.failed_syncs),
+            ("records lost", &mut self.records_lost),
+        ]
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sound => write!(f, "sound"),
+            Self::Violated(violation) => write!(f, "{violation}"),
+            Self::Corrupt(node, corrupt) => write!(f, "{node} cannot start: {corrupt}"),
+            Self::Panicked(message) => write!(f, "panicked: {message}"),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, verdict, events, elapsed, trace_hash, .. } = self;
+        write!(f, "seed {seed}: {verdict} ({events} events, {elapsed:?}, trace {trace_hash:016x})")
+    }
+}
