@@ -1,0 +1,258 @@
+//! The handle that programs hold.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use synod_kv::message::{Answer, Entry, Expect, Op, Query, Revision, Written};
+use synod_kv::wire::{FromServer, NodeReport, Outcome, write_status};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::call::{Call, Work};
+use crate::connection::{Connection, OpenError};
+use crate::driver::{Ask, Driver};
+use crate::error::{ConnectError, ReadError, Reason, Trouble, WriteError};
+use crate::options::Options;
+use crate::route::Route;
+
+/// A client of a key-value cluster. Clones share its connection and its session.
+#[derive(Clone, Debug)]
+pub struct Clerk {
+    asks: mpsc::UnboundedSender<Ask>,
+    places: Arc<Semaphore>,
+    timeout: Duration,
+}
+
+/// What a compare-and-swap did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Swap {
+    /// The key was as expected and has the new value.
+    Stored {
+        /// The revision of this write.
+        revision: Revision,
+    },
+    /// The key was not as expected; nothing changed.
+    Differs {
+        /// Its modification revision; `None` if there is no such key.
+        revision: Option<Revision>,
+    },
+}
+
+/// The keys of a range, all as of one revision.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Range {
+    /// The revision of the store.
+    pub revision: Revision,
+    /// The keys and what they hold, in order.
+    pub entries: Vec<(Bytes, Entry)>,
+    /// Whether there are more than the bounds allowed.
+    pub more: bool,
+}
+
+impl Clerk {
+    /// A clerk of the cluster whose servers are at `addresses` (`host:port`). Some suffice: the others
+    /// are learned from them. Spawns one task on the current tokio runtime.
+    ///
+    /// # Errors
+    /// [`ConnectError`] if no server welcomed it.
+    pub async fn connect<A: Into<String>>(
+        addresses: impl IntoIterator<Item = A>,
+        options: Options,
+    ) -> Result<Self, ConnectError> {
+        let servers: Vec<String> = addresses.into_iter().map(Into::into).collect();
+        let mut attempts = Vec::new();
+        for (asked, address) in servers.iter().enumerate() {
+            match Connection::open(address.clone(), &options).await {
+                Ok(connection) => {
+                    return Ok(Self::start(connection, Route::new(servers, asked), options));
+                }
+                Err(error) => attempts.push((address.clone(), error)),
+            }
+        }
+        Err(ConnectError { attempts })
+    }
+
+    fn start(connection: Connection, route: Route, options: Options) -> Self {
+        let (asks, asked) = mpsc::unbounded_channel();
+        let places = Arc::new(Semaphore::new(options.max_in_flight));
+        let timeout = options.timeout();
+        tokio::spawn(Driver::new(Arc::new(options), asked, route, connection).run());
+        Self { asks, places, timeout }
+    }
+
+    /// The same clerk with another time limit for each call.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { timeout, ..self.clone() }
+    }
+
+    /// Sets a key to a value.
+    ///
+    /// # Errors
+    /// [`WriteError`]
+    pub async fn put(
+        &self,
+        key: impl Into<Bytes>,
+        value: impl Into<Bytes>,
+    ) -> Result<Revision, WriteError> {
+        stored(self.write(Op::Put { key: key.into(), value: value.into() }).await?)
+    }
+
+    /// Adds to the end of a key's value; an absent key counts as empty.
+    ///
+    /// # Errors
+    /// [`WriteError`]
+    pub async fn append(
+        &self,
+        key: impl Into<Bytes>,
+        value: impl Into<Bytes>,
+    ) -> Result<Revision, WriteError> {
+        stored(self.write(Op::Append { key: key.into(), value: value.into() }).await?)
+    }
+
+    /// Removes a key. `None` if there was none.
+    ///
+    /// # Errors
+    /// [`WriteError`]
+    pub async fn delete(&self, key: impl Into<Bytes>) -> Result<Option<Revision>, WriteError> {
+        match self.write(Op::Delete { key: key.into() }).await? {
+            Written::Deleted { revision } => Ok(Some(revision)),
+            Written::Absent => Ok(None),
+            written @ (Written::Stored { .. } | Written::Differs { .. }) => Err(misfit(written)),
+        }
+    }
+
+    /// Sets a key to a value if it is as expected.
+    ///
+    /// # Errors
+    /// [`WriteError`]
+    pub async fn cas(
+        &self,
+        key: impl Into<Bytes>,
+        expect: Expect,
+        value: impl Into<Bytes>,
+    ) -> Result<Swap, WriteError> {
+        match self.write(Op::Cas { key: key.into(), expect, value: value.into() }).await? {
+            Written::Stored { revision } => Ok(Swap::Stored { revision }),
+            Written::Differs { revision } => Ok(Swap::Differs { revision }),
+            written @ (Written::Deleted { .. } | Written::Absent) => Err(misfit(written)),
+        }
+    }
+
+    /// What a key holds, linearizably.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn get(&self, key: impl Into<Bytes>) -> Result<Option<Entry>, ReadError> {
+        match self.read(Query::Get { key: key.into() }).await? {
+            Answer::Value { entry, .. } => Ok(entry),
+            Answer::Range { .. } => Err(ReadError(Reason::BadRequest(MISFIT.into()))),
+        }
+    }
+
+    /// At most `limit` keys from `start` on and before `end`, in order, linearizably.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn range(
+        &self,
+        start: impl Into<Bytes>,
+        end: Option<Bytes>,
+        limit: u64,
+    ) -> Result<Range, ReadError> {
+        match self.read(Query::Range { start: start.into(), end, limit }).await? {
+            Answer::Range { revision, entries, more } => Ok(Range { revision, entries, more }),
+            Answer::Value { .. } => Err(ReadError(Reason::BadRequest(MISFIT.into()))),
+        }
+    }
+
+    /// How the node is that this clerk talks to.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn status(&self) -> Result<NodeReport, ReadError> {
+        let (result, answer) = oneshot::channel();
+        self.ask(Work::Status { result }).await.map_err(ReadError)?;
+        answer.await.unwrap_or(Err(ReadError(Reason::Closed)))
+    }
+
+    /// Ends the session once all calls have ended, and with it the clerk and its clones. Takes at most
+    /// the clerk's time limit; without it the store forgets the session when its lease is over.
+    pub async fn close(self) {
+        let (done, closed) = oneshot::channel();
+        let deadline = Instant::now() + self.timeout;
+        if self.asks.send(Ask::Close { deadline, done }).is_ok() {
+            closed.await.ok();
+        }
+    }
+
+    /// Does `op` exactly once.
+    async fn write(&self, op: Op) -> Result<Written, WriteError> {
+        let (result, answer) = oneshot::channel();
+        self.ask(Work::Write { op, result }).await.map_err(WriteError::NotDone)?;
+        // The driver ends every call that it took; without a driver nothing says what became of it.
+        answer.await.unwrap_or(Err(WriteError::Unknown(Reason::Closed)))
+    }
+
+    async fn read(&self, query: Query) -> Result<Answer, ReadError> {
+        let (result, answer) = oneshot::channel();
+        self.ask(Work::Read { query, result }).await.map_err(ReadError)?;
+        answer.await.unwrap_or(Err(ReadError(Reason::Closed)))
+    }
+
+    /// Hands a call to the driver once there is a place for it.
+    async fn ask(&self, work: Work) -> Result<(), Reason> {
+        let deadline = Instant::now() + self.timeout;
+        let call = Call::new(work, deadline, self.place(deadline).await?);
+        self.asks.send(Ask::Call(call)).map_err(|_| Reason::Closed)
+    }
+
+    async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Reason> {
+        if let Ok(place) = self.places.clone().try_acquire_owned() {
+            return Ok(place);
+        }
+        match timeout_at(deadline, self.places.clone().acquire_owned()).await {
+            Ok(place) => place.map_err(|_| Reason::Closed),
+            Err(_) => Err(Reason::Deadline(Trouble::Busy)),
+        }
+    }
+}
+
+/// How the node at `address` is, whoever leads.
+///
+/// # Errors
+/// [`OpenError`] if it cannot be reached or does not answer in time.
+pub async fn status_of(address: &str, options: &Options) -> Result<NodeReport, OpenError> {
+    let mut connection = Connection::open(address.to_owned(), options).await?;
+    connection.write(|out| write_status(0, out));
+    connection.flush()?;
+    let answer = async {
+        loop {
+            match connection.read()? {
+                Some(FromServer::Reply(reply)) => match reply.outcome {
+                    Outcome::Status(report) => return Ok(report),
+                    _ => return Err(OpenError::NoWelcome),
+                },
+                Some(FromServer::Goodbye(goodbye)) => return Err(OpenError::Goodbye(goodbye)),
+                Some(FromServer::Welcome(_)) => return Err(OpenError::NoWelcome),
+                None => connection.progress().await?,
+            }
+        }
+    };
+    timeout(options.open_timeout(), answer).await.unwrap_or(Err(OpenError::Timeout))
+}
+
+const MISFIT: &str = "it answers another question";
+
+fn stored(written: Written) -> Result<Revision, WriteError> {
+    match written {
+        Written::Stored { revision } => Ok(revision),
+        Written::Deleted { .. } | Written::Absent | Written::Differs { .. } => Err(misfit(written)),
+    }
+}
+
+/// The server answered a write as no write of that kind is answered.
+fn misfit(_: Written) -> WriteError {
+    WriteError::Unknown(Reason::BadRequest(MISFIT.into()))
+}

@@ -1,0 +1,297 @@
+//! The one task of a clerk: it owns the connection and moves bytes, time and servers.
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use synod_kv::wire::{FromServer, Garbled};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use crate::call::Call;
+use crate::connection::{Connection, OpenError};
+use crate::desk::{Desk, Next};
+use crate::error::Trouble;
+use crate::options::Options;
+use crate::route::Route;
+
+/// How long nothing is sent to a server that has too much to do.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
+/// How long a clerk that nobody holds any more may take to end its session.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Calls taken in at a time, so that answers are read between.
+const BATCH: usize = 1_024;
+/// How long a call that nobody waits for may hold its number.
+const ABANDONED: Duration = Duration::from_millis(500);
+/// Nothing is due before this; then the driver looks again.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+/// What reaches the driver from the clones of the clerk.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    Call(Call),
+    /// End the session once all calls have ended, and tell.
+    Close {
+        deadline: Instant,
+        done: oneshot::Sender<()>,
+    },
+}
+
+pub(crate) struct Driver {
+    options: Arc<Options>,
+    asks: mpsc::UnboundedReceiver<Ask>,
+    desk: Desk,
+    route: Route,
+    link: Link,
+    /// Nothing is sent before this.
+    paused_until: Instant,
+    /// When to look at deadlines again; never later than the next of them.
+    wake: Instant,
+    closing: Option<Closing>,
+}
+
+struct Closing {
+    deadline: Instant,
+    done: Option<oneshot::Sender<()>>,
+}
+
+enum Link {
+    Down { until: Instant },
+    Opening(Opening),
+    Up(Box<Connection>),
+}
+
+type Opening = Pin<Box<dyn Future<Output = (String, Result<Connection, OpenError>)> + Send>>;
+
+enum Event {
+    Opened(Box<Connection>),
+    OpenFailed(String),
+    Progress(io::Result<()>),
+}
+
+impl Driver {
+    pub(crate) fn new(
+        options: Arc<Options>,
+        asks: mpsc::UnboundedReceiver<Ask>,
+        route: Route,
+        connection: Connection,
+    ) -> Self {
+        let now = Instant::now();
+        let desk = Desk::new(options.lease_ms);
+        let link = Link::Down { until: now };
+        let (paused_until, wake, closing) = (now, now, None);
+        let mut driver = Self { options, asks, desk, route, link, paused_until, wake, closing };
+        driver.opened(Box::new(connection));
+        driver
+    }
+
+    /// Until the clerk is closed, or all its clones are gone.
+    pub(crate) async fn run(mut self) {
+        let mut alarm = pin!(sleep_until(self.wake));
+        let mut arrived = Vec::new();
+        while self.turn(Instant::now()) {
+            if alarm.deadline() != self.wake {
+                alarm.as_mut().reset(self.wake);
+            }
+            tokio::select! {
+                event = self.link.event() => self.on_event(event),
+                count = self.asks.recv_many(&mut arrived, BATCH), if self.closing.is_none() => {
+                    if count == 0 {
+                        self.close(Instant::now() + FAREWELL, None);
+                    }
+                    arrived.drain(..).for_each(|ask| self.on_ask(ask));
+                }
+                () = &mut alarm => self.look_at_deadlines(Instant::now()),
+            }
+        }
+        self.desk.end(self.link.connection());
+        if let Some(done) = self.closing.and_then(|closing| closing.done) {
+            done.send(()).ok();
+        }
+    }
+
+    /// Does all that can be done without waiting. False when there is nothing left to do, ever.
+    fn turn(&mut self, now: Instant) -> bool {
+        if let Link::Down { until } = self.link {
+            if until <= now {
+                self.link = self.open_next();
+            } else {
+                self.wake_by(until);
+            }
+        }
+        if self.paused_until > now {
+            self.wake_by(self.paused_until);
+        } else if let Err(error) = self.send(now) {
+            self.lost(&error.to_string());
+        }
+        let Some(closing) = &self.closing else { return true };
+        let deadline = closing.deadline;
+        self.wake_by(deadline);
+        !self.desk.is_done() && deadline > now
+    }
+
+    fn send(&mut self, now: Instant) -> io::Result<()> {
+        let Link::Up(connection) = &mut self.link else { return Ok(()) };
+        let was_waiting = self.desk.is_waiting();
+        self.desk.send(connection, now);
+        let mut wake = self.desk.keep_alive(connection, now).unwrap_or(self.wake);
+        if self.closing.is_some() {
+            self.desk.close(connection);
+        }
+        if !was_waiting && self.desk.is_waiting() {
+            connection.heard = now;
+            wake = wake.min(now + self.options.stall_timeout().min(ABANDONED));
+        }
+        let flushed = connection.flush();
+        self.wake_by(wake);
+        flushed
+    }
+
+    /// Ends calls whose time is up, gives up a server that owes an answer and has been silent for too
+    /// long, and finds out when to look again.
+    fn look_at_deadlines(&mut self, now: Instant) {
+        self.wake = now + LONGEST_SLEEP;
+        if let Some(deadline) = self.desk.expire(self.link.connection(), now) {
+            self.wake_by(deadline);
+        }
+        if let Link::Up(connection) = &self.link
+            && self.desk.is_waiting()
+        {
+            let until = connection.heard + self.options.stall_timeout();
+            if until > now {
+                self.wake_by(until.min(now + ABANDONED));
+            } else {
+                let pause = self.route.failed();
+                self.down(pause);
+            }
+        }
+    }
+
+    fn open_next(&mut self) -> Link {
+        let (address, options) = (self.route.next(), self.options.clone());
+        Link::Opening(Box::pin(async move {
+            let result = Connection::open(address.clone(), &options).await;
+            (address, result)
+        }))
+    }
+
+    fn on_ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Call(call) => {
+                self.wake_by(call.deadline);
+                self.desk.accept(call);
+            }
+            Ask::Close { deadline, done } => self.close(deadline, Some(done)),
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Opened(connection) => self.opened(connection),
+            Event::OpenFailed(what) => self.lost(&what),
+            Event::Progress(Ok(())) => match self.on_input() {
+                Ok(Next::GoOn) => {}
+                Ok(Next::Pause) => self.paused_until = Instant::now() + BUSY_PAUSE,
+                Ok(Next::Leave(leader)) => {
+                    let pause = self.route.redirected(leader);
+                    self.down(pause);
+                }
+                Err(why) => self.lost(&why),
+            },
+            Event::Progress(Err(error)) => self.lost(&error.to_string()),
+        }
+    }
+
+    /// Takes in all messages that have come; tells what the gravest of them means.
+    fn on_input(&mut self) -> Result<Next, String> {
+        let Link::Up(connection) = &mut self.link else { return Ok(Next::GoOn) };
+        let mut next = Next::GoOn;
+        let now = connection.heard;
+        while let Some(message) = connection.read().map_err(|error: Garbled| error.to_string())? {
+            let reply = match message {
+                FromServer::Reply(reply) => reply,
+                FromServer::Goodbye(goodbye) => return Err(goodbye.to_string()),
+                FromServer::Welcome(_) => return Err("it welcomed twice".into()),
+            };
+            match (self.desk.on_reply(reply, now), &next) {
+                (Next::GoOn, _) => self.route.succeeded(),
+                (Next::Pause, Next::GoOn) => next = Next::Pause,
+                (leave @ Next::Leave(Some(_)), _) => next = leave,
+                (leave @ Next::Leave(None), Next::GoOn | Next::Pause) => next = leave,
+                (Next::Pause | Next::Leave(None), _) => {}
+            }
+        }
+        Ok(next)
+    }
+
+    fn opened(&mut self, connection: Box<Connection>) {
+        if matches!(self.desk.trouble, Trouble::Unreachable(_)) {
+            self.desk.trouble = Trouble::Silence;
+        }
+        let welcome = &connection.welcome;
+        let elsewhere = welcome.leader.as_ref().filter(|leader| leader.node != welcome.node);
+        let elsewhere = elsewhere.and_then(|leader| leader.address.clone());
+        let is_new = elsewhere.as_ref().is_some_and(|address| *address != connection.address);
+        if is_new && self.route.may_follow() {
+            let pause = self.route.redirected(elsewhere);
+            self.link = Link::Down { until: Instant::now() + pause };
+        } else {
+            self.link = Link::Up(connection);
+        }
+    }
+
+    /// The server did not answer, parted, or spoke nonsense.
+    fn lost(&mut self, why: &str) {
+        let address = match &self.link {
+            Link::Up(connection) => format!("{}: ", connection.address),
+            Link::Down { .. } | Link::Opening(_) => String::new(),
+        };
+        self.desk.trouble = Trouble::Unreachable(format!("{address}{why}"));
+        let pause = self.route.failed();
+        self.down(pause);
+    }
+
+    fn down(&mut self, pause: Duration) {
+        let link = Link::Down { until: Instant::now() + pause };
+        if let Link::Up(connection) = std::mem::replace(&mut self.link, link) {
+            self.desk.on_lost(&connection);
+        }
+    }
+
+    fn close(&mut self, deadline: Instant, done: Option<oneshot::Sender<()>>) {
+        self.asks.close();
+        while let Ok(ask) = self.asks.try_recv() {
+            if let Ask::Call(call) = ask {
+                self.desk.accept(call);
+            }
+        }
+        self.closing = Some(Closing { deadline, done });
+    }
+
+    fn wake_by(&mut self, at: Instant) {
+        self.wake = self.wake.min(at);
+    }
+}
+
+impl Link {
+    fn connection(&self) -> Option<&Connection> {
+        match self {
+            Self::Up(connection) => Some(connection),
+            Self::Down { .. } | Self::Opening(_) => None,
+        }
+    }
+
+    /// Waits for what happens next. Safe to cancel.
+    async fn event(&mut self) -> Event {
+        match self {
+            Self::Down { .. } => std::future::pending().await,
+            Self::Opening(opening) => match opening.await {
+                (_, Ok(connection)) => Event::Opened(Box::new(connection)),
+                (address, Err(error)) => Event::OpenFailed(format!("{address}: {error}")),
+            },
+            Self::Up(connection) => Event::Progress(connection.progress().await),
+        }
+    }
+}
