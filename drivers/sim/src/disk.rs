@@ -98,6 +98,17 @@ impl<R: Record> Disk<R> {
         self.syncing.is_some() && self.sync == sync
     }
 
+    /// What becomes durable when the sync under way ends, or when a crash leaves this many records
+    /// that were at risk.
+    pub(crate) fn to_come(&self, survivors: Option<u64>) -> Vec<R> {
+        let upto = match survivors {
+            Some(survivors) => (self.safe + survivors).min(self.written().0),
+            None => self.syncing.unwrap_or(self.told),
+        };
+        let place = |position: u64| (position - self.first) as usize;
+        self.records.get(place(self.told)..place(upto)).unwrap_or_default().to_vec()
+    }
+
     /// The sync ends: all it covers is reported durable, and is, unless this is a `lie`. Gives the
     /// blobs to which only records refer that a durable checkpoint has made dead.
     pub(crate) fn end_sync(&mut self, lie: bool) -> Vec<Blob> {

@@ -133,13 +133,14 @@ where
             return;
         }
         let leads = it.app.take().is_some_and(|app| app.leads());
-        let (body, world) = (&mut it.body, &mut self.world);
-        body.forget();
-        let at_risk = body.disk.at_risk();
-        let survivors = match world.dice.disk.chance(500_000) {
-            true => world.dice.disk.below(at_risk + 1),
+        it.body.forget();
+        let at_risk = it.body.disk.at_risk();
+        let survivors = match self.world.dice.disk.chance(500_000) {
+            true => self.world.dice.disk.below(at_risk + 1),
             false => 0,
         };
+        self.made_durable(node, Some(survivors));
+        let (body, world) = (&mut self.nodes[node as usize].body, &mut self.world);
         let loss = body.disk.crash(survivors);
         world.counts.crashes += 1;
         world.counts.records_lost += loss.lost;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use synod_engine::{Engine, HeldQueue, Input, NodeId, Random, TaskId};
+use synod_engine::{Effect, Engine, HeldQueue, Input, NodeId, Random, TaskId, To, When};
 
 use crate::App;
 use crate::blobs::Blobs;
@@ -46,6 +46,25 @@ pub(crate) enum Held<E: Engine> {
     SendSelf(E::Message),
     StartTask { id: TaskId, task: E::Task },
     Emit(E::Event),
+}
+
+impl<E: Engine> Held<E> {
+    /// The effect as the engine `own` asked for it, where nodes are numbered as in `ids`.
+    pub(crate) fn as_asked(&self, own: NodeId, ids: &[NodeId]) -> Effect<E> {
+        let send = |to: NodeId, message: &E::Message| Effect::Send {
+            to: To::Node(to),
+            message: message.clone(),
+            when: When::Held,
+        };
+        match self {
+            Self::Send { to, message, .. } => send(ids[*to as usize], message),
+            Self::SendSelf(message) => send(own, message),
+            Self::StartTask { id, task } => {
+                Effect::StartTask { id: *id, task: task.clone(), when: When::Held }
+            }
+            Self::Emit(event) => Effect::Emit { event: event.clone(), when: When::Held },
+        }
+    }
 }
 
 impl<E: Engine> Body<E> {

@@ -172,6 +172,8 @@ where
 
     /// Performs an effect that waits no longer.
     pub(crate) fn perform_held(&mut self, node: u32, effect: Held<E>) {
+        let id = self.nodes[node as usize].body.id;
+        self.took_place(node, &effect.as_asked(id, &self.world.ids));
         let it = &mut self.nodes[node as usize];
         let (body, world) = (&mut it.body, &mut self.world);
         match effect {
@@ -189,6 +191,21 @@ where
                     app.event(&mut Desk { index: node, body, world }, event);
                 }
             }
+        }
+    }
+
+    /// Tells the invariants what becomes durable when the sync under way ends, or when a crash
+    /// leaves this many records that were at risk.
+    pub(crate) fn made_durable(&mut self, node: u32, survivors: Option<u64>) {
+        for record in self.nodes[node as usize].body.disk.to_come(survivors) {
+            self.took_place(node, &Effect::Persist(record));
+        }
+    }
+
+    fn took_place(&mut self, node: u32, effect: &Effect<E>) {
+        let id = self.nodes[node as usize].body.id;
+        if let Err(violation) = self.invariants.performed(id, effect) {
+            self.world.violated(violation);
         }
     }
 }

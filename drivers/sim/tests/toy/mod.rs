@@ -11,8 +11,8 @@ use std::hash::Hasher;
 use std::time::Duration;
 
 use synod_engine::{
-    Blob, Class, Context, Corrupt, Engine, Input, Instant, Invariants, LinkState, Message, NodeId,
-    Record, Sometimes, Sound, Stepped, Violation,
+    Blob, Class, Context, Corrupt, Effect, Engine, Input, Instant, Invariants, LinkState, Message,
+    NodeId, Record, Sometimes, Sound, Stepped, Violation,
 };
 
 /// Keeps numbers.
@@ -228,6 +228,8 @@ impl fmt::Display for Event {
 #[derive(Default)]
 pub struct Promises {
     pub heard: BTreeMap<NodeId, BTreeSet<u64>>,
+    /// What took place on each disk.
+    pub durable: BTreeMap<NodeId, Vec<u64>>,
     /// Whether messages travel in sessions.
     pub ordered: bool,
 }
@@ -239,7 +241,7 @@ impl Invariants<Toy> for Promises {
         sometimes: &mut Sometimes,
     ) -> Result<(), Violation> {
         for effect in step.effects {
-            if let synod_engine::Effect::Emit { event, .. } = effect {
+            if let Effect::Emit { event, .. } = effect {
                 match event {
                     Event::Heard(from, number) => {
                         sometimes.reached("promise heard");
@@ -256,7 +258,29 @@ impl Invariants<Toy> for Promises {
         Ok(())
     }
 
+    fn performed(&mut self, node: NodeId, effect: &Effect<Toy>) -> Result<(), Violation> {
+        let durable = self.durable.entry(node).or_default();
+        match effect {
+            Effect::Persist(Keep::One(number)) => durable.push(*number),
+            Effect::Persist(Keep::All(numbers)) => durable.clone_from(numbers),
+            Effect::Send { message: Say::Promise(number) | Say::Kept(number), .. }
+            | Effect::Emit { event: Event::Kept(number), .. }
+                if !durable.contains(number) =>
+            {
+                let detail = format!("{node} tells {number}, of {durable:?}");
+                return Err(Violation { invariant: "held until durable", detail });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     fn recovered(&mut self, node: NodeId, engine: &Toy) -> Result<(), Violation> {
+        let durable = self.durable.entry(node).or_default();
+        if engine.kept != *durable {
+            let detail = format!("{node} keeps {:?} of {durable:?}", engine.kept);
+            return Err(Violation { invariant: "what took place on a disk is there", detail });
+        }
         let lost = self.heard.get(&node).into_iter().flatten();
         let lost: Vec<_> = lost.filter(|number| !engine.kept.contains(number)).collect();
         if lost.is_empty() {
