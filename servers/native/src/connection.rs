@@ -1,0 +1,232 @@
+//! One client's connection: requests in, answers out, and the bounds on both.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use synod_kv::Store;
+use synod_kv::limits::MAX_COMMAND_BYTES;
+use synod_kv::wire::{
+    self, Ask, FromClient, Garbled, Goodbye, Hello, Limits, Outcome, PROTOCOL, Request, Welcome,
+};
+use synod_runtime::Call;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::outbox::{Outbox, Overflowed, ReplyTo};
+use crate::server::Shared;
+
+/// Longest request: the longest command that the store takes.
+const MAX_REQUEST_BYTES: usize = MAX_COMMAND_BYTES;
+const READ_BYTES: usize = 64 << 10;
+/// How long a client that is told goodbye has to hear it.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// Why a connection ends.
+enum End {
+    /// The client left, or the network did.
+    Gone,
+    /// The server parts, and says why.
+    Part(Goodbye),
+    /// The client does not read what it is sent.
+    Stalled,
+}
+
+/// Serves one client until either side leaves.
+pub(crate) async fn run(shared: &Arc<Shared>, mut stream: TcpStream) {
+    let mut input = BytesMut::with_capacity(READ_BYTES);
+    let hello = Duration::from_millis(shared.limits.hello_timeout_ms);
+    let end = match timeout(hello, welcome(shared, &mut stream, &mut input)).await {
+        Ok(Ok(())) => converse(shared, &mut stream, input).await,
+        Ok(Err(end)) => end,
+        Err(_) => End::Part(Goodbye::Malformed("no hello came in time".into())),
+    };
+    match end {
+        End::Gone => {}
+        End::Stalled => {
+            shared.metrics.stalled.inc();
+        }
+        End::Part(goodbye) => {
+            if matches!(goodbye, Goodbye::Malformed(_)) {
+                shared.metrics.garbled.inc();
+                tracing::debug!(%goodbye, "closing a client's connection");
+            }
+            timeout(FAREWELL, part(&mut stream, &goodbye)).await.ok();
+        }
+    }
+}
+
+/// Tells a client that is not let in, as far as that goes without waiting.
+pub(crate) fn turn_away(stream: &TcpStream, goodbye: &Goodbye) {
+    let mut output = Vec::new();
+    goodbye.write(&mut output);
+    stream.try_write(&output).ok();
+}
+
+/// Says goodbye, and reads on until the client has left: closing before that might take the goodbye
+/// back.
+async fn part(stream: &mut TcpStream, goodbye: &Goodbye) {
+    let mut output = Vec::new();
+    goodbye.write(&mut output);
+    if stream.write_all(&output).await.is_ok() && stream.shutdown().await.is_ok() {
+        let mut rest = [0; 4096];
+        while matches!(stream.read(&mut rest).await, Ok(1..)) {}
+    }
+}
+
+async fn welcome(shared: &Shared, stream: &mut TcpStream, input: &mut BytesMut) -> Result<(), End> {
+    stream.set_nodelay(true)?;
+    let Hello { protocol, cluster } = loop {
+        match FromClient::read(input, MAX_REQUEST_BYTES)? {
+            Some(FromClient::Hello(hello)) => break hello,
+            Some(FromClient::Request(_)) => {
+                let what = "a request came before the hello".into();
+                return Err(End::Part(Goodbye::Malformed(what)));
+            }
+            None if stream.read_buf(input).await? == 0 => return Err(End::Gone),
+            None => {}
+        }
+    };
+    if protocol != PROTOCOL {
+        return Err(End::Part(Goodbye::Protocol { speaks: PROTOCOL }));
+    }
+    if cluster.is_some_and(|cluster| cluster != shared.cluster) {
+        return Err(End::Part(Goodbye::OtherCluster { cluster: shared.cluster }));
+    }
+    let limits = Limits {
+        max_request_bytes: MAX_REQUEST_BYTES as u64,
+        max_in_flight: shared.limits.max_in_flight,
+    };
+    let (cluster, node, leader) = (shared.cluster, shared.node, shared.leader());
+    let mut output = Vec::new();
+    Welcome { protocol, cluster, node, leader, limits }.write(&mut output);
+    Ok(stream.write_all(&output).await?)
+}
+
+async fn converse(shared: &Shared, stream: &mut TcpStream, mut input: BytesMut) -> End {
+    match try_converse(shared, stream, &mut input).await {
+        Ok(end) | Err(end) => end,
+    }
+}
+
+async fn try_converse(
+    shared: &Shared,
+    stream: &mut TcpStream,
+    input: &mut BytesMut,
+) -> Result<End, End> {
+    let outbox = Arc::new(shared.outbox());
+    let mut stopping = shared.stopping();
+    let patience = Duration::from_millis(shared.limits.stall_timeout_ms);
+    let mut drained_by = None;
+    let (mut reader, mut writer) = stream.split();
+    let mut output = Vec::new();
+    let mut sent = 0;
+    let mut progress = Instant::now();
+    submit(shared, &outbox, input)?;
+    loop {
+        if sent == output.len() {
+            if output.capacity() > shared.limits.max_unread_bytes {
+                output = Vec::new();
+            }
+            output.clear();
+            sent = 0;
+            outbox.take(&mut output)?;
+            progress = Instant::now();
+        }
+        let unsent = &output[sent..];
+        let in_flight = outbox.in_flight();
+        if drained_by.is_some() && in_flight == 0 && unsent.is_empty() {
+            return Ok(End::Part(Goodbye::ShuttingDown));
+        }
+        let is_listening = drained_by.is_none()
+            && in_flight < shared.limits.max_in_flight
+            && unsent.len() < shared.limits.max_unread_bytes;
+        let wake = drained_by.unwrap_or(progress + patience);
+        input.reserve(READ_BYTES);
+        tokio::select! {
+            count = writer.write(unsent), if !unsent.is_empty() => {
+                sent += count?;
+                progress = Instant::now();
+            }
+            count = reader.read_buf(input), if is_listening => {
+                if count? == 0 {
+                    return Ok(End::Gone);
+                }
+                submit(shared, &outbox, input)?;
+            }
+            () = outbox.filled() => {}
+            _ = stopping.wait_for(|stopping| *stopping), if drained_by.is_none() => {
+                let drain = Duration::from_millis(shared.limits.drain_ms);
+                drained_by = Some(Instant::now() + drain);
+            }
+            () = sleep_until(wake), if drained_by.is_some() || !unsent.is_empty() => {
+                return Ok(match drained_by {
+                    Some(_) => End::Part(Goodbye::ShuttingDown),
+                    None => End::Stalled,
+                });
+            }
+        }
+    }
+}
+
+/// Hands all requests that have come in whole to the node, at once.
+fn submit(shared: &Shared, outbox: &Arc<Outbox>, input: &mut BytesMut) -> Result<(), End> {
+    let mut calls = Vec::new();
+    let mut others = Vec::new();
+    let garbled = loop {
+        match FromClient::read(input, MAX_REQUEST_BYTES) {
+            Ok(Some(FromClient::Request(Request { id, ask }))) => match ask {
+                Ask::Write(command) if wire::is_for_hosts(&command) => {
+                    let what = "clients do not move the store's time".to_owned();
+                    others.push((id, Outcome::BadRequest(what)));
+                }
+                Ask::Write(command) => calls.push(propose(outbox, id, &command)),
+                Ask::Read(query) => {
+                    calls.push(Call::Read { query, reply: ReplyTo::client(outbox.clone(), id) });
+                }
+                Ask::Status => others.push((id, Outcome::Status(shared.report()))),
+            },
+            Ok(Some(FromClient::Hello(_))) => {
+                break Some(Goodbye::Malformed("a second hello".into()));
+            }
+            Ok(None) => break None,
+            Err(garbled) => break Some(Goodbye::Malformed(garbled.to_string())),
+        }
+    };
+    let requests = (calls.len() + others.len()) as u32;
+    if requests > 0 {
+        shared.metrics.requests.inc_by(requests.into());
+        outbox.expect(requests);
+        shared.handle.call_all(calls);
+        for (id, outcome) in others {
+            outbox.answer(id, outcome);
+        }
+    }
+    garbled.map_or(Ok(()), |goodbye| Err(End::Part(goodbye)))
+}
+
+/// The command is copied: it outlives the buffer that it came in.
+fn propose(outbox: &Arc<Outbox>, id: u64, command: &[u8]) -> Call<Store, ReplyTo> {
+    let command = Bytes::copy_from_slice(command);
+    Call::Propose { command, reply: ReplyTo::client(outbox.clone(), id) }
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+impl From<Garbled> for End {
+    fn from(garbled: Garbled) -> Self {
+        Self::Part(Goodbye::Malformed(garbled.to_string()))
+    }
+}
+
+impl From<Overflowed> for End {
+    fn from(_: Overflowed) -> Self {
+        Self::Stalled
+    }
+}

@@ -1,0 +1,193 @@
+//! Metrics, health and status over HTTP: for machines that watch nodes.
+//!
+//! | route | answers |
+//! |---|---|
+//! | `/healthz` | 200 while the process serves |
+//! | `/readyz` | 200 while the node knows a leader and has caught up; else 503 |
+//! | `/metrics` | all counters, in Prometheus's text format |
+//! | `/status` | how the node is, as JSON |
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::serve::Listener;
+use prometheus_client::encoding::text;
+use serde::Serialize;
+use synod_runtime::{Disk, NodeStatus};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
+
+use crate::server::Shared;
+
+pub(crate) async fn serve(shared: &Arc<Shared>, listener: TcpListener) -> io::Result<()> {
+    let routes = Router::new()
+        .route("/healthz", get("ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/status", get(status))
+        .with_state(shared.clone());
+    let places = Arc::new(Semaphore::new(shared.limits.max_http_connections));
+    let lifetime = Duration::from_millis(shared.limits.http_timeout_ms);
+    let mut stopping = shared.stopping();
+    let served = async { axum::serve(Bounded { listener, places, lifetime }, routes).await };
+    tokio::select! {
+        result = served => result,
+        _ = stopping.wait_for(|stopping| *stopping) => Ok(()),
+    }
+}
+
+async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) {
+    let log = shared.handle.status().log;
+    match log.leader {
+        _ if shared.is_ready(&log) => (StatusCode::OK, "ready\n"),
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "catching up\n"),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "no leader is known\n"),
+    }
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    let mut out = String::new();
+    let registry = shared.registry.lock().unwrap_or_else(PoisonError::into_inner);
+    match text::encode(&mut out, &registry) {
+        Ok(()) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], out).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn status(State(shared): State<Arc<Shared>>) -> Response {
+    let NodeStatus { incarnation, disk, peers, .. } = shared.handle.status();
+    let report = shared.report();
+    let document = Document {
+        cluster: format!("{:016x}", shared.cluster.0),
+        node: report.log.node.0,
+        incarnation: format!("{:016x}", incarnation.0),
+        role: report.log.role.to_string(),
+        leader: report.log.leader.map(|node| node.0),
+        term: report.log.epoch.0,
+        last: report.log.last.0,
+        commit: report.log.commit.0,
+        applied: report.log.applied.0,
+        snapshot: report.log.snapshot.0,
+        voters: report.log.voters.iter().map(|node| node.0).collect(),
+        ready: report.is_ready,
+        disk: match disk {
+            Disk::Ample => "ample",
+            Disk::Low => "low",
+        },
+        peers: peers
+            .iter()
+            .map(|peer| Peer { node: peer.node.0, connected: peer.connected })
+            .collect(),
+        pid: report.pid,
+        version: report.version,
+        uptime_ms: report.uptime_ms,
+    };
+    match serde_json::to_string(&document) {
+        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json + "\n").into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+#[derive(Serialize)]
+struct Document {
+    cluster: String,
+    node: u64,
+    incarnation: String,
+    role: String,
+    leader: Option<u64>,
+    term: u64,
+    last: u64,
+    commit: u64,
+    applied: u64,
+    snapshot: u64,
+    voters: Vec<u64>,
+    ready: bool,
+    disk: &'static str,
+    peers: Vec<Peer>,
+    pid: u32,
+    version: String,
+    uptime_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Peer {
+    node: u64,
+    connected: bool,
+}
+
+/// A listener that bounds how many connections there are and how long each lasts.
+struct Bounded {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    lifetime: Duration,
+}
+
+/// A connection that gives back its place, and breaks when its time is up.
+struct Visitor {
+    stream: TcpStream,
+    until: Pin<Box<Sleep>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Listener for Bounded {
+    type Io = Visitor;
+    type Addr = std::net::SocketAddr;
+
+    async fn accept(&mut self) -> (Visitor, Self::Addr) {
+        let place = self.places.clone().acquire_owned().await;
+        let place = place.expect("the semaphore is never closed");
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        (Visitor { stream, until: Box::pin(sleep(self.lifetime)), _place: place }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
+
+impl AsyncRead for Visitor {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.until.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Visitor {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.until.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

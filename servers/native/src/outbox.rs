@@ -1,0 +1,171 @@
+//! Where the answers to one client are written by whichever thread has them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::vec::Drain;
+
+use synod_consensus::Refusal;
+use synod_engine::NodeId;
+use synod_kv::Store;
+use synod_kv::message::{Answer as KvAnswer, Response};
+use synod_kv::wire::{self, Leader};
+use synod_runtime::{Answer, Outcome, Reply};
+use tokio::sync::Notify;
+
+/// Where clerks find each node: `host:port`.
+pub(crate) type Addresses = BTreeMap<NodeId, String>;
+
+/// Answers to one client that it has not been sent yet.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    waiting: Mutex<Waiting>,
+    wake: Notify,
+    max_bytes: usize,
+    addresses: Arc<Addresses>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    in_flight: u32,
+    /// Whether the connection has been woken since it last took the bytes.
+    woken: bool,
+    overflowed: bool,
+}
+
+/// More answers waited than may: some are gone, and the connection must close.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Overflowed;
+
+impl Outbox {
+    pub(crate) fn new(max_bytes: usize, addresses: Arc<Addresses>) -> Self {
+        Self { waiting: Mutex::default(), wake: Notify::new(), max_bytes, addresses }
+    }
+
+    /// Counts requests that are about to be made.
+    pub(crate) fn expect(&self, requests: u32) {
+        self.lock().in_flight += requests;
+    }
+
+    /// Waits until there is something to take.
+    pub(crate) async fn filled(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Moves all answers into `bytes`, which is empty.
+    pub(crate) fn take(&self, bytes: &mut Vec<u8>) -> Result<(), Overflowed> {
+        let mut waiting = self.lock();
+        waiting.woken = false;
+        std::mem::swap(&mut waiting.bytes, bytes);
+        if waiting.overflowed { Err(Overflowed) } else { Ok(()) }
+    }
+
+    /// Requests without an answer.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.lock().in_flight
+    }
+
+    /// Adds the answer to one request, and wakes the connection.
+    pub(crate) fn answer(&self, id: u64, outcome: wire::Outcome) {
+        if self.push(id, outcome) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Adds the answer to one request; true if the connection must be woken.
+    fn push(&self, id: u64, outcome: wire::Outcome) -> bool {
+        let reply = wire::Reply { id, outcome };
+        let mut waiting = self.lock();
+        waiting.in_flight -= 1;
+        if waiting.bytes.len() > self.max_bytes {
+            waiting.overflowed = true;
+        } else {
+            reply.write(&mut waiting.bytes);
+        }
+        !std::mem::replace(&mut waiting.woken, true)
+    }
+
+    fn refused(&self, refusal: Refusal) -> wire::Outcome {
+        let leader = match refusal {
+            Refusal::NotLeader { leader: Some(node) } => {
+                Some(Leader { node, address: self.addresses.get(&node).cloned() })
+            }
+            _ => None,
+        };
+        wire::Outcome::Refused { refusal, leader }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where the answer to one request goes.
+#[derive(Debug)]
+pub struct ReplyTo(To);
+
+#[derive(Debug)]
+enum To {
+    Client {
+        outbox: Arc<Outbox>,
+        id: u64,
+    },
+    /// A tick of the store's clock; the flag says that one is under way.
+    Clock(Arc<AtomicBool>),
+}
+
+impl ReplyTo {
+    pub(crate) fn client(outbox: Arc<Outbox>, id: u64) -> Self {
+        Self(To::Client { outbox, id })
+    }
+
+    pub(crate) fn clock(under_way: Arc<AtomicBool>) -> Self {
+        Self(To::Clock(under_way))
+    }
+
+    /// Delivers an answer; tells which connection must be woken.
+    fn deliver(self, answer: Answer<Store>) -> Option<Arc<Outbox>> {
+        match self.0 {
+            To::Client { outbox, id } => {
+                let outcome = match answer {
+                    Answer::Written(Outcome::Done(response)) => wire::Outcome::Written(response),
+                    Answer::Read(Outcome::Done(answer)) => wire::Outcome::Read(answer),
+                    Answer::Written(Outcome::Refused(refusal))
+                    | Answer::Read(Outcome::Refused(refusal)) => outbox.refused(refusal),
+                    Answer::Written(Outcome::Unknown) | Answer::Read(Outcome::Unknown) => {
+                        wire::Outcome::Unknown
+                    }
+                };
+                outbox.push(id, outcome).then_some(outbox)
+            }
+            To::Clock(under_way) => {
+                under_way.store(false, Ordering::Release);
+                None
+            }
+        }
+    }
+}
+
+impl Reply<Store> for ReplyTo {
+    fn written(self, outcome: Outcome<Response>) {
+        self.one(Answer::Written(outcome));
+    }
+
+    fn read(self, outcome: Outcome<KvAnswer>) {
+        self.one(Answer::Read(outcome));
+    }
+
+    fn all(answers: Drain<'_, (Self, Answer<Store>)>) {
+        let to_wake: Vec<_> = answers.filter_map(|(reply, answer)| reply.deliver(answer)).collect();
+        for outbox in to_wake {
+            outbox.wake.notify_one();
+        }
+    }
+
+    fn one(self, answer: Answer<Store>) {
+        if let Some(outbox) = self.deliver(answer) {
+            outbox.wake.notify_one();
+        }
+    }
+}

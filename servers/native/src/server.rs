@@ -1,0 +1,169 @@
+//! One node's server: what all connections share, and who is let in.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use prometheus_client::registry::Registry;
+use synod_consensus::Status;
+use synod_engine::{ClusterId, NodeId};
+use synod_kv::Store;
+use synod_kv::wire::{Goodbye, Leader, NodeReport};
+use synod_runtime::Handle;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::outbox::{Addresses, Outbox, ReplyTo};
+use crate::readiness::Readiness;
+use crate::{connection, http, ticks};
+
+/// How long accepting pauses when the process has run out of sockets or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a server is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The cluster; clients of another are turned away.
+    pub cluster: ClusterId,
+    /// This node.
+    pub node: NodeId,
+    /// Where clerks find each node, `host:port`: what clients are told of the leader.
+    pub clients: BTreeMap<NodeId, String>,
+    /// Every bound.
+    pub limits: Limits,
+}
+
+/// The faces of one node. Clones are the same server.
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) cluster: ClusterId,
+    pub(crate) node: NodeId,
+    pub(crate) limits: Limits,
+    pub(crate) handle: Handle<Store, ReplyTo>,
+    pub(crate) metrics: Metrics,
+    pub(crate) registry: Mutex<Registry>,
+    addresses: Arc<Addresses>,
+    readiness: Readiness,
+    started: Instant,
+    stopping: watch::Sender<bool>,
+    connections: Arc<Semaphore>,
+}
+
+impl Server {
+    /// A server of the node behind `handle`, which publishes what is in `registry`.
+    #[must_use]
+    pub fn new(config: Config, handle: Handle<Store, ReplyTo>, mut registry: Registry) -> Self {
+        let Config { cluster, node, clients, limits } = config;
+        let metrics = Metrics::register(&mut registry);
+        let shared = Shared {
+            cluster,
+            node,
+            limits,
+            handle,
+            metrics,
+            registry: Mutex::new(registry),
+            addresses: Arc::new(clients),
+            readiness: Readiness::default(),
+            started: Instant::now(),
+            stopping: watch::Sender::new(false),
+            connections: Arc::new(Semaphore::new(limits.max_connections as usize)),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Serves clerks until the server is stopped. Each connection is a task.
+    pub async fn serve_clients(&self, listener: TcpListener) {
+        let mut stopping = self.shared.stopping.subscribe();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => self.admit(stream),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a client's connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+            }
+        }
+    }
+
+    /// Serves `/metrics`, `/healthz`, `/readyz` and `/status` until the server is stopped.
+    ///
+    /// # Errors
+    /// What the system says of `listener`.
+    pub async fn serve_http(&self, listener: TcpListener) -> io::Result<()> {
+        http::serve(&self.shared, listener).await
+    }
+
+    /// Moves the store's time on while this node leads; never ends.
+    pub async fn keep_time(&self) {
+        ticks::run(self.shared.handle.clone()).await;
+    }
+
+    /// Stops serving: requests under way are waited for within bounds, then clients are told.
+    pub async fn stop(&self) {
+        self.shared.stopping.send_replace(true);
+        let all = self.shared.limits.max_connections;
+        let closed = self.shared.connections.acquire_many(all);
+        let patience = Duration::from_millis(2 * self.shared.limits.drain_ms);
+        // Whoever has not gone by then is cut off with the process.
+        tokio::time::timeout(patience, closed).await.ok();
+    }
+
+    fn admit(&self, stream: TcpStream) {
+        let shared = self.shared.clone();
+        match shared.connections.clone().try_acquire_owned() {
+            Ok(place) => {
+                tokio::spawn(async move {
+                    shared.metrics.connections.inc();
+                    connection::run(&shared, stream).await;
+                    shared.metrics.connections.dec();
+                    drop(place);
+                });
+            }
+            Err(_) => {
+                shared.metrics.turned_away.inc();
+                let max = shared.limits.max_connections;
+                connection::turn_away(&stream, &Goodbye::TooManyConnections { max });
+            }
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn outbox(&self) -> Outbox {
+        Outbox::new(self.limits.max_output_bytes, self.addresses.clone())
+    }
+
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    pub(crate) fn leader(&self) -> Option<Leader> {
+        let node = self.handle.status().log.leader?;
+        Some(Leader { node, address: self.addresses.get(&node).cloned() })
+    }
+
+    pub(crate) fn is_ready(&self, log: &Status) -> bool {
+        self.readiness.is_ready(log)
+    }
+
+    pub(crate) fn report(&self) -> NodeReport {
+        let log = self.handle.status().log;
+        NodeReport {
+            is_ready: self.is_ready(&log),
+            log,
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_ms: self.started.elapsed().as_millis() as u64,
+        }
+    }
+}
