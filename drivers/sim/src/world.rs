@@ -149,7 +149,7 @@ impl<E: Engine, A: App<E>> World<E, A> {
             None => None,
             Some(blob) => match blobs.get(blob) {
                 Some(pieces) => Some(Box::new((blob, pieces.clone()))),
-                None => return self.lose(from, to, route),
+                None => return self.lose(from, to, route, &message),
             },
         };
         let lost_ppm = match route {
@@ -163,7 +163,7 @@ impl<E: Engine, A: App<E>> World<E, A> {
             }
         };
         if self.network.blocks(from, to) || self.dice.network.chance(lost_ppm) {
-            return self.lose(from, to, route);
+            return self.lose(from, to, route, &message);
         }
         let mut at = self.arrival(from, to);
         if let Some(attachment) = &attachment {
@@ -193,8 +193,14 @@ impl<E: Engine, A: App<E>> World<E, A> {
         self.queue.push(at, Due::Deliver(slot));
     }
 
-    fn lose(&mut self, from: u32, to: u32, route: Route) {
+    fn lose(&mut self, from: u32, to: u32, route: Route, message: &E::Message) {
         self.counts.lost += 1;
+        let (sender, receiver) = (self.ids[from as usize], self.ids[to as usize]);
+        self.trace.say(
+            self.now,
+            Some(sender),
+            format_args!("lost on its way to {receiver}: {message}"),
+        );
         match route {
             Route::Datagram => {}
             Route::Ordered { .. } => {
