@@ -13,7 +13,7 @@ use synod_consensus::{
 };
 use synod_engine::{Blob, Engine, Input, TaskId, Token};
 
-use crate::{App, Caller, Desk};
+use crate::{App, Caller, Desk, Pieces};
 
 /// What a [`Replica`] is made from.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +60,9 @@ pub struct Replica<S: StateMachine> {
     /// Who waits for which request; a read with what to read.
     waiting: BTreeMap<Token, (Caller, Option<S::Query>)>,
     tokens: u64,
-    /// What the log told and this replica has not taken in.
-    behind: VecDeque<Event>,
+    /// What the log told and this replica has not taken in; with the bytes of a snapshot, since a
+    /// newer one may make its blob dead before its turn comes.
+    behind: VecDeque<(Event, Option<Pieces>)>,
     lag: Duration,
     cancel_ppm: u32,
     /// The snapshot that is being written.
@@ -118,15 +119,14 @@ where
 
     fn event(&mut self, desk: &mut Desk<'_, E, Self>, event: Event) {
         match event {
-            Event::Committed { .. } | Event::Install(_) | Event::ReadReady { .. } => {
-                if self.lag.is_zero() {
-                    return self.take_in(desk, event);
+            Event::Committed { .. } | Event::ReadReady { .. } => self.in_turn(desk, event, None),
+            Event::Install(snapshot) => match desk.blob(snapshot.blob).cloned() {
+                Some(pieces) => self.in_turn(desk, event, Some(pieces)),
+                None => {
+                    let detail = format!("{}: {snapshot} in {}", desk.node(), snapshot.blob);
+                    desk.violated("the bytes of a snapshot are durable before it is", detail);
                 }
-                self.behind.push_back(event);
-                if self.behind.len() == 1 {
-                    self.catch_up_later(desk);
-                }
-            }
+            },
             Event::Refused { token, refusal } => match self.ended(desk, token) {
                 Some((caller, None)) => {
                     desk.answer(caller, Answer::Written(Outcome::Refused(refusal)));
@@ -189,8 +189,8 @@ where
 
     fn alarm(&mut self, desk: &mut Desk<'_, E, Self>, tag: u64) {
         if tag == BEHIND {
-            if let Some(event) = self.behind.pop_front() {
-                self.take_in(desk, event);
+            if let Some((event, pieces)) = self.behind.pop_front() {
+                self.take_in(desk, event, pieces);
             }
             if !self.behind.is_empty() {
                 self.catch_up_later(desk);
@@ -214,14 +214,30 @@ impl<S: StateMachine> Replica<S> {
         desk.alarm(after, BEHIND);
     }
 
-    /// Takes in one event of the log, in its turn.
-    fn take_in<E>(&mut self, desk: At<'_, '_, S, E>, event: Event)
+    /// Takes in an event of the log now, or after those that are behind.
+    fn in_turn<E>(&mut self, desk: At<'_, '_, S, E>, event: Event, pieces: Option<Pieces>)
+    where
+        E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
+    {
+        if self.lag.is_zero() {
+            return self.take_in(desk, event, pieces);
+        }
+        self.behind.push_back((event, pieces));
+        if self.behind.len() == 1 {
+            self.catch_up_later(desk);
+        }
+    }
+
+    /// Takes in one event of the log.
+    fn take_in<E>(&mut self, desk: At<'_, '_, S, E>, event: Event, pieces: Option<Pieces>)
     where
         E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
     {
         match event {
             Event::Committed { batch, own } => self.apply(desk, &batch, own),
-            Event::Install(snapshot) => self.install(desk, snapshot),
+            Event::Install(snapshot) => {
+                self.install(desk, snapshot, &pieces.expect("a snapshot waits with its bytes"));
+            }
             Event::ReadReady { index, tokens } => {
                 if index > self.applied {
                     let detail = format!("{}: {index} of {}", desk.node(), self.applied);
@@ -279,7 +295,7 @@ impl<S: StateMachine> Replica<S> {
         desk.submit(Input::Applied(self.applied.0));
     }
 
-    fn install<E>(&mut self, desk: At<'_, '_, S, E>, snapshot: Snapshot)
+    fn install<E>(&mut self, desk: At<'_, '_, S, E>, snapshot: Snapshot, pieces: &[Bytes])
     where
         E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
     {
@@ -288,10 +304,6 @@ impl<S: StateMachine> Replica<S> {
             let detail = format!("{node}: {snapshot} at {}", self.applied);
             return desk.violated("a snapshot does not lead back", detail);
         }
-        let Some(pieces) = desk.blob(snapshot.blob) else {
-            let detail = format!("{node}: {snapshot} in {}", snapshot.blob);
-            return desk.violated("the bytes of a snapshot are durable before it is", detail);
-        };
         match S::restore(pieces.iter().cloned()) {
             Ok(state) => {
                 self.state = state;
