@@ -196,6 +196,8 @@ where
             self.crash_now(node, "sync failed");
             return self.restart_later(node);
         }
+        self.made_durable(node, None);
+        let it = &mut self.nodes[node as usize];
         let lie = self.world.dice.disk.chance(it.body.disk.lie_ppm);
         for blob in it.body.disk.end_sync(lie) {
             it.body.blobs.remove(blob);
