@@ -149,7 +149,9 @@ impl<R: Rules> Raft<R> {
         if let Some(snapshot) = self.state.snapshot {
             context.emit_now(Event::Install(snapshot));
         }
-        self.become_(context, Becomes::Follower { leader: None });
+        if let Role::Follower(follower) = &self.role {
+            follower.wait(&self.state, context);
+        }
         if self.state.is_voter() && self.state.voters.len() == 1 {
             self.become_(context, Becomes::Candidate(Campaign::PreVote));
         }
@@ -313,7 +315,7 @@ impl<R: Rules> Raft<R> {
             } else if vote != Some(from) {
                 self.state.set_hard(context, hard);
             }
-            if let Role::Follower(follower) = &mut self.role {
+            if let Role::Follower(follower) = &self.role {
                 follower.wait(&self.state, context);
             }
         }
@@ -378,13 +380,18 @@ impl<R: Rules> Raft<R> {
         }
     }
 
-    /// The one place where the role changes.
+    /// The one place where the role changes. Who followed already goes on waiting: only a leader that
+    /// is heard, or a vote that is granted, starts the timeout anew (figure 2).
     fn become_(&mut self, context: &mut Context<'_, Self>, becomes: Becomes) {
         let state = &mut self.state;
         let (role, next) = match becomes {
             Becomes::Same => return,
             Becomes::Follower { leader } => {
-                (Role::Follower(Follower::new(state, context, leader)), Becomes::Same)
+                let follower = Follower::new(state, context, leader);
+                if !matches!(self.role, Role::Follower(_)) {
+                    follower.wait(state, context);
+                }
+                (Role::Follower(follower), Becomes::Same)
             }
             Becomes::Candidate(campaign) => {
                 let mut candidate = Candidate::new(state, context, campaign);

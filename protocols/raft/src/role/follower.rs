@@ -28,16 +28,14 @@ impl Follower {
         Self { leader: None, heard: None, shared: Index::ZERO, acknowledge: None }
     }
 
-    /// Follows `leader`, if there is one, and gives it an election timeout to be heard.
+    /// Follows `leader`, if there is one.
     pub(crate) fn new<R: Rules>(
         state: &State<R>,
         context: &mut Context<'_, R>,
         leader: Option<NodeId>,
     ) -> Self {
         context.cancel_timer(Timer::Heartbeat);
-        let mut follower = Self { leader, heard: None, shared: state.commit, acknowledge: None };
-        follower.wait(state, context);
-        follower
+        Self { leader, heard: None, shared: state.commit, acknowledge: None }
     }
 
     /// Whether a leader was heard within the shortest election timeout, so that nobody is needed in
@@ -54,7 +52,7 @@ impl Follower {
     }
 
     /// Starts the election timeout anew.
-    pub(crate) fn wait<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
+    pub(crate) fn wait<R: Rules>(&self, state: &State<R>, context: &mut Context<'_, R>) {
         if state.is_voter() {
             let config = &state.config;
             let timeout = context
@@ -164,6 +162,7 @@ impl Follower {
                 return;
             }
             state.install(context, snapshot, voters);
+            self.wait(state, context);
         }
         self.shares(snapshot.index);
     }

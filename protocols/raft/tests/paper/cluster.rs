@@ -64,9 +64,12 @@ impl<R: Rules> Cluster<R> {
         self.nodes.get_mut(&id).expect("a node of this cluster")
     }
 
-    /// Lets `act` act on a node, checks each step, and puts on the network what it sent.
+    /// Lets `act` act on a node, checks each step, and puts on the network what it sent. All clocks
+    /// show the same time.
     pub(crate) fn at<T>(&mut self, id: u64, act: impl FnOnce(&mut Node<R>) -> T) -> T {
         let result = act(self.node(id));
+        let now = self.nodes[&id].now;
+        self.nodes.values_mut().for_each(|node| node.now = node.now.max(now));
         self.watch(id);
         result
     }
@@ -110,6 +113,23 @@ impl<R: Rules> Cluster<R> {
         self.at(id, Node::crash);
     }
 
+    /// Cuts every link of these nodes to others.
+    pub(crate) fn isolate(&mut self, ids: &[u64]) {
+        for a in self.nodes.keys() {
+            for b in self.nodes.keys() {
+                if ids.contains(a) != ids.contains(b) {
+                    self.cut.insert((*a, *b));
+                }
+            }
+        }
+        let cut = &self.cut;
+        self.network.retain(|envelope| !cut.contains(&(envelope.from, envelope.to)));
+    }
+
+    pub(crate) fn heal(&mut self) {
+        self.cut.clear();
+    }
+
     /// Delivers the message at this place of the network.
     pub(crate) fn deliver(&mut self, place: usize) {
         let Envelope { from, to, message } = self.network.remove(place);
@@ -151,10 +171,9 @@ impl<R: Rules> Cluster<R> {
         self.settle_but(&mut lost);
         loop {
             let due = self.nodes.iter().flat_map(|(id, node)| {
-                node.timers.iter().map(move |(timer, due)| ((*due).max(node.now), *id, *timer))
+                node.timers.iter().map(move |(timer, due)| (*due, *id, *timer))
             });
-            let Some((at, id, timer)) = due.min().filter(|(at, ..)| *at <= end) else { break };
-            self.nodes.values_mut().for_each(|node| node.now = node.now.max(at));
+            let Some((_, id, timer)) = due.min().filter(|(at, ..)| *at <= end) else { break };
             self.at(id, |node| node.fire(timer));
             self.settle_but(&mut lost);
         }

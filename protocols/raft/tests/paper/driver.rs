@@ -14,7 +14,7 @@ use synod_engine::{
 };
 use synod_quorum::Voters;
 use synod_raft::{
-    Checkpoint, Config, EntryId, HardState, Message, Raft, Record, Rules, Timer, View,
+    AppendResult, Checkpoint, Config, EntryId, HardState, Message, Raft, Record, Rules, Timer, View,
 };
 
 /// Whether records become durable by themselves.
@@ -234,6 +234,11 @@ impl<R: Rules> Node<R> {
         self.input(Input::Flush);
     }
 
+    pub(crate) fn read(&mut self, token: u64) {
+        self.input(Input::Request { token: Token(token), request: Request::Read });
+        self.input(Input::Flush);
+    }
+
     /// Wins pre-vote and election with the help of `peers`.
     pub(crate) fn win(&mut self, peers: &[u64]) {
         self.fire(Timer::Election);
@@ -310,4 +315,30 @@ pub(crate) fn append(term: u64, previous: EntryId, terms: &[u64], commit: u64) -
     let mut entries = batches(previous.index.0 + 1, terms);
     assert!(entries.len() <= 1, "one append carries entries of one term");
     Message::Append { term: Epoch(term), previous, entries: entries.pop(), commit: Index(commit) }
+}
+
+pub(crate) fn pre_vote(term: u64, last: EntryId) -> Message {
+    Message::PreVote { term: Epoch(term), last }
+}
+
+pub(crate) fn pre_vote_reply(term: u64, granted: bool) -> Message {
+    Message::PreVoteReply { term: Epoch(term), granted }
+}
+
+pub(crate) fn vote(term: u64, last: EntryId) -> Message {
+    Message::Vote { term: Epoch(term), last }
+}
+
+pub(crate) fn vote_reply(term: u64, granted: bool) -> Message {
+    Message::VoteReply { term: Epoch(term), granted }
+}
+
+pub(crate) fn matches(term: u64, index: u64) -> Message {
+    let result = AppendResult::Matches(Index(index));
+    Message::AppendReply { term: Epoch(term), result }
+}
+
+pub(crate) fn heartbeat(term: u64, commit: u64) -> Message {
+    let (commit, matched) = (Index(commit), Index::ZERO);
+    Message::Heartbeat { term: Epoch(term), commit, matched, round: Some(0) }
 }

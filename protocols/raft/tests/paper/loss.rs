@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use synod_consensus::{Index, Output};
-use synod_engine::Input;
-use synod_raft::{Message, Raft};
+use synod_engine::{Input, LinkState, NodeId};
+use synod_raft::{Message, Timer};
 
 use crate::cluster::{Cluster, Envelope};
 use crate::driver::{Node, config, snapshot};
@@ -67,7 +67,7 @@ fn a_follower_that_campaigned_in_vain_learns_the_commit_index() {
     };
     cluster.settle_but(to_third);
     assert_eq!(cluster.commits(), [2, 2, 1]);
-    cluster.at(3, |node| node.fire(synod_raft::Timer::Election));
+    cluster.input(3, Input::Timer(Timer::Election));
     cluster.run(SOON, |_| false);
     assert_eq!(cluster.commits(), [2, 2, 2]);
     assert_eq!(cluster.leader(), Some(1), "the pre-vote disturbed nobody");
@@ -121,13 +121,7 @@ fn a_follower_that_lost_its_disk_is_not_asked_in_a_hot_loop() {
     cluster.elect(1);
     cluster.at(1, |node| node.propose(1, "x"));
     cluster.settle();
-    *cluster.node(3) = Node::<synod_engine::Sound>::start(3, 3);
-    cluster.input(
-        1,
-        Input::<Raft>::Link {
-            peer: synod_engine::NodeId(3),
-            state: synod_engine::LinkState::Closed,
-        },
-    );
+    *cluster.node(3) = Node::start(3, 3);
+    cluster.input(1, Input::Link { peer: NodeId(3), state: LinkState::Closed });
     cluster.settle();
 }

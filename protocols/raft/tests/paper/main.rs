@@ -6,6 +6,11 @@
 //! Ongaro's.
 
 mod cluster;
+mod commitment;
 mod driver;
+mod elections;
 mod hostile;
 mod loss;
+mod reads;
+mod replication;
+mod snapshots;
