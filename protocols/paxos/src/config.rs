@@ -18,13 +18,16 @@ pub struct Config<R = Sound> {
     pub acceptors: Voters,
     /// Who is told by every acceptor what it has accepted.
     pub learners: BTreeSet<NodeId>,
-    /// A ballot without an outcome is given up after one to two times this. Several round trips and
-    /// syncs.
+    /// The first ballot is given up after one to two times this without an outcome, the second after
+    /// twice that, and so on: however slow disks and links are, some ballot has the time it needs.
+    /// Several round trips and syncs.
     pub attempt_ms: u64,
-    /// A refused proposer waits up to this before it tries a higher ballot, up to twice this after
-    /// the second refusal in a row, and so on. About the time that the other one needs to finish.
+    /// The most that becomes of `attempt_ms` by doubling.
+    pub attempt_max_ms: u64,
+    /// A proposer whose first ballot is refused waits up to this before it tries a higher one, after
+    /// the second up to twice this, and so on. About the time that the other one needs to finish.
     pub backoff_ms: u64,
-    /// The longest such delay.
+    /// The most that becomes of `backoff_ms` by doubling.
     pub backoff_max_ms: u64,
     /// A client without an outcome turns to the next proposer after one to two times this. Longer
     /// than an attempt.
@@ -57,6 +60,7 @@ impl<R> Config<R> {
             learners: nodes.clone(),
             proposers: nodes,
             attempt_ms: 200,
+            attempt_max_ms: 5000,
             backoff_ms: 20,
             backoff_max_ms: 1000,
             resend_ms: 500,
@@ -77,6 +81,7 @@ impl<R> Config<R> {
             (self.acceptors.is_empty(), "acceptors must name at least one node"),
             (self.learners.is_empty(), "learners must name at least one node"),
             (self.attempt_ms == 0, "attempt_ms must be above 0"),
+            (self.attempt_max_ms < self.attempt_ms, "attempt_max_ms must be at least attempt_ms"),
             (self.backoff_ms == 0, "backoff_ms must be above 0"),
             (self.backoff_max_ms < self.backoff_ms, "backoff_max_ms must be at least backoff_ms"),
             (self.resend_ms < self.attempt_ms, "resend_ms must be at least attempt_ms"),
@@ -90,8 +95,14 @@ impl<R> Config<R> {
         }
     }
 
-    pub(crate) fn attempt(&self) -> Duration {
-        Duration::from_millis(self.attempt_ms)
+    /// The shortest time for an attempt that follows this many vain ones.
+    pub(crate) fn attempt(&self, vain: u32) -> Duration {
+        doubled(self.attempt_ms, vain, self.attempt_max_ms)
+    }
+
+    /// The longest delay after a refusal that follows this many vain attempts.
+    pub(crate) fn backoff(&self, vain: u32) -> Duration {
+        doubled(self.backoff_ms, vain, self.backoff_max_ms)
     }
 
     pub(crate) fn resend(&self) -> Duration {
@@ -101,12 +112,12 @@ impl<R> Config<R> {
     pub(crate) fn ask(&self) -> Duration {
         Duration::from_millis(self.ask_ms)
     }
+}
 
-    /// The longest delay after this many refusals in a row.
-    pub(crate) fn backoff(&self, refusals: u32) -> Duration {
-        let factor = 1_u64.checked_shl(refusals.saturating_sub(1)).unwrap_or(u64::MAX);
-        Duration::from_millis(self.backoff_ms.saturating_mul(factor).min(self.backoff_max_ms))
-    }
+/// So many milliseconds, doubled so often, up to a bound.
+fn doubled(ms: u64, times: u32, max_ms: u64) -> Duration {
+    let factor = 1_u64.checked_shl(times).unwrap_or(u64::MAX);
+    Duration::from_millis(ms.saturating_mul(factor).min(max_ms))
 }
 
 /// A knob that contradicts another.
@@ -135,9 +146,9 @@ mod tests {
     }
 
     #[test]
-    fn the_delay_doubles_with_each_refusal_up_to_its_bound() {
+    fn the_delay_doubles_with_each_vain_attempt_up_to_its_bound() {
         let config = Config::new(NodeId(1), [NodeId(1)]);
-        let delays = [1, 2, 3, 6, 7, 64, 1000].map(|refusals| config.backoff(refusals).as_millis());
+        let delays = [0, 1, 2, 5, 6, 63, 1000].map(|vain| config.backoff(vain).as_millis());
         assert_eq!(delays, [20, 40, 80, 640, 1000, 1000, 1000]);
     }
 }

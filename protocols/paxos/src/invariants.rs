@@ -15,7 +15,7 @@ use crate::node::Paxos;
 use crate::role::proposer::Phase;
 use crate::{Ballot, Event, Message, Proposal, Rules, Timer, Value, View};
 
-/// The seven invariants of the guide.
+/// The eight invariants of the guide.
 #[derive(Clone, Debug)]
 pub struct Safety {
     acceptors: Voters,
@@ -59,6 +59,10 @@ impl Safety {
         })?;
         ensure(self.requested.contains(value), "Validity", || {
             format!("{node} learned {value}, which nobody asked for")
+        })?;
+        let chosen = self.chosen.as_ref().map(|proposal| &proposal.value);
+        ensure(chosen == Some(value), "Only what is chosen is learned", || {
+            format!("{node} learned {value}, chosen was {chosen:?}")
         })
     }
 

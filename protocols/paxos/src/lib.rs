@@ -35,16 +35,20 @@
 //!
 //! # Invariants
 //!
+//! The first three are the paper's safety requirements (§2).
+//!
 //! 1. **Agreement**: no two nodes learn different values.
 //! 2. **Validity**: a learned value was asked for by a client.
-//! 3. **One value per ballot**: all `Accept`s of a ballot carry the same value.
-//! 4. **Chosen once**: when a majority of the acceptors has accepted a value in a ballot, every `Accept`
-//!    of a higher ballot carries that value (P2b of "Paxos Made Simple").
-//! 5. **Promises are kept**: an acceptor that has promised a ballot, and told so, accepts nothing
+//! 3. **Only what is chosen is learned**: when a node learns a value, a majority of the acceptors has
+//!    accepted it in one ballot.
+//! 4. **One value per ballot**: all `Accept`s of a ballot carry the same value.
+//! 5. **Chosen once**: when a majority of the acceptors has accepted a value in a ballot, every `Accept`
+//!    of a higher ballot carries that value (P2b, §2.2).
+//! 6. **Promises are kept**: an acceptor that has promised a ballot, and told so, accepts nothing
 //!    below it, and still knows the promise after a crash.
-//! 6. **Acceptance does not fall**: the ballot that an acceptor has accepted in, and told of, never
+//! 7. **Acceptance does not fall**: the ballot that an acceptor has accepted in, and told of, never
 //!    falls, in crashes either.
-//! 7. **The outcome is stable**: a node that told its user the chosen value knows it in all later lives.
+//! 8. **The outcome is stable**: a node that told its user the chosen value knows it in all later lives.
 //!
 //! # What is left out
 //!

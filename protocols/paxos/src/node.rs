@@ -123,7 +123,7 @@ impl<R: Rules> Paxos<R> {
             return;
         }
         match (timer, &mut self.proposer) {
-            (Timer::Retry, Some(proposer)) => proposer.prepare(&self.config, context),
+            (Timer::Retry, Some(proposer)) => proposer.retry(&self.config, context),
             (Timer::Retry, None) => {}
             (Timer::Resend, _) => self.client.send(&self.config, context),
             (Timer::Ask, _) => Learner::ask(&self.config, context),

@@ -30,8 +30,8 @@ pub(crate) struct Work {
     pub(crate) value: Value,
     /// Who waits for the outcome. No more than there are nodes.
     clients: BTreeSet<NodeId>,
-    /// How often in a row it was refused.
-    refusals: u32,
+    /// How many ballots it has given up.
+    vain: u32,
     /// The present attempt.
     pub(crate) phase: Phase,
 }
@@ -66,18 +66,14 @@ impl Proposer {
             }
             None => {
                 let clients = BTreeSet::from([from]);
-                self.work = Some(Work { value, clients, refusals: 0, phase: Phase::Delayed });
+                self.work = Some(Work { value, clients, vain: 0, phase: Phase::Delayed });
                 self.prepare(config, context);
             }
         }
     }
 
     /// Phase 1a: the next higher ballot.
-    pub(crate) fn prepare<R: Rules>(
-        &mut self,
-        config: &Config<R>,
-        context: &mut Context<'_, Paxos<R>>,
-    ) {
+    fn prepare<R: Rules>(&mut self, config: &Config<R>, context: &mut Context<'_, Paxos<R>>) {
         let Some(work) = &mut self.work else { return };
         let Some(round) = self.round.checked_add(1) else { return };
         self.round = round;
@@ -89,8 +85,21 @@ impl Proposer {
         for acceptor in config.acceptors.iter() {
             context.send(acceptor, Message::Prepare { ballot });
         }
-        let after = context.random().duration(config.attempt(), 2 * config.attempt());
+        let attempt = config.attempt(work.vain);
+        let after = context.random().duration(attempt, 2 * attempt);
         context.set_timer(Timer::Retry, after);
+    }
+
+    /// The delay is over, or the attempt took too long: a higher ballot.
+    pub(crate) fn retry<R: Rules>(
+        &mut self,
+        config: &Config<R>,
+        context: &mut Context<'_, Paxos<R>>,
+    ) {
+        if let Some(work) = &mut self.work {
+            work.vain = work.vain.saturating_add(1);
+        }
+        self.prepare(config, context);
     }
 
     /// What makes its ballots its own: the node's id.
@@ -158,9 +167,7 @@ impl Proposer {
         tally.record(from, false);
         if tally.outcome(&config.acceptors) == Outcome::Lost {
             work.phase = Phase::Delayed;
-            work.refusals = work.refusals.saturating_add(1);
-            let delay = config.backoff(work.refusals);
-            let after = context.random().duration(Duration::ZERO, delay);
+            let after = context.random().duration(Duration::ZERO, config.backoff(work.vain));
             context.set_timer(Timer::Retry, after);
         }
     }
