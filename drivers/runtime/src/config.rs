@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use synod_engine::{ClusterId, NodeId};
 
+use crate::FreeSpace;
+
 /// Who a node is, and where everything is.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
@@ -25,6 +27,8 @@ pub struct NodeConfig {
     pub peers: BTreeMap<NodeId, SocketAddr>,
     /// Every bound.
     pub limits: Limits,
+    /// How the free space is found out.
+    pub free_space: FreeSpace,
 }
 
 impl NodeConfig {
@@ -36,7 +40,15 @@ impl NodeConfig {
         listen: SocketAddr,
         peers: BTreeMap<NodeId, SocketAddr>,
     ) -> Self {
-        Self { node, cluster, dir: dir.into(), listen, peers, limits: Limits::default() }
+        Self {
+            node,
+            cluster,
+            dir: dir.into(),
+            listen,
+            peers,
+            limits: Limits::default(),
+            free_space: FreeSpace::default(),
+        }
     }
 }
 

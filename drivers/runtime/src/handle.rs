@@ -7,11 +7,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use synod_consensus::{Epoch, Refusal, Role, StateMachine, Status};
+use synod_consensus::{Epoch, Outcome, Refusal, Role, StateMachine, Status};
 use synod_engine::{Incarnation, NodeId};
 use tokio::sync::{Notify, watch};
 
-use crate::{Answer, Limits, Oneshot, Outcome, Reply};
+use crate::{Answer, Limits, Oneshot, Reply};
 
 /// One request.
 pub enum Call<S: StateMachine, R> {

@@ -22,6 +22,8 @@ use crate::directory;
 /// The version of the directory's layout that is written; the only one read.
 pub const FORMAT: u32 = 1;
 
+const FILE: &str = "identity.toml";
+
 /// Who wrote a directory, and whom it knows.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Identity {
@@ -192,18 +194,12 @@ impl Lock {
         let io = |error| IdentityError::Io { path: self.dir.clone(), error };
         let incarnation = Incarnation(directory::random_u64().map_err(io)?);
         let identity = Identity { cluster, node, incarnation, peers: BTreeMap::new() };
-        self.write(&identity).map_err(io)?;
+        identity.write(&self.dir).map_err(io)?;
         Ok(identity)
     }
 
-    /// Makes `identity` durable.
-    fn write(&self, identity: &Identity) -> io::Result<()> {
-        let text = toml::to_string(&Written::of(identity)).map_err(io::Error::other)?;
-        directory::write_durably(&self.file(), text.as_bytes())
-    }
-
     fn file(&self) -> PathBuf {
-        self.dir.join("identity.toml")
+        self.dir.join(FILE)
     }
 }
 
@@ -220,10 +216,16 @@ pub(crate) enum Acquaintance {
 }
 
 impl Identity {
-    /// Whether `peer` is who it was. A peer met for the first time is remembered durably.
+    /// Makes it durable in `dir`.
+    fn write(&self, dir: &Path) -> io::Result<()> {
+        let text = toml::to_string(&Written::of(self)).map_err(io::Error::other)?;
+        directory::write_durably(&dir.join(FILE), text.as_bytes())
+    }
+
+    /// Whether `peer` is who it was. A peer met for the first time is remembered durably in `dir`.
     pub(crate) fn meet(
         &mut self,
-        lock: &Lock,
+        dir: &Path,
         peer: NodeId,
         incarnation: Incarnation,
     ) -> io::Result<Acquaintance> {
@@ -233,7 +235,7 @@ impl Identity {
             None => {
                 let mut next = self.clone();
                 next.peers.insert(peer, incarnation);
-                lock.write(&next)?;
+                next.write(dir)?;
                 *self = next;
                 Ok(Acquaintance::Known)
             }

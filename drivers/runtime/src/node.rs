@@ -1,8 +1,11 @@
 //! A node: what [`start`] makes of a configuration, an engine and an empty state machine.
+//!
+//! Next: [`crate::plant`], which builds and starts its parts.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::thread::JoinHandle;
 
 use prometheus_client::registry::Registry;
 use serde::Serialize;
@@ -11,16 +14,21 @@ use synod_consensus::{ReplicatedLog, StateMachine};
 use synod_engine::{Engine, Sound};
 use tokio::sync::watch;
 
+use crate::inbox::Stop;
+use crate::plant::{Plant, Recovery};
 use crate::{Handle, Identity, IdentityError, Lock, NodeConfig, Reply};
 
 /// A running node. Dropped without [`shutdown`](Self::shutdown) it stops as if it were killed.
 pub struct Node<S: StateMachine, R> {
     /// What the node counts and measures; take it (`std::mem::take`) or add to it, and serve it.
     pub metrics: Registry,
-    handle: Handle<S, R>,
-    identity: Identity,
-    peer_address: SocketAddr,
-    stopped: watch::Receiver<Option<StopReason>>,
+    pub(crate) handle: Handle<S, R>,
+    pub(crate) identity: Identity,
+    pub(crate) peer_address: SocketAddr,
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) stopped: watch::Receiver<Option<StopReason>>,
+    pub(crate) stop: Box<dyn Fn(Stop) + Send + Sync>,
+    pub(crate) thread: Option<JoinHandle<()>>,
 }
 
 /// Why a node stopped.
@@ -46,6 +54,9 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Log(#[from] synod_wal::OpenError),
     /// The log holds records that this engine cannot take in: damage, or another version's.
     #[error("the log in {dir} cannot be replayed: {why}; nothing was changed")]
     Replay {
@@ -70,7 +81,7 @@ pub enum StartError {
 /// first command.
 ///
 /// # Errors
-/// [`StartError`]; nothing that the directory held was changed.
+/// [`StartError`]; nothing that was acknowledged is lost.
 pub fn start<L, S, R>(
     config: &NodeConfig,
     engine: impl FnOnce(&Identity) -> L::Config,
@@ -78,23 +89,26 @@ pub fn start<L, S, R>(
 ) -> Result<Node<S, R>, StartError>
 where
     L: ReplicatedLog + Engine<Rules = Sound> + Send + 'static,
-    L::Config: Send,
     L::Timer: Send,
     L::Message: Serialize + DeserializeOwned + Send,
     L::Record: Serialize + DeserializeOwned + Send,
     S: StateMachine + Send + 'static,
     S::Query: Send,
+    S::Response: Send,
+    S::Answer: Send,
     S::Frozen: Send,
     R: Reply<S>,
 {
     let lock = Lock::take(&config.dir)?;
     let identity = lock.identity(config.cluster, config.node)?;
-    let _ = (engine(&identity), empty);
-    let why = "replay is on its way".to_owned();
-    Err(StartError::Replay { dir: config.dir.clone(), why })
+    let listener = std::net::TcpListener::bind(config.listen)
+        .map_err(|error| StartError::Listen { address: config.listen, error })?;
+    let recovered = Recovery::<L>::of(config, engine(&identity))?;
+    let plant = Plant::<L, S, R>::build(config, identity.clone(), recovered, listener)?;
+    plant.start(config, identity, lock, empty)
 }
 
-impl<S: StateMachine, R: Reply<S>> Node<S, R> {
+impl<S: StateMachine, R> Node<S, R> {
     /// Takes requests to the node.
     #[must_use]
     pub fn handle(&self) -> Handle<S, R> {
@@ -113,17 +127,36 @@ impl<S: StateMachine, R: Reply<S>> Node<S, R> {
         self.peer_address
     }
 
+    /// The runtime of the core's own thread. A server whose connections are served there saves two
+    /// changes of thread per request, and must not block. Its tasks end with the node.
+    #[must_use]
+    pub fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.runtime
+    }
+
     /// Waits until the node stops, whyever.
     pub async fn stopped(&self) -> StopReason {
         let mut stopped = self.stopped.clone();
         match stopped.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or(StopReason::Shutdown),
-            Err(_) => StopReason::Fatal("the core thread ended without a word".into()),
+            Err(_) => StopReason::Fatal("the core thread ended without a word: a bug".into()),
         }
     }
 
-    /// Stops the node gracefully: what was begun is made durable and answered. Waits for its threads.
+    /// Stops the node gracefully: takes no more requests, makes durable and answers what was begun,
+    /// and waits for its threads.
     pub async fn shutdown(self) -> StopReason {
+        (self.stop)(Stop::Gracefully);
         self.stopped().await
+    }
+}
+
+impl<S: StateMachine, R> Drop for Node<S, R> {
+    fn drop(&mut self) {
+        (self.stop)(Stop::Abruptly);
+        if let Some(thread) = self.thread.take() {
+            // What a panic there said has been printed; the node is gone either way.
+            drop(thread.join());
+        }
     }
 }

@@ -4,19 +4,8 @@
 
 use std::vec::Drain;
 
-use synod_consensus::{Refusal, StateMachine};
+use synod_consensus::{Outcome, StateMachine};
 use tokio::sync::oneshot;
-
-/// How a request ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome<T> {
-    /// It took effect, with this result.
-    Done(T),
-    /// It did not take effect and never will.
-    Refused(Refusal),
-    /// It may or may not take effect: leadership was lost, or the node stopped, before it was known.
-    Unknown,
-}
 
 /// The answer to a request.
 pub enum Answer<S: StateMachine> {

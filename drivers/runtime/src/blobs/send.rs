@@ -1,0 +1,104 @@
+//! Streams a blob, with the message that it is attached to, to a peer: from where the peer has it.
+//!
+//! A transfer has a thread and a connection of its own. If it fails, it is over: the engine sends the
+//! message again, and the peer keeps what it got.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use serde::Serialize;
+use synod_engine::{Blob, Engine, NodeId};
+use tracing::{debug, error, info};
+
+use super::Direction;
+use super::stream::{CHUNK_BYTES, Stream};
+use crate::identity::Acquaintance;
+use crate::transport::handshake::{self, Purpose};
+use crate::transport::{Net, kind, tune};
+
+/// Sends `message` with its attachment `blob`, unless another blob is on its way to this peer.
+pub(crate) fn send<E>(net: &Arc<Net<E>>, to: NodeId, message: &E::Message, blob: Blob)
+where
+    E: Engine + 'static,
+    E::Message: Serialize + Send,
+    E::Output: Send,
+{
+    if !net.peers.contains_key(&to) || !net.transfers.begin(Direction::Out, to) {
+        debug!(%to, %blob, "not sent: another blob is on its way");
+        return;
+    }
+    let mut encoded = Vec::new();
+    synod_codec::encode(message, &mut encoded);
+    let thread_net = net.clone();
+    let transfer = move || {
+        let net = thread_net;
+        match stream(&net, to, &encoded, blob) {
+            Ok(()) => info!(%to, %blob, "sent"),
+            Err(error) => info!(%to, %blob, "not sent: {error}"),
+        }
+        net.transfers.end(Direction::Out, to);
+    };
+    if let Err(error) = thread::Builder::new().name("synod-blob-out".into()).spawn(transfer) {
+        error!("no thread to send {blob}: {error}");
+        net.transfers.end(Direction::Out, to);
+    }
+}
+
+fn stream<E: Engine>(net: &Net<E>, to: NodeId, message: &[u8], blob: Blob) -> io::Result<()> {
+    let mut file = File::open(net.store.whole(blob.id))?;
+    let mut stream = connect(net, to)?;
+    stream.send(kind::OFFER, |out| out.extend_from_slice(message))?;
+    let resume = expect(&mut stream, kind::RESUME)?;
+    let offset: u64 = synod_codec::decode(&resume).map_err(io::Error::other)?;
+    if offset > blob.size_bytes {
+        return Err(io::Error::other("the peer has more than there is"));
+    }
+    file.seek(SeekFrom::Start(offset))?;
+    let mut left = blob.size_bytes - offset;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    while left > 0 {
+        if net.stopped.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the node stops"));
+        }
+        let length = left.min(CHUNK_BYTES as u64) as usize;
+        file.read_exact(&mut chunk[..length])?;
+        stream.send(kind::CHUNK, |out| out.extend_from_slice(&chunk[..length]))?;
+        net.metrics.bytes_out.inc_by(length as u64);
+        left -= length as u64;
+    }
+    expect(&mut stream, kind::DONE).map(drop)
+}
+
+/// Waits for a frame of this kind; a peer that failed says why.
+fn expect(stream: &mut Stream, kind: u8) -> io::Result<bytes::Bytes> {
+    let frame = stream.next(1 << 10)?;
+    match frame.kind {
+        got if got == kind => Ok(frame.payload),
+        kind::FAILED => Err(io::Error::other(String::from_utf8_lossy(&frame.payload).into_owned())),
+        other => Err(io::Error::other(format!("the peer answered with a frame of kind {other}"))),
+    }
+}
+
+fn connect<E: Engine>(net: &Net<E>, to: NodeId) -> io::Result<Stream> {
+    let failed = |failure: handshake::Failure| io::Error::other(failure.to_string());
+    let socket = TcpStream::connect_timeout(&net.peers[&to].address, net.handshake_timeout())?;
+    tune(&socket, &net.limits)?;
+    // The peer syncs what it got before it answers.
+    let patience = Duration::from_millis(net.limits.link_timeout_ms.max(1));
+    socket.set_read_timeout(Some(patience))?;
+    socket.set_write_timeout(Some(patience))?;
+    let mut stream = Stream::new(socket, BytesMut::new());
+    handshake::write(kind::HELLO, &net.hello(to, Purpose::Blob), &mut stream.out);
+    io::Write::write_all(&mut stream.socket, &stream.out)?;
+    let welcome = handshake::answer(stream.next(handshake::MAX_BYTES)?).map_err(failed)?;
+    match net.meet(to, welcome.incarnation)? {
+        Acquaintance::Known => Ok(stream),
+        Acquaintance::Replaced { .. } => Err(io::Error::other("the peer's directory was replaced")),
+    }
+}

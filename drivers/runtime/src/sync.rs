@@ -1,0 +1,168 @@
+//! The sync thread: while it makes one batch of records durable, the core gathers the next.
+//!
+//! Next: [`Journal`], the core's end of it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use synod_engine::{Engine, GroupId, Position, Record};
+use synod_wal::{Batch, Kind, Log, SyncError};
+use tracing::warn;
+
+use crate::inbox::{Inbox, Stop};
+use crate::metrics::Metrics;
+
+/// How long a full disk is given before the next attempt. Votes wait with everything else.
+const FULL_PAUSE: Duration = Duration::from_millis(200);
+
+/// Where the core leaves a batch for the sync thread.
+pub(crate) struct Desk {
+    papers: Mutex<Papers>,
+    changed: Condvar,
+    undurable_bytes: AtomicUsize,
+}
+
+struct Papers {
+    next: Option<(Batch, Position)>,
+    spare: Vec<Batch>,
+    closed: bool,
+}
+
+/// The core's end: records go in, and leave for the disk when the disk is ready for more.
+pub(crate) struct Journal {
+    filling: Batch,
+    position: Position,
+    desk: Arc<Desk>,
+}
+
+impl Journal {
+    /// A journal that fills `filling` first and `spare` then.
+    pub(crate) fn new(filling: Batch, spare: Vec<Batch>) -> Self {
+        let desk = Desk {
+            papers: Mutex::new(Papers { next: None, spare, closed: false }),
+            changed: Condvar::new(),
+            undurable_bytes: AtomicUsize::new(0),
+        };
+        Self { filling, position: Position::default(), desk: Arc::new(desk) }
+    }
+
+    /// What the sync thread works at.
+    pub(crate) fn desk(&self) -> Arc<Desk> {
+        self.desk.clone()
+    }
+
+    /// Adds the record that is the `position`-th of this life.
+    ///
+    /// # Errors
+    /// If the log cannot take a record of this size: the node must stop.
+    pub(crate) fn append<T: Record + Serialize>(
+        &mut self,
+        group: GroupId,
+        position: Position,
+        record: &T,
+    ) -> Result<(), String> {
+        let kind = if record.is_checkpoint() { Kind::Checkpoint } else { Kind::Fact };
+        let before = self.filling.size_bytes();
+        let encode = |out: &mut Vec<u8>| synod_codec::encode(record, out);
+        self.filling.append_with(group, kind, encode).map_err(|error| error.to_string())?;
+        let bytes = self.filling.size_bytes() - before;
+        self.desk.undurable_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.position = position;
+        Ok(())
+    }
+
+    /// Bytes of records that are not durable yet.
+    pub(crate) fn undurable_bytes(&self) -> usize {
+        self.desk.undurable_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Gives what was gathered to the sync thread, unless one batch waits there already: then it is
+    /// given in a later turn, and there is one once that batch is durable.
+    pub(crate) fn hand_over(&mut self) {
+        if self.filling.is_empty() {
+            return;
+        }
+        let mut papers = self.desk.papers.lock().unwrap_or_else(PoisonError::into_inner);
+        if papers.next.is_some() {
+            return;
+        }
+        let Some(empty) = papers.spare.pop() else { return };
+        let full = std::mem::replace(&mut self.filling, empty);
+        papers.next = Some((full, self.position));
+        drop(papers);
+        self.desk.changed.notify_one();
+    }
+}
+
+impl Desk {
+    /// No more batches will come: the thread ends after what waits, or at once if that is `lost`.
+    pub(crate) fn close(&self, lost: bool) {
+        let mut papers = self.papers.lock().unwrap_or_else(PoisonError::into_inner);
+        papers.closed = true;
+        if lost {
+            papers.next = None;
+        }
+        drop(papers);
+        self.changed.notify_one();
+    }
+
+    fn next(&self) -> Option<(Batch, Position)> {
+        let mut papers = self.papers.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(next) = papers.next.take() {
+                return Some(next);
+            }
+            if papers.closed {
+                return None;
+            }
+            papers = self.changed.wait(papers).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.papers.lock().unwrap_or_else(PoisonError::into_inner).closed
+    }
+
+    fn give_back(&self, batch: Batch) {
+        self.papers.lock().unwrap_or_else(PoisonError::into_inner).spare.push(batch);
+    }
+}
+
+/// The thread: ends when the desk is closed or a sync failed, which stops the node.
+pub(crate) fn run<E: Engine>(log: &mut Log, desk: &Desk, inbox: &Inbox<E>, metrics: &Metrics) {
+    while let Some((mut batch, position)) = desk.next() {
+        let (records, bytes) = (batch.records(), batch.size_bytes());
+        let begin = Instant::now();
+        let mut waited = false;
+        loop {
+            match log.sync(&mut batch) {
+                Ok(()) => break,
+                Err(SyncError::Full(error)) if !desk.is_closed() => {
+                    warn!("the log waits for space: {error}");
+                    inbox.put(|arrivals| arrivals.log_full = Some(true));
+                    waited = true;
+                    thread::sleep(FULL_PAUSE);
+                }
+                Err(error) => {
+                    inbox.stop(Stop::Fatal(format!(
+                        "the log could not be made durable: {error}; what was not acknowledged may \
+                         be lost; check the disk, then start the node again"
+                    )));
+                    return;
+                }
+            }
+        }
+        metrics.synced(begin.elapsed(), records, bytes);
+        desk.undurable_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        desk.give_back(batch);
+        inbox.put(|arrivals| {
+            arrivals.durable = position;
+            if waited {
+                arrivals.log_full = Some(false);
+            }
+        });
+    }
+}

@@ -1,0 +1,108 @@
+//! Peers over TCP: one connection per pair of nodes, dialled by the lower id, and connections of
+//! their own for bulk bytes.
+//!
+//! A connection begins with a [`handshake`], in which either side may refuse the other. From then on
+//! it is a [`session`]: frames of messages both ways, in order, until it breaks. Either end tells its
+//! engine of the beginning and the end. What is to be sent waits in the peer's [`outbox`].
+//!
+//! Next: [`handshake`], [`session`], [`outbox`], [`dial`], [`listen`].
+
+pub(crate) mod dial;
+pub(crate) mod handshake;
+pub(crate) mod listen;
+pub(crate) mod outbox;
+pub(crate) mod session;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use synod_engine::{Engine, Incarnation, NodeId};
+
+use crate::Limits;
+use crate::blobs::{Store, Transfers};
+use crate::identity::{Acquaintance, Identity};
+use crate::inbox::Inbox;
+use crate::metrics::Metrics;
+use handshake::{Hello, Purpose};
+use outbox::Outbox;
+
+/// The one group that a node hosts so far; every frame and record names it.
+pub(crate) const GROUP: u32 = 0;
+
+/// Kinds of frames.
+pub(crate) mod kind {
+    pub(crate) const HELLO: u8 = 1;
+    pub(crate) const WELCOME: u8 = 2;
+    pub(crate) const REFUSED: u8 = 3;
+    pub(crate) const MESSAGE: u8 = 16;
+    pub(crate) const OFFER: u8 = 32;
+    pub(crate) const RESUME: u8 = 33;
+    pub(crate) const CHUNK: u8 = 34;
+    pub(crate) const DONE: u8 = 35;
+    pub(crate) const FAILED: u8 = 36;
+}
+
+/// What all connections of a node share.
+pub(crate) struct Net<E: Engine> {
+    pub(crate) me: NodeId,
+    pub(crate) identity: Mutex<Identity>,
+    pub(crate) dir: PathBuf,
+    pub(crate) store: Store,
+    pub(crate) peers: BTreeMap<NodeId, Peer>,
+    pub(crate) inbox: Arc<Inbox<E>>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) limits: Limits,
+    /// The peers to and from whom a blob is under way.
+    pub(crate) transfers: Transfers,
+    pub(crate) sessions: AtomicU64,
+    /// The disk is low: no bulk bytes are taken.
+    pub(crate) disk_low: AtomicBool,
+    /// The node has stopped: transfers end.
+    pub(crate) stopped: AtomicBool,
+}
+
+/// Another node.
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    pub(crate) outbox: Arc<Outbox>,
+}
+
+impl<E: Engine> Net<E> {
+    /// How this node introduces itself.
+    pub(crate) fn hello(&self, to: NodeId, purpose: Purpose) -> Hello {
+        let identity = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
+        let Identity { cluster, node, incarnation, .. } = *identity;
+        Hello { cluster, from: node, to, incarnation, purpose }
+    }
+
+    /// Whether `peer` is who it was; one met for the first time is remembered durably. May write.
+    pub(crate) fn meet(&self, peer: NodeId, life: Incarnation) -> io::Result<Acquaintance> {
+        let mut identity = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
+        identity.meet(&self.dir, peer, life)
+    }
+
+    /// A new name for a session.
+    pub(crate) fn session(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn handshake_timeout(&self) -> Duration {
+        Duration::from_millis(self.limits.handshake_timeout_ms)
+    }
+}
+
+/// No delay for small writes; a peer that does not answer is noticed though nothing is sent to it.
+pub(crate) fn tune<'a>(stream: impl Into<SockRef<'a>>, limits: &Limits) -> io::Result<()> {
+    let socket = stream.into();
+    let patience = Duration::from_millis(limits.link_timeout_ms);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_user_timeout(Some(patience))?;
+    let keepalive = TcpKeepalive::new().with_time(patience / 2).with_interval(patience / 4);
+    socket.set_tcp_keepalive(&keepalive)
+}

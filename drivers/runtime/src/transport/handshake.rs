@@ -1,0 +1,272 @@
+//! How two nodes introduce themselves, and why one may refuse the other.
+//!
+//! The dialler says [`Hello`]; the other side answers with a [`Welcome`] or a [`Refusal`]. Both carry
+//! the magic and the protocol's version in a form that no version will change.
+
+use std::fmt;
+
+use bytes::{Buf, BytesMut};
+use serde::{Deserialize, Serialize};
+use synod_codec::frame::{self, Frame};
+use synod_engine::{ClusterId, Engine, Incarnation, NodeId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{GROUP, Net, kind};
+use crate::identity::Acquaintance;
+
+const MAGIC: &[u8; 8] = b"synod/p2";
+
+/// The version spoken; the only one understood.
+pub(crate) const VERSION: u16 = 1;
+
+/// The longest frame of a handshake, in bytes.
+pub(crate) const MAX_BYTES: usize = 256;
+
+/// The dialler's introduction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) cluster: ClusterId,
+    pub(crate) from: NodeId,
+    pub(crate) to: NodeId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) purpose: Purpose,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Purpose {
+    /// Messages, both ways.
+    Link,
+    /// Bulk bytes, from the dialler.
+    Blob,
+}
+
+/// The answer to a hello that was accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Welcome {
+    pub(crate) incarnation: Incarnation,
+}
+
+/// Why a connection was refused. Nothing changed on either side.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub(crate) enum Refusal {
+    /// The other side belongs to another cluster.
+    Cluster {
+        /// Which one.
+        mine: ClusterId,
+    },
+    /// The other side is another node than the one that was asked for: two addresses are mixed up.
+    Node {
+        /// Who it is.
+        mine: NodeId,
+    },
+    /// The other side does not know this version.
+    Version {
+        /// The version it speaks.
+        mine: u16,
+    },
+    /// The other side's configuration lists no such node.
+    Stranger,
+    /// The other side knew this node by another incarnation: its directory was emptied or replaced.
+    Replaced {
+        /// What it was.
+        known: Incarnation,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster { mine } => write!(f, "it belongs to cluster {:016x}", mine.0),
+            Self::Node { mine } => {
+                write!(f, "it is node {mine}; the addresses in the configuration are mixed up")
+            }
+            Self::Version { mine } => write!(f, "it speaks version {mine} of the protocol"),
+            Self::Stranger => write!(f, "its configuration lists no such node"),
+            Self::Replaced { known } => write!(
+                f,
+                "it knew this node by incarnation {:016x}, so the directory was emptied or \
+                 replaced; put the old one back, or admit the node under a new id",
+                known.0
+            ),
+        }
+    }
+}
+
+/// Why a handshake came to nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The other side refused.
+    Refused(Refusal),
+    /// This side refused.
+    Refuses(NodeId, Refusal),
+    /// Nobody there, or the connection broke.
+    Broken(String),
+    /// What arrived is not this protocol.
+    Garbage(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => write!(f, "refused by the peer: {refusal}"),
+            Self::Refuses(node, Refusal::Cluster { .. }) => {
+                write!(f, "refused {node}: it belongs to another cluster")
+            }
+            Self::Refuses(node, Refusal::Node { .. }) => {
+                write!(f, "refused {node}: it takes this node for another")
+            }
+            Self::Refuses(node, Refusal::Version { .. }) => {
+                write!(f, "refused {node}: it speaks an unknown version of the protocol")
+            }
+            Self::Refuses(node, Refusal::Stranger) => {
+                write!(f, "refused {node}: the configuration lists no such node")
+            }
+            Self::Refuses(node, Refusal::Replaced { known }) => write!(
+                f,
+                "refused {node}: it was known by incarnation {:016x}; its directory was emptied or \
+                 replaced",
+                known.0
+            ),
+            Self::Broken(why) => write!(f, "no connection: {why}"),
+            Self::Garbage(why) => write!(f, "not a peer of this protocol: {why}"),
+        }
+    }
+}
+
+/// Appends the frame of a handshake: magic and version, then `body`.
+pub(crate) fn write(kind: u8, body: &impl Serialize, out: &mut Vec<u8>) {
+    frame::write(kind, GROUP, out, |out| {
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        synod_codec::encode(body, out);
+    });
+}
+
+/// What follows the magic and the version; the version if it is not ours.
+fn open(frame: Frame) -> Result<Result<Frame, u16>, Failure> {
+    let Frame { kind, group, mut payload } = frame;
+    if payload.len() < MAGIC.len() + 2 || !payload.starts_with(MAGIC) {
+        return Err(Failure::Garbage("it does not begin with the magic".into()));
+    }
+    payload.advance(MAGIC.len());
+    let version = payload.get_u16_le();
+    if version != VERSION {
+        return Ok(Err(version));
+    }
+    Ok(Ok(Frame { kind, group, payload }))
+}
+
+/// What the other side answered to a hello.
+pub(crate) fn answer(frame: Frame) -> Result<Welcome, Failure> {
+    let garbage = |error: synod_codec::Malformed| Failure::Garbage(error.to_string());
+    match open(frame)? {
+        Err(version) => Err(Failure::Refused(Refusal::Version { mine: version })),
+        Ok(Frame { kind: kind::WELCOME, payload, .. }) => {
+            synod_codec::decode(&payload).map_err(garbage)
+        }
+        Ok(Frame { kind: kind::REFUSED, payload, .. }) => {
+            let refusal = synod_codec::decode(&payload).map_err(garbage)?;
+            Err(Failure::Refused(refusal))
+        }
+        Ok(Frame { kind, .. }) => Err(Failure::Garbage(format!("a frame of kind {kind}"))),
+    }
+}
+
+/// Takes one frame of a handshake out of `buffer`.
+pub(crate) fn take(buffer: &mut BytesMut) -> Result<Option<Frame>, Failure> {
+    frame::read(buffer, MAX_BYTES).map_err(|error| Failure::Garbage(error.to_string()))
+}
+
+async fn next(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<Frame, Failure> {
+    loop {
+        if let Some(frame) = take(buffer)? {
+            return Ok(frame);
+        }
+        match stream.read_buf(buffer).await {
+            Ok(0) => return Err(Failure::Broken("closed by the peer".into())),
+            Ok(_) => {}
+            Err(error) => return Err(Failure::Broken(error.to_string())),
+        }
+    }
+}
+
+/// The dialler's side. Bytes that follow the welcome stay in `buffer`.
+pub(crate) async fn introduce<E: Engine>(
+    net: &Net<E>,
+    peer: NodeId,
+    purpose: Purpose,
+    stream: &mut TcpStream,
+    buffer: &mut BytesMut,
+) -> Result<Incarnation, Failure> {
+    let mut out = Vec::new();
+    write(kind::HELLO, &net.hello(peer, purpose), &mut out);
+    stream.write_all(&out).await.map_err(|error| Failure::Broken(error.to_string()))?;
+    let welcome = answer(next(stream, buffer).await?)?;
+    Ok(welcome.incarnation)
+}
+
+/// The other side: reads the hello and judges it, but does not answer yet.
+pub(crate) async fn hear<E: Engine>(
+    net: &Net<E>,
+    stream: &mut TcpStream,
+    buffer: &mut BytesMut,
+) -> Result<Hello, Failure> {
+    let frame = next(stream, buffer).await?;
+    if frame.kind != kind::HELLO {
+        return Err(Failure::Garbage(format!("a frame of kind {} comes first", frame.kind)));
+    }
+    let hello: Hello = match open(frame)? {
+        // Whoever speaks another version cannot be asked its name.
+        Err(_) => return Err(Failure::Refuses(NodeId(0), Refusal::Version { mine: VERSION })),
+        Ok(frame) => synod_codec::decode(&frame.payload)
+            .map_err(|error| Failure::Garbage(error.to_string()))?,
+    };
+    let mine = net.hello(hello.from, hello.purpose);
+    let refuses = |refusal| Err(Failure::Refuses(hello.from, refusal));
+    if hello.cluster != mine.cluster {
+        return refuses(Refusal::Cluster { mine: mine.cluster });
+    }
+    if hello.to != net.me {
+        return refuses(Refusal::Node { mine: net.me });
+    }
+    if !net.peers.contains_key(&hello.from) {
+        return refuses(Refusal::Stranger);
+    }
+    Ok(hello)
+}
+
+/// Answers a hello.
+pub(crate) async fn reply(
+    stream: &mut TcpStream,
+    kind: u8,
+    body: &impl Serialize,
+) -> Result<(), Failure> {
+    let mut out = Vec::new();
+    write(kind, body, &mut out);
+    stream.write_all(&out).await.map_err(|error| Failure::Broken(error.to_string()))
+}
+
+/// Whether the peer is who it was. One met for the first time is written down, off this thread.
+pub(crate) async fn recognise<E>(
+    net: &std::sync::Arc<Net<E>>,
+    peer: NodeId,
+    life: Incarnation,
+) -> Result<(), Failure>
+where
+    E: Engine + 'static,
+    E::Message: Send,
+    E::Output: Send,
+{
+    let net = net.clone();
+    let met = tokio::task::spawn_blocking(move || net.meet(peer, life)).await;
+    match met {
+        Ok(Ok(Acquaintance::Known)) => Ok(()),
+        Ok(Ok(Acquaintance::Replaced { known })) => {
+            Err(Failure::Refuses(peer, Refusal::Replaced { known }))
+        }
+        Ok(Err(error)) => Err(Failure::Broken(format!("the peer cannot be written down: {error}"))),
+        Err(error) => Err(Failure::Broken(error.to_string())),
+    }
+}

@@ -1,0 +1,207 @@
+//! One session of a link: frames both ways, until either side ends it.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use serde::de::DeserializeOwned;
+use synod_codec::frame;
+use synod_engine::{Class, Engine, LinkState, Message as _, NodeId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tracing::{debug, info};
+
+use super::outbox::{Load, Outbox};
+use super::{GROUP, Net, kind};
+use crate::inbox::{Arrived, Control};
+
+/// Bytes read at a time.
+const READ_BYTES: usize = 128 << 10;
+
+/// Bytes of ordinary messages written before control messages get their turn again.
+const SLICE_BYTES: usize = 128 << 10;
+
+/// Serves a connection whose handshake is done, until it ends. `buffer` holds what was already read.
+pub(crate) async fn serve<E>(net: &Arc<Net<E>>, peer: NodeId, stream: TcpStream, buffer: BytesMut)
+where
+    E: Engine,
+    E::Message: DeserializeOwned,
+{
+    let Some(outbox) = net.peers.get(&peer).map(|peer| peer.outbox.clone()) else { return };
+    let session = net.session();
+    let replaced = outbox.open(session);
+    net.inbox.put(|arrivals| {
+        if let Some(replaced) = replaced {
+            let state = LinkState::Closed;
+            arrivals.control.push_back(Control::Link { peer, session: replaced, state });
+        }
+        arrivals.control.push_back(Control::Link { peer, session, state: LinkState::Opened });
+    });
+    net.metrics.sessions.inc();
+    info!(%peer, "connected");
+    let (reader, writer) = stream.into_split();
+    let mut reader = Reader { net, peer, session, stream: reader, buffer };
+    let ended = tokio::select! {
+        ended = reader.run() => ended,
+        ended = write(net, &outbox, session, writer) => ended,
+    };
+    if outbox.close(session) {
+        let state = LinkState::Closed;
+        net.inbox.put(|arrivals| {
+            arrivals.control.push_back(Control::Link { peer, session, state });
+        });
+    }
+    match ended {
+        Ok(()) => info!(%peer, "disconnected"),
+        Err(error) => info!(%peer, "disconnected: {error}"),
+    }
+}
+
+struct Reader<'a, E: Engine> {
+    net: &'a Net<E>,
+    peer: NodeId,
+    session: u64,
+    stream: OwnedReadHalf,
+    buffer: BytesMut,
+}
+
+impl<E> Reader<'_, E>
+where
+    E: Engine,
+    E::Message: DeserializeOwned,
+{
+    async fn run(&mut self) -> io::Result<()> {
+        let mut control = Vec::new();
+        let mut messages = Vec::new();
+        loop {
+            let bytes = self.parse(&mut control, &mut messages)?;
+            if bytes > 0 {
+                self.net.inbox.put(|arrivals| {
+                    arrivals.bytes += bytes;
+                    arrivals.control.extend(control.drain(..).map(Control::Message));
+                    arrivals.messages.extend(messages.drain(..));
+                });
+                self.net.inbox.room().await;
+            }
+            self.buffer.reserve(READ_BYTES);
+            let read = self.stream.read_buf(&mut self.buffer).await?;
+            if read == 0 {
+                return Ok(());
+            }
+            self.net.metrics.bytes_in.inc_by(read as u64);
+            if read >= READ_BYTES {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Takes all whole messages out of the buffer; returns their bytes.
+    fn parse(
+        &mut self,
+        control: &mut Vec<Arrived<E>>,
+        messages: &mut Vec<Arrived<E>>,
+    ) -> io::Result<usize> {
+        let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+        let mut bytes = 0;
+        while let Some(frame) = frame::read(&mut self.buffer, self.net.limits.max_message_bytes)
+            .map_err(|error| wrong(error.to_string()))?
+        {
+            if (frame.kind, frame.group) != (kind::MESSAGE, GROUP) {
+                let what = format!("a frame of kind {} for group {}", frame.kind, frame.group);
+                return Err(wrong(what));
+            }
+            let message: E::Message = synod_codec::decode(&frame.payload)
+                .map_err(|error| wrong(format!("from another version? {error}")))?;
+            if message.attachment().is_some() {
+                return Err(wrong("a message whose attachment did not come along".into()));
+            }
+            bytes += frame.payload.len() + frame::OVERHEAD_BYTES;
+            let queue = if is_control(message.class()) { &mut *control } else { &mut *messages };
+            queue.push(Arrived { from: self.peer, session: Some(self.session), message });
+        }
+        Ok(bytes)
+    }
+}
+
+/// Whether messages of this class go before others.
+pub(crate) fn is_control(class: Class) -> bool {
+    match class {
+        Class::Ordered { lane } => lane == 0,
+        Class::Datagram => true,
+    }
+}
+
+/// Writes what waits in the outbox until the session ends.
+async fn write<E: Engine>(
+    net: &Net<E>,
+    outbox: &Outbox,
+    session: u64,
+    mut stream: OwnedWriteHalf,
+) -> io::Result<()> {
+    let mut load = Load::default();
+    let (mut at, mut written) = (0, 0);
+    while outbox.take(session, &mut load, &mut written).await {
+        let end = slice_end(&load.bulk, at);
+        written = load.control.len() + end - at;
+        write_both(&mut stream, &load.control, &load.bulk[at..end]).await?;
+        net.metrics.bytes_out.inc_by(written as u64);
+        at = end;
+        if at == load.bulk.len() {
+            load.bulk.clear();
+            at = 0;
+        }
+    }
+    debug!("the session was ended at this side");
+    Ok(())
+}
+
+/// Where the slice that begins at `at` ends: between two frames.
+fn slice_end(frames: &[u8], at: usize) -> usize {
+    if frames.len() - at <= SLICE_BYTES {
+        return frames.len();
+    }
+    let mut end = at;
+    while end - at < SLICE_BYTES {
+        let Some(length) = frames[end..].first_chunk() else { return frames.len() };
+        end = (end + size_of::<u32>() + u32::from_le_bytes(*length) as usize).min(frames.len());
+    }
+    end
+}
+
+async fn write_both(stream: &mut OwnedWriteHalf, first: &[u8], second: &[u8]) -> io::Result<()> {
+    let mut at = 0;
+    while !first.is_empty() && !second.is_empty() && at < first.len() {
+        let slices = [IoSlice::new(&first[at..]), IoSlice::new(second)];
+        match stream.write_vectored(&slices).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => at += written,
+        }
+    }
+    if at < first.len() {
+        return stream.write_all(&first[at..]).await;
+    }
+    stream.write_all(&second[at - first.len()..]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_end_between_frames() {
+        let mut frames = Vec::new();
+        let mut ends = vec![0];
+        for _ in 0..10 {
+            frame::write(kind::MESSAGE, GROUP, &mut frames, |out| out.extend([7; SLICE_BYTES / 3]));
+            ends.push(frames.len());
+        }
+        let mut at = 0;
+        while at < frames.len() {
+            let end = slice_end(&frames, at);
+            assert!(ends.contains(&end) && end > at && end - at < 2 * SLICE_BYTES);
+            at = end;
+        }
+        assert_eq!(slice_end(&frames, at), at);
+    }
+}

@@ -1,0 +1,123 @@
+//! What the stories are told with: a state machine that keeps lines, and nodes that run Raft.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use synod_consensus::{Index, RestoreError, StateMachine};
+use synod_engine::{ClusterId, NodeId};
+use synod_raft::{Config, Raft};
+use synod_runtime::{Node, NodeConfig, Oneshot, Outcome, StartError, start};
+
+/// A state machine that keeps every command as a line, and answers how many there are.
+#[derive(Clone, Default)]
+pub(crate) struct Lines(Vec<Bytes>);
+
+impl StateMachine for Lines {
+    type Response = usize;
+    type Query = ();
+    type Answer = Vec<Bytes>;
+    type Frozen = Vec<Bytes>;
+
+    fn apply(&mut self, _: Index, command: &[u8]) -> usize {
+        self.0.push(Bytes::copy_from_slice(command));
+        self.0.len()
+    }
+
+    fn read(&self, (): &()) -> Vec<Bytes> {
+        self.0.clone()
+    }
+
+    fn freeze(&self) -> Vec<Bytes> {
+        self.0.clone()
+    }
+
+    fn chunks(frozen: &Vec<Bytes>) -> impl Iterator<Item = Bytes> {
+        frozen.iter().cloned()
+    }
+
+    fn restore(chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
+        Ok(Self(chunks.collect()))
+    }
+}
+
+pub(crate) type LineNode = Node<Lines, Oneshot<Lines>>;
+
+pub(crate) const CLUSTER: ClusterId = ClusterId(0x5eed);
+
+/// A configuration with small files, for node `node` of a cluster that listens at `addresses`.
+pub(crate) fn config(node: u64, dir: &Path, addresses: &[SocketAddr]) -> NodeConfig {
+    let ids = (1..).map(NodeId);
+    let peers: BTreeMap<NodeId, SocketAddr> = ids.zip(addresses.iter().copied()).collect();
+    let listen = addresses[node as usize - 1];
+    let mut config = NodeConfig::new(NodeId(node), CLUSTER, dir, listen, peers);
+    config.limits.log_segment_bytes = 1 << 20;
+    config.limits.disk_watch_ms = 20;
+    config.limits.disk_reserve_bytes = 1 << 20;
+    config
+}
+
+/// Addresses that nobody listens at.
+pub(crate) fn addresses(count: usize) -> Vec<SocketAddr> {
+    let listeners: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    listeners.iter().map(|listener| listener.local_addr().expect("it is bound")).collect()
+}
+
+/// A Raft with short timeouts.
+pub(crate) fn raft(config: &NodeConfig) -> Config {
+    let mut raft = Config::new(config.node, config.peers.keys().copied());
+    raft.election_timeout_min_ms = 150;
+    raft.election_timeout_max_ms = 300;
+    raft.heartbeat_ms = 30;
+    raft
+}
+
+pub(crate) fn begin(config: &NodeConfig) -> Result<LineNode, StartError> {
+    begin_with(config, raft(config))
+}
+
+pub(crate) fn begin_with(config: &NodeConfig, raft: Config) -> Result<LineNode, StartError> {
+    start::<Raft, Lines, Oneshot<Lines>>(config, |_| raft, Lines::default())
+}
+
+/// Writes `line` on whichever node leads, until it is done.
+pub(crate) async fn write(nodes: &[&LineNode], line: &str) -> usize {
+    let begin = Instant::now();
+    loop {
+        for node in nodes {
+            let line = Bytes::copy_from_slice(line.as_bytes());
+            if let Outcome::Done(count) = node.handle().write(line).await {
+                return count;
+            }
+        }
+        assert!(begin.elapsed() < Duration::from_secs(20), "nobody takes {line:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// All lines, read from whichever node leads.
+pub(crate) async fn lines(nodes: &[&LineNode]) -> Vec<String> {
+    let begin = Instant::now();
+    loop {
+        for node in nodes {
+            if let Outcome::Done(lines) = node.handle().query(()).await {
+                let text = |line: &Bytes| String::from_utf8_lossy(line).into_owned();
+                return lines.iter().map(text).collect();
+            }
+        }
+        assert!(begin.elapsed() < Duration::from_secs(20), "nobody answers");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits until `holds`, for at most 20 seconds.
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
