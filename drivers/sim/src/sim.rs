@@ -15,7 +15,7 @@ use crate::queue::Due;
 use crate::report::{Report, Verdict};
 use crate::trace::Trace;
 use crate::workload::{Outside, Workload};
-use crate::world::World;
+use crate::world::{Later, World};
 
 /// A cluster of engines in virtual time.
 ///
@@ -210,6 +210,21 @@ where
     pub fn request(&mut self, node: NodeId, token: Token, request: E::Request) {
         if let Some(node) = self.world.index(node) {
             self.give(node, Input::Request { token, request });
+        }
+    }
+
+    /// Asks the engine of `node` for something after this long, if it lives that long.
+    pub fn request_after(
+        &mut self,
+        after: Duration,
+        node: NodeId,
+        token: Token,
+        request: E::Request,
+    ) {
+        if let Some(node) = self.world.index(node) {
+            let life = self.nodes[node as usize].body.life.max(1);
+            let input = Input::Request { token, request };
+            self.world.later(after.as_nanos() as u64, Later::Input { node, life, input });
         }
     }
 

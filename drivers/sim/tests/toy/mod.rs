@@ -27,6 +27,10 @@ pub struct Toy {
     pub promised: BTreeSet<(NodeId, u64)>,
     pub links: BTreeMap<NodeId, (LinkState, u32)>,
     pub pings: u64,
+    pub pinged: u64,
+    pub carried: Vec<Blob>,
+    /// Whether something came after the last flush.
+    pub dirty: bool,
     next: u64,
 }
 
@@ -78,6 +82,7 @@ pub enum Keep {
 pub enum Event {
     Kept(u64),
     Heard(NodeId, u64),
+    Carried(Blob),
     Disorder(NodeId, u64, u64),
 }
 
@@ -85,6 +90,7 @@ pub enum Event {
 pub enum Ask {
     Keep(u64),
     Carry(NodeId, Blob),
+    Panic,
 }
 
 impl Message for Say {
@@ -131,6 +137,9 @@ impl Engine for Toy {
             promised: BTreeSet::new(),
             links: BTreeMap::new(),
             pings: 0,
+            pinged: 0,
+            carried: Vec::new(),
+            dirty: false,
             next: 0,
         }
     }
@@ -145,6 +154,7 @@ impl Engine for Toy {
     }
 
     fn step(&mut self, context: &mut Context<'_, Self>, input: Input<Self>) {
+        self.dirty = !matches!(input, Input::Flush);
         match input {
             Input::Start => context.set_timer((), self.config.beat),
             Input::Timer(()) => {
@@ -158,6 +168,7 @@ impl Engine for Toy {
                 }
             }
             Input::Request { request: Ask::Keep(number), .. } => self.keep(context, number),
+            Input::Request { request: Ask::Panic, .. } => panic!("asked to"),
             Input::Request { request: Ask::Carry(to, blob), .. } => {
                 context.send(to, Say::Carry(blob));
             }
@@ -171,8 +182,11 @@ impl Engine for Toy {
                 context.emit(Event::Heard(from, number));
             }
             Input::Message { message: Say::Kept(number), .. } => self.durable.push(number),
-            Input::Message { message: Say::Ping, .. } => self.pings += 1,
-            Input::Message { message: Say::Carry(_), from } => context.emit(Event::Heard(from, 0)),
+            Input::Message { message: Say::Ping, .. } => self.pinged += 1,
+            Input::Message { message: Say::Carry(blob), .. } => {
+                self.carried.push(blob);
+                context.emit(Event::Carried(blob));
+            }
             Input::Link { peer, state } => {
                 let link = self.links.entry(peer).or_insert((LinkState::Closed, 0));
                 assert_ne!(link.0, state, "links open and close in turn");
@@ -251,7 +265,7 @@ impl Invariants<Toy> for Promises {
                         let detail = format!("{}: {event}", step.node);
                         return Err(Violation { invariant: "lanes are in order", detail });
                     }
-                    Event::Disorder(..) | Event::Kept(_) => {}
+                    Event::Disorder(..) | Event::Kept(_) | Event::Carried(_) => {}
                 }
             }
         }
