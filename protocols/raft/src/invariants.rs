@@ -21,8 +21,9 @@ pub struct Invariants {
     leaders: BTreeMap<Term, NodeId>,
     /// For each index from 1 on: the entries that were ever in a log there, with their chains.
     entries: Vec<Vec<(Term, u64)>>,
-    /// For each index from 1 on: the chain of the committed entry.
-    committed: Vec<u64>,
+    /// For each index from 1 on: the chain of the committed entry, and the term that its leader was in
+    /// when it was committed.
+    committed: Vec<(u64, Term)>,
     nodes: BTreeMap<NodeId, Node>,
     /// Whom each node told of its vote in each term, across crashes.
     votes: BTreeMap<(Term, NodeId), NodeId>,
@@ -69,7 +70,7 @@ impl<R: Rules> synod_engine::Invariants<Raft<R>> for Invariants {
                     self.rewrote(step.node, base, &checkpoint.entries)?;
                 }
                 Effect::Emit { event: Event::Committed { batch, .. }, .. } => {
-                    self.told(step.node, batch)?;
+                    self.told(step.node, batch, step.after.state.term())?;
                 }
                 Effect::Emit { event: Event::Install(snapshot), .. } => {
                     let node = self.nodes.entry(step.node).or_default();
@@ -173,10 +174,13 @@ impl Invariants {
     fn rewrote(&mut self, id: NodeId, base: Index, entries: &[Batch]) -> Result<(), Violation> {
         let base_chain = match base.previous() {
             None => 0,
-            Some(Index(place)) => *self.committed.get(place as usize).ok_or(Violation {
-                invariant: "State Machine Safety",
-                detail: format!("{id} has a snapshot to {base}, which is not committed"),
-            })?,
+            Some(Index(place)) => {
+                let (chain, _) = self.committed.get(place as usize).ok_or(Violation {
+                    invariant: "State Machine Safety",
+                    detail: format!("{id} has a snapshot to {base}, which is not committed"),
+                })?;
+                *chain
+            }
         };
         let node = self.nodes.entry(id).or_default();
         (node.base, node.base_chain) = (base, base_chain);
@@ -214,8 +218,9 @@ impl Invariants {
         Ok(())
     }
 
-    /// A user was told of committed entries: 5. State Machine Safety.
-    fn told(&mut self, id: NodeId, batch: &Batch) -> Result<(), Violation> {
+    /// A user was told of committed entries: 5. State Machine Safety. Their leader tells its own user
+    /// first, in the term in which it commits them.
+    fn told(&mut self, id: NodeId, batch: &Batch, term: Term) -> Result<(), Violation> {
         let node = self.nodes.entry(id).or_default();
         let violation = |detail| Violation { invariant: "State Machine Safety", detail };
         if batch.first() != node.told.next() {
@@ -227,8 +232,8 @@ impl Invariants {
                 return Err(violation(format!("{id} was told {index}, which its log lacks")));
             };
             match self.committed.get(index.0 as usize - 1) {
-                None => self.committed.push(chain),
-                Some(committed) if *committed == chain => {}
+                None => self.committed.push((chain, term)),
+                Some((committed, _)) if *committed == chain => {}
                 Some(_) => {
                     return Err(violation(format!(
                         "{id} was told {index}@{}, and another entry is committed there",
@@ -269,8 +274,9 @@ impl Invariants {
                 detail: format!("{id} and {other} both lead term {term}"),
             });
         }
-        let last = Index(self.committed.len() as u64);
-        let expected = self.committed.last().copied().unwrap_or(0);
+        let earlier = self.committed.iter().rposition(|(_, committed_in)| *committed_in < term);
+        let Some(place) = earlier else { return Ok(()) };
+        let (last, expected) = (Index(place as u64 + 1), self.committed[place].0);
         if last > node.base && node.at(last) != Some(expected) {
             return Err(Violation {
                 invariant: "Leader Completeness",

@@ -20,7 +20,8 @@
 //! 1. **Election Safety**: at most one leader is elected in a term.
 //! 2. **Leader Append-Only**: a leader never overwrites or deletes entries of its log.
 //! 3. **Log Matching**: two logs with an entry of the same index and term are the same up to it.
-//! 4. **Leader Completeness**: a committed entry is in the log of every later leader.
+//! 4. **Leader Completeness**: an entry committed in a term is in the log of the leaders of all later
+//!    terms.
 //! 5. **State Machine Safety**: no two nodes are told different committed entries for an index.
 //! 6. **One Vote Per Term**: no node tells two candidates of a term that it votes for them (§5.2).
 //!
