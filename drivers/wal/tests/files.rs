@@ -18,7 +18,7 @@ fn small() -> Options {
 }
 
 fn open(path: &Path) -> (Log, Recovered) {
-    Log::open(path, small()).unwrap()
+    Log::open(path, small()).expect("a sound log opens")
 }
 
 fn payloads(entries: &[Entry]) -> Vec<&[u8]> {
