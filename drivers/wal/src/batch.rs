@@ -11,6 +11,9 @@ use thiserror::Error;
 
 use crate::format::{BATCH_HEADER_BYTES, Kind, begin_record, end_record, first_record};
 
+/// What an empty batch holds on to of a buffer that was longer.
+const KEPT_BYTES: usize = 4 << 20;
+
 /// Records to be made durable together, in order.
 #[derive(Debug)]
 pub struct Batch {
@@ -131,6 +134,7 @@ impl Batch {
         self.records -= records;
         if self.records == 0 {
             self.bytes.truncate(BATCH_HEADER_BYTES);
+            self.bytes.shrink_to(KEPT_BYTES);
             self.start = BATCH_HEADER_BYTES;
         }
     }

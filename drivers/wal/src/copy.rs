@@ -14,9 +14,9 @@ use crate::format::{BATCH_HEADER_BYTES, BatchHeader, SEGMENT_HEADER_BYTES, first
 use crate::ledger::Ledger;
 use crate::segment::name;
 
-/// Read from the oldest segment for one sync, at least; a whole batch at a time.
+/// Read from the oldest segment with one sync, by whole batches; or twice what the sync itself writes.
 const READ_BYTES: u64 = 4 << 20;
-/// Copied with one sync, at most; one record if it is longer.
+/// Copied with one sync, at most; or as much as the sync itself writes, or one longer record.
 const COPY_BYTES: usize = 1 << 20;
 
 /// Where the copying stands.
@@ -49,8 +49,8 @@ struct Source {
 }
 
 impl Copier {
-    /// Gathers live records of `oldest` into [`copied`](Self::copied), `room` bytes at most. True if
-    /// these are the last.
+    /// Gathers live records of `oldest` into [`copied`](Self::copied), `room` bytes at most, for a sync
+    /// that writes `written` bytes besides. True if these are the last.
     pub(crate) fn gather(
         &mut self,
         disk: &dyn Disk,
@@ -58,6 +58,7 @@ impl Copier {
         oldest: Older,
         ledger: &Ledger,
         room: usize,
+        written: usize,
     ) -> Result<bool, SyncError> {
         self.copied.clear();
         self.copied.resize(BATCH_HEADER_BYTES, 0);
@@ -66,12 +67,13 @@ impl Copier {
             Some(source) if source.segment.sequence == oldest.sequence => source,
             source => source.insert(Source::open(disk, oldest)?),
         };
-        let stop = source.offset + READ_BYTES;
+        let stop = source.offset + READ_BYTES.max(2 * written as u64);
+        let most = COPY_BYTES.max(written);
         loop {
             while let Some(record) = first_record(&source.body[source.at..]) {
                 if ledger.is_live(record.group, record.position) {
                     let gathered = self.copied.len() - BATCH_HEADER_BYTES;
-                    let enough = self.records > 0 && gathered + record.size_bytes() > COPY_BYTES;
+                    let enough = self.records > 0 && gathered + record.size_bytes() > most;
                     if enough || gathered + record.size_bytes() > room {
                         return Ok(false);
                     }

@@ -56,11 +56,11 @@ impl Directory {
     /// # Errors
     /// Whatever the system says.
     pub fn open(path: &Path) -> io::Result<Self> {
-        if !path.is_dir() {
-            fs::create_dir_all(path)?;
-            if let Some(parent) = path.canonicalize()?.parent() {
-                File::open(parent)?.sync_all()?;
-            }
+        let path = &std::path::absolute(path)?;
+        let new: Vec<&Path> = path.ancestors().take_while(|level| !level.exists()).collect();
+        fs::create_dir_all(path)?;
+        for parent in new.iter().filter_map(|level| level.parent()) {
+            File::open(parent)?.sync_all()?;
         }
         Ok(Self { path: path.to_owned(), handle: File::open(path)? })
     }

@@ -52,12 +52,14 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod chain;
 mod copy;
 pub mod disk;
 mod error;
 mod format;
 mod ledger;
 mod log;
+mod opening;
 mod options;
 mod recovery;
 mod replay;
@@ -68,7 +70,8 @@ mod supply;
 pub use batch::{Batch, RecordTooLarge};
 pub use error::{OpenError, SyncError};
 pub use format::Kind;
-pub use log::{Log, Recovered, Space};
+pub use log::{Log, Space};
+pub use opening::Recovered;
 pub use options::Options;
 pub use recovery::Cut;
 pub use replay::Entry;

@@ -1,65 +1,56 @@
-//! The log itself: batches in, one sync for each.
+//! The log itself: batches in, one sync for each. How it is opened: [`crate::opening`].
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use synod_codec::hash;
 use synod_engine::GroupId;
 
 use crate::batch::Batch;
 use crate::copy::{Copier, Older};
-use crate::disk::{Directory, Disk};
-use crate::error::{OpenError, SyncError};
+use crate::disk::Disk;
+use crate::error::SyncError;
 use crate::format::{
-    BATCH_HEADER_BYTES, BatchHeader, PAGE_BYTES, SEGMENT_HEADER_BYTES, first_record, set_position,
+    BATCH_HEADER_BYTES, BatchHeader, PAGE_BYTES, SECTOR_BYTES, SEGMENT_HEADER_BYTES, first_record,
+    set_position,
 };
 use crate::ledger::Ledger;
 use crate::options::Options;
-use crate::recovery::{Cut, Findings, examine};
-use crate::replay::Entry;
-use crate::segment::{Pool, Segment, Shared, UNFINISHED, name};
-use crate::supply::{Preparation, Supply, is_full};
+use crate::segment::Segment;
+use crate::supply::{Supply, is_full};
+
+/// Kept free at the end of each segment: room for a batch without records, which says that segments
+/// are free when that is what it takes to go on.
+const FLOOR_BYTES: u64 = SECTOR_BYTES;
 
 /// A write-ahead log, open for writing.
 ///
 /// Nothing keeps a second process from opening the same directory: lock it.
 pub struct Log {
-    disk: Arc<dyn Disk>,
-    log: u64,
-    options: Options,
-    supply: Supply,
-    ledger: Ledger,
-    copier: Copier,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) log: u64,
+    pub(crate) options: Options,
+    pub(crate) supply: Supply,
+    pub(crate) ledger: Ledger,
+    pub(crate) copier: Copier,
     /// The segments before the current one, oldest first.
-    older: VecDeque<Older>,
-    current: Segment,
+    pub(crate) older: VecDeque<Older>,
+    pub(crate) current: Segment,
     /// Where the next batch goes in the current segment.
-    offset: u64,
+    pub(crate) offset: u64,
     /// The number of the next batch.
-    number: u64,
+    pub(crate) number: u64,
     /// The checksum of the last header.
-    previous: u64,
+    pub(crate) previous: u64,
     /// Every batch up to this number has been synced.
-    proven: u64,
+    pub(crate) proven: u64,
     /// The floor that the next batch carries.
-    floor: u64,
+    pub(crate) floor: u64,
     /// The floor of the last batch that was written, and of the last that was synced.
-    written_floor: u64,
-    synced_floor: u64,
-    poisoned: bool,
-}
-
-/// What an earlier life left.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Recovered {
-    /// Every live record: by group, in order. All are durable.
-    pub entries: Vec<Entry>,
-    /// What was cut off the end, if anything was. Worth a line in the node's log: a crash explains it.
-    pub cut: Option<Cut>,
+    pub(crate) written_floor: u64,
+    pub(crate) synced_floor: u64,
+    pub(crate) poisoned: bool,
 }
 
 /// How much space there is.
@@ -74,99 +65,11 @@ pub struct Space {
     /// Bytes that the disk can still give.
     pub free_bytes: u64,
     /// Whether the next segment could not be made. Refuse what can be refused: `room_bytes` is all
-    /// there is, for what cannot.
+    /// there is, for what cannot. Each [`Log::sync`], of an empty batch too, tries again.
     pub short: bool,
 }
 
 impl Log {
-    /// Opens the log in the directory `path`, or makes one there.
-    ///
-    /// When this returns, everything in [`Recovered`] is durable.
-    ///
-    /// # Errors
-    /// [`OpenError`]; no durable record was lost.
-    pub fn open(path: &Path, options: Options) -> Result<(Self, Recovered), OpenError> {
-        let disk = Directory::open(path).map_err(|error| OpenError::Io {
-            doing: "open",
-            file: path.to_owned(),
-            error,
-        })?;
-        Self::open_on(Arc::new(disk), options, Preparation::Background)
-    }
-
-    /// Opens the log on a disk of the caller's making.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_on(
-        disk: Arc<dyn Disk>,
-        options: Options,
-        preparation: Preparation,
-    ) -> Result<(Self, Recovered), OpenError> {
-        options.check().map_err(OpenError::Options)?;
-        let io = |doing| {
-            let file = disk.path().to_owned();
-            move |error| OpenError::Io { doing, file, error }
-        };
-        let shared = Arc::new(Shared::default());
-        let mut pool = Pool {
-            disk: Arc::clone(&disk),
-            log: 0,
-            options: options.clone(),
-            spares: VecDeque::new(),
-            shared: Arc::clone(&shared),
-        };
-        let mut found = match examine(&disk)? {
-            Some(found) => {
-                found.settle(&disk)?;
-                found
-            }
-            None => first_segment(&mut pool).map_err(io("make a segment in"))?,
-        };
-        pool.log = found.log;
-        let mut allocated = 0;
-        allocated += found.current.size_bytes;
-        allocated += found.older.iter().map(|older| older.size_bytes).sum::<u64>();
-        allocated += found.ready.iter().map(|ready| ready.size_bytes).sum::<u64>();
-        allocated += found.unneeded.iter().map(|(_, size_bytes)| size_bytes).sum::<u64>();
-        shared.allocated_bytes.store(allocated, Ordering::Relaxed);
-        for (sequence, size_bytes) in &found.unneeded {
-            pool.retire(*sequence, *size_bytes).map_err(io("remove a segment from"))?;
-        }
-        let mut next = found.current.sequence + 1;
-        if found.ready.iter().any(|segment| segment.size_bytes != options.segment_bytes) {
-            // Written under other bounds; the records of today may not fit.
-            for segment in found.ready.drain(..).rev() {
-                disk.remove(&name(segment.sequence)).map_err(io("remove a segment from"))?;
-                shared.allocated_bytes.fetch_sub(segment.size_bytes, Ordering::Relaxed);
-            }
-        }
-        next += found.ready.len() as u64;
-        let mut supply = Supply::new(pool, found.ready, next, preparation)
-            .map_err(io("start the thread that makes segments in"))?;
-        supply.replenish().map_err(io("make a segment in"))?;
-        let (entries, ledger) = found.replay.finish();
-        let log = Self {
-            disk,
-            log: found.log,
-            options,
-            supply,
-            ledger,
-            copier: Copier::default(),
-            older: found.older,
-            current: found.current,
-            offset: found.offset,
-            number: found.number,
-            previous: found.previous,
-            proven: found.number - 1,
-            floor: found.floor,
-            written_floor: found.floor,
-            synced_floor: found.floor,
-            poisoned: false,
-        };
-        Ok((log, Recovered { entries, cut: found.cut }))
-    }
-
     /// An empty batch with this log's bounds.
     #[must_use]
     pub fn batch(&self) -> Batch {
@@ -209,20 +112,21 @@ impl Log {
         Ok(Space {
             allocated_bytes: self.supply.allocated_bytes(),
             live_bytes: self.ledger.live_bytes(),
-            room_bytes: self.current.size_bytes - self.offset + self.supply.ready_bytes(),
+            room_bytes: self.left_bytes() + self.supply.ready_bytes(),
             free_bytes: self.disk.free_bytes()?,
             short: self.supply.is_short(),
         })
     }
 
     fn write_and_sync(&mut self, batch: &mut Batch) -> Result<(), SyncError> {
-        let written = self.write(batch);
-        if let Ok(()) | Err(SyncError::Full(_)) = written {
-            self.copy_forward()?;
+        let size_bytes = batch.size_bytes();
+        let result = self.write(batch);
+        if let Ok(()) | Err(SyncError::Full(_)) = result {
+            self.copy_forward(size_bytes - batch.size_bytes())?;
             self.make_durable()?;
             self.reclaim()?;
         }
-        written
+        result
     }
 
     /// Writes all records of `batch`, in as many pieces as it takes.
@@ -247,10 +151,15 @@ impl Log {
         Ok(())
     }
 
+    /// Bytes of records that the current segment can take.
+    fn left_bytes(&self) -> u64 {
+        let used = self.offset + BATCH_HEADER_BYTES as u64 + FLOOR_BYTES;
+        self.current.size_bytes.saturating_sub(used)
+    }
+
     /// Bytes of records that the next batch can take.
     fn room(&self) -> usize {
-        let used = self.offset + BATCH_HEADER_BYTES as u64;
-        let room = self.current.size_bytes.saturating_sub(used).min(self.options.max_batch_bytes);
+        let room = self.left_bytes().min(self.options.max_batch_bytes);
         usize::try_from(room).unwrap_or(usize::MAX)
     }
 
@@ -291,7 +200,7 @@ impl Log {
     }
 
     /// Carries some live records of the oldest segment along, if the log is large and mostly dead.
-    fn copy_forward(&mut self) -> Result<(), SyncError> {
+    fn copy_forward(&mut self, written: usize) -> Result<(), SyncError> {
         let Some(oldest) = self.older.front().copied() else { return Ok(()) };
         let used: u64 = self.older.iter().map(|older| older.size_bytes).sum();
         let used = used + self.current.size_bytes;
@@ -304,7 +213,7 @@ impl Log {
         }
         let room = self.room();
         let mut copier = std::mem::take(&mut self.copier);
-        let done = copier.gather(&*self.disk, self.log, oldest, &self.ledger, room)?;
+        let done = copier.gather(&*self.disk, self.log, oldest, &self.ledger, room, written)?;
         if copier.records > 0 {
             let mut rest = &copier.copied[BATCH_HEADER_BYTES..];
             while let Some(record) = first_record(rest) {
@@ -352,6 +261,14 @@ impl Log {
     /// Gives segments back that a durable floor says are not needed, and sees to the next one.
     fn reclaim(&mut self) -> Result<(), SyncError> {
         let io = |doing| move |error| SyncError::Io { doing, error };
+        let needed = self.ledger.oldest_segment().unwrap_or(self.current.sequence);
+        self.floor = self.floor.max(needed.min(self.current.sequence));
+        let waiting = self.floor > self.synced_floor && self.supply.is_short();
+        if waiting && self.offset + FLOOR_BYTES <= self.current.size_bytes {
+            // No batch may come before there is room for one: say now what is free.
+            self.write_batch(&mut [0; BATCH_HEADER_BYTES], 0, 0)?;
+            self.make_durable()?;
+        }
         while let Some(oldest) = self.older.front()
             && oldest.sequence < self.synced_floor
         {
@@ -359,10 +276,7 @@ impl Log {
             retired.map_err(io("retire a segment"))?;
             self.older.pop_front();
         }
-        self.supply.replenish().map_err(io("make the next segment"))?;
-        let needed = self.ledger.oldest_segment().unwrap_or(self.current.sequence);
-        self.floor = self.floor.max(needed.min(self.current.sequence));
-        Ok(())
+        self.supply.replenish().map_err(io("make the next segment"))
     }
 }
 
@@ -377,14 +291,4 @@ fn number_records(ledger: &mut Ledger, segment: u64, mut records: &mut [u8]) -> 
         count += 1;
     }
     count
-}
-
-/// A new log.
-fn first_segment(pool: &mut Pool) -> io::Result<Findings> {
-    if pool.disk.list()?.iter().any(|name| name == UNFINISHED) {
-        pool.disk.remove(UNFINISHED)?;
-    }
-    pool.log = RandomState::new().build_hasher().finish();
-    let current = pool.prepare(1)?;
-    Ok(Findings::of_a_new_log(pool.log, current))
 }

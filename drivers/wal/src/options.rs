@@ -1,6 +1,6 @@
 //! Every bound of a log.
 
-use crate::format::{BATCH_HEADER_BYTES, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use crate::format::{BATCH_HEADER_BYTES, RECORD_HEADER_BYTES, SECTOR_BYTES, SEGMENT_HEADER_BYTES};
 
 const MIB: u64 = 1 << 20;
 
@@ -43,7 +43,7 @@ impl Options {
 
     pub(crate) fn check(&self) -> Result<(), String> {
         let record = self.max_record_bytes.saturating_add(RECORD_HEADER_BYTES as u64);
-        let batch = self.max_batch_bytes.saturating_add(BATCH_HEADER_BYTES as u64);
+        let batch = self.max_batch_bytes.saturating_add(BATCH_HEADER_BYTES as u64 + SECTOR_BYTES);
         if !self.segment_bytes.is_multiple_of(4096) || self.segment_bytes > Self::MAX_SEGMENT_BYTES
         {
             return Err(format!(

@@ -29,8 +29,8 @@ pub(crate) struct Supply {
     next: u64,
     maker: Maker,
     shared: Arc<Shared>,
-    /// Why the last attempt failed, until one succeeds.
-    failure: Option<io::Error>,
+    /// What was missing at the last attempt, until one succeeds.
+    failure: Option<String>,
 }
 
 enum Maker {
@@ -103,7 +103,10 @@ impl Supply {
         }
         match self.ready.pop_front() {
             Some(segment) => Ok(segment),
-            None => Err(self.failure.take().unwrap_or_else(|| io::ErrorKind::StorageFull.into())),
+            None => {
+                let why = self.failure.clone().unwrap_or_default();
+                Err(io::Error::new(io::ErrorKind::StorageFull, why))
+            }
         }
     }
 
@@ -156,7 +159,7 @@ impl Supply {
                 Ok(())
             }
             Err(error) if is_full(&error) => {
-                self.failure = Some(error);
+                self.failure = Some(error.to_string());
                 Ok(())
             }
             Err(error) => Err(error),

@@ -182,10 +182,15 @@ impl Run {
     }
 }
 
+/// How many runs of 20 lives; `WAL_SEEDS` asks for more.
+fn seeds() -> u64 {
+    std::env::var("WAL_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(150)
+}
+
 #[test]
 fn every_acknowledged_record_survives_every_crash_and_nothing_is_invented() {
     let mut total = Seen::default();
-    for seed in 0..150 {
+    for seed in 0..seeds() {
         let mut run = Run::new(seed);
         for _ in 0..20 {
             let mut log = run.recover(true);

@@ -55,7 +55,9 @@ fn a_log_rolls_through_many_segments_and_reuses_those_that_checkpoints_free() {
         let kind = if round % 100 == 0 { Kind::Checkpoint } else { Kind::Fact };
         let payload = round.to_le_bytes().repeat(100);
         batch.append(GROUP, kind, &payload).unwrap();
-        log.sync(&mut batch).unwrap();
+        if round % 5 == 4 {
+            log.sync(&mut batch).unwrap();
+        }
     }
     let files = std::fs::read_dir(dir.path()).unwrap().count();
     assert!(files <= 8, "{files} files for 100 live records");
@@ -96,7 +98,9 @@ fn an_idle_group_does_not_pin_the_log() {
     for round in 0u32..4000 {
         let kind = if round % 50 == 0 { Kind::Checkpoint } else { Kind::Fact };
         batch.append(GROUP, kind, &[0; 1000]).unwrap();
-        log.sync(&mut batch).unwrap();
+        if round % 10 == 9 {
+            log.sync(&mut batch).unwrap();
+        }
     }
     let files = std::fs::read_dir(dir.path()).unwrap().count();
     assert!(files <= 9, "{files} files");
