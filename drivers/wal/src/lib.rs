@@ -11,8 +11,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let dir = tempfile::tempdir()?;
 //! # let dir = dir.path();
-//! # let options = Options { segment_bytes: 32 << 20, ..Options::default() };
-//! let (mut log, recovered) = Log::open(dir, options)?;
+//! let (mut log, recovered) = Log::open(dir, Options::default())?;
 //! assert!(recovered.entries.is_empty());
 //! let mut batch = log.batch();
 //! batch.append(GroupId(1), Kind::Fact, b"vote for 2 in term 7")?;

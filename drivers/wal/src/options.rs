@@ -10,10 +10,10 @@ pub struct Options {
     /// Length of a segment file. Default 64 MiB: half a second of a busy node, so that a roll is
     /// rare, and little enough to read at a start.
     pub segment_bytes: u64,
-    /// Longest payload of one record. Default 8 MiB.
+    /// Longest payload of one record. Default 32 MiB: a checkpoint holds everything behind a snapshot.
     pub max_record_bytes: u64,
     /// Most bytes of records under one checksum; what is synced together is cut into such batches.
-    /// Default 16 MiB.
+    /// Default 48 MiB.
     pub max_batch_bytes: u64,
     /// Live records are copied forward out of the oldest segment while the log takes more than this
     /// and more than half of it is dead. Default 512 MiB.
@@ -28,8 +28,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             segment_bytes: 64 * MIB,
-            max_record_bytes: 8 * MIB,
-            max_batch_bytes: 16 * MIB,
+            max_record_bytes: 32 * MIB,
+            max_batch_bytes: 48 * MIB,
             copy_above_bytes: 512 * MIB,
             max_log_bytes: 16 * 1024 * MIB,
             max_spare_segments: 2,

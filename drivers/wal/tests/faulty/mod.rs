@@ -2,8 +2,8 @@
 //!
 //! Like a real one it has two sides: what the system shows (its cache) and what would survive. A power
 //! failure leaves any subset of the sectors written since the last sync, in any of the versions they
-//! had, and any subset of the directory's changes. A failed sync marks everything as written without
-//! writing it, as Linux does.
+//! had, and any subset of the directory's changes. A failed sync marks everything as written and writes
+//! only some of it, as Linux may.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -254,9 +254,13 @@ impl Content {
         self.shown = self.durable.clone();
     }
 
+    /// Writes what is known to be unwritten, and no more.
     fn sync(&mut self) {
-        self.unsynced.clear();
-        self.durable = self.shown.clone();
+        self.durable.resize(self.shown.len(), 0);
+        for (sector, versions) in std::mem::take(&mut self.unsynced) {
+            let newest = versions.last().expect("an unsynced sector was written");
+            self.durable[sector * SECTOR..][..newest.len()].copy_from_slice(newest);
+        }
     }
 }
 
@@ -373,7 +377,10 @@ impl DiskFile for FaultyFile {
         match &mut state.syncs_before_failure {
             Some(0) => {
                 state.syncs_before_failure = None;
-                state.files[self.file].unsynced.clear();
+                let State { files, random, .. } = &mut *state;
+                let unsynced = &mut files[self.file].unsynced;
+                unsynced.retain(|_, _| random.below(2) == 0);
+                files[self.file].sync();
                 return Err(io::Error::from_raw_os_error(5));
             }
             Some(left) => *left -= 1,
