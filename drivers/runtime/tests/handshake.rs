@@ -1,0 +1,147 @@
+//! Stories of strangers at the door: garbage, oversized frames, wrong cluster, wrong node, silence.
+
+#![allow(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
+
+#[allow(dead_code, reason = "not every story needs every helper")]
+mod story;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use story::{CLUSTER, LineNode, addresses, begin, config, write};
+use synod_codec::frame::{self, Frame};
+use synod_engine::{ClusterId, Incarnation, NodeId};
+use tempfile::TempDir;
+
+const HELLO: u8 = 1;
+const WELCOME: u8 = 2;
+const REFUSED: u8 = 3;
+const MESSAGE: u8 = 16;
+
+/// A cluster of one, whose configuration lists a second node that never comes.
+fn lonely() -> (TempDir, LineNode, SocketAddr) {
+    let dir = tempfile::tempdir().unwrap();
+    let addresses = addresses(2);
+    let mut config = config(2, dir.path(), &addresses);
+    config.limits.handshake_timeout_ms = 200;
+    let mut raft = story::raft(&config);
+    raft.initial_voters = synod_raft::Config::new(NodeId(2), [NodeId(2)]).initial_voters;
+    let node = story::begin_with(&config, raft).unwrap();
+    (dir, node, addresses[1])
+}
+
+fn hello(version: u16, cluster: ClusterId, from: u64, to: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::write(HELLO, 0, &mut out, |out| {
+        out.extend_from_slice(b"synod/p2");
+        out.extend_from_slice(&version.to_le_bytes());
+        let purpose = 0u8;
+        let hello = (cluster, NodeId(from), NodeId(to), Incarnation(7), purpose);
+        synod_codec::encode(&hello, out);
+    });
+    out
+}
+
+/// Sends `bytes` and returns what comes back until the node closes the connection; `None` if it has
+/// not closed it within five seconds.
+fn say(address: SocketAddr, bytes: &[u8]) -> Option<Vec<Frame>> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    // The node may have closed it already.
+    drop(stream.write_all(bytes));
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return None,
+        Ok(_) | Err(_) => {}
+    }
+    let mut answer = BytesMut::from(&answer[..]);
+    let mut frames = Vec::new();
+    while let Some(frame) = frame::read(&mut answer, 1 << 20).unwrap() {
+        frames.push(frame);
+    }
+    Some(frames)
+}
+
+/// The variant of the refusal, as it is numbered on the wire.
+fn refusal(frames: Option<Vec<Frame>>) -> u8 {
+    let frames = frames.unwrap();
+    assert_eq!(frames.len(), 1);
+    assert_eq!(frames[0].kind, REFUSED);
+    frames[0].payload[10]
+}
+
+#[tokio::test]
+async fn whoever_does_not_belong_is_told_why() {
+    let (_dir, node, address) = lonely();
+    assert_eq!(refusal(say(address, &hello(1, ClusterId(9), 1, 2))), 0, "wrong cluster");
+    assert_eq!(refusal(say(address, &hello(1, CLUSTER, 1, 3))), 1, "wrong node");
+    assert_eq!(refusal(say(address, &hello(9, CLUSTER, 1, 2))), 2, "unknown version");
+    assert_eq!(refusal(say(address, &hello(1, CLUSTER, 5, 2))), 3, "stranger");
+    write(&[&node], "unharmed").await;
+}
+
+#[tokio::test]
+async fn garbage_is_not_answered_and_does_no_harm() {
+    let (_dir, node, address) = lonely();
+    let mut oversized = u32::MAX.to_le_bytes().to_vec();
+    oversized.extend_from_slice(&[0; 64]);
+    let mut not_a_hello = Vec::new();
+    frame::write(MESSAGE, 0, &mut not_a_hello, |out| out.extend_from_slice(b"boo"));
+    let mut flipped = hello(1, CLUSTER, 1, 2);
+    *flipped.last_mut().unwrap() ^= 1;
+    for bytes in [b"GET / HTTP/1.1\r\n\r\n".to_vec(), oversized, not_a_hello, flipped] {
+        assert_eq!(say(address, &bytes), Some(Vec::new()), "{bytes:?}");
+    }
+    write(&[&node], "unharmed").await;
+}
+
+#[tokio::test]
+async fn silence_is_not_waited_for() {
+    let (_dir, node, address) = lonely();
+    let begin = Instant::now();
+    assert_eq!(say(address, b""), Some(Vec::new()));
+    assert!(begin.elapsed() < Duration::from_secs(3));
+    write(&[&node], "unharmed").await;
+}
+
+#[tokio::test]
+async fn garbage_after_the_handshake_ends_the_session() {
+    let (_dir, node, address) = lonely();
+    let mut oversized = u32::MAX.to_le_bytes().to_vec();
+    oversized.extend_from_slice(&[0; 64]);
+    let mut malformed = Vec::new();
+    frame::write(MESSAGE, 0, &mut malformed, |out| out.extend_from_slice(&[0xff; 40]));
+    let mut other_group = Vec::new();
+    frame::write(MESSAGE, 3, &mut other_group, |out| out.extend_from_slice(&[0; 4]));
+    for garbage in [oversized, malformed, other_group] {
+        let bytes = [hello(1, CLUSTER, 1, 2), garbage].concat();
+        let frames = say(address, &bytes).unwrap();
+        assert_eq!(frames[0].kind, WELCOME);
+    }
+    write(&[&node], "unharmed").await;
+}
+
+#[tokio::test]
+async fn a_peer_that_comes_back_as_another_is_refused_even_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let addresses = addresses(2);
+    let config = config(2, dir.path(), &addresses);
+    let node = begin(&config).unwrap();
+    let mut first = TcpStream::connect(addresses[1]).unwrap();
+    first.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    first.write_all(&hello(1, CLUSTER, 1, 2)).unwrap();
+    let mut welcome = [0; 18];
+    first.read_exact(&mut welcome).unwrap();
+    assert_eq!(welcome[13], WELCOME);
+    node.shutdown().await;
+    let _node = begin(&config).unwrap();
+    let mut other = Vec::new();
+    frame::write(HELLO, 0, &mut other, |out| {
+        out.extend_from_slice(b"synod/p2");
+        out.extend_from_slice(&1u16.to_le_bytes());
+        synod_codec::encode(&(CLUSTER, NodeId(1), NodeId(2), Incarnation(8), 0u8), out);
+    });
+    assert_eq!(refusal(say(addresses[1], &other)), 4, "known by another incarnation");
+}
