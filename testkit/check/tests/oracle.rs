@@ -1,0 +1,71 @@
+//! The search against an oracle that tries every order there is.
+
+mod operations;
+
+use operations::{Operation, append, cas, delete, get, judge, put, unknown, written};
+use synod_check::registers::{Output, Registers};
+use synod_check::{Model, Verdict};
+use synod_engine::Random;
+
+/// Whether some order of the operations in `left` goes on from `state`, tried one by one.
+fn explains(state: &<Registers as Model>::State, left: &[Operation]) -> bool {
+    if left.iter().all(|operation| operation.returned.is_none()) {
+        return true;
+    }
+    (0..left.len()).any(|next| {
+        let operation = &left[next];
+        let overtakes = left.iter().any(|other| {
+            other.returned.as_ref().is_some_and(|returned| returned.at < operation.invoked)
+        });
+        let mut rest = left.to_vec();
+        rest.remove(next);
+        !overtakes
+            && Registers
+                .step(state, &operation.input, operation.output())
+                .is_some_and(|state| explains(&state, &rest))
+    })
+}
+
+fn random_operation(random: &mut Random) -> Operation {
+    let begin = random.below(12);
+    let time = begin..=begin + random.below(5);
+    let value = ["a", "b", "c"][random.below(3) as usize];
+    let read = ["a", "b", "c", "ab", "ba", "bb", "abc"][random.below(7) as usize];
+    let fate = [written(None), Output::Absent, Output::Differs][random.below(3) as usize].clone();
+    let mut operation = match random.below(9) {
+        0..2 => put(time, value),
+        2..4 => append(time, value),
+        4 => delete(time, if fate == Output::Differs { written(None) } else { fate }),
+        5 => {
+            let expect = (random.below(2) == 0).then_some(value);
+            cas(time, expect, read, if fate == Output::Absent { Output::Differs } else { fate })
+        }
+        _ => get(time, (random.below(4) > 0).then_some(read)),
+    };
+    if let Some(returned) = &mut operation.returned
+        && let Output::Written { revision } | Output::Value { revision, value: Some(_) } =
+            &mut returned.output
+        && random.below(3) == 0
+    {
+        *revision = Some(random.between(1, 6));
+    }
+    if random.below(4) == 0 { unknown(operation) } else { operation }
+}
+
+#[test]
+fn the_search_and_the_oracle_agree_on_random_histories() {
+    let mut random = Random::new(11);
+    let (mut legal, mut illegal) = (0, 0);
+    for _ in 0..60_000 {
+        let count = random.between(1, 7);
+        let history: Vec<_> = (0..count).map(|_| random_operation(&mut random)).collect();
+        let explained = explains(&Registers.initial(), &history);
+        match judge(&history) {
+            Verdict::Ok => assert!(explained, "{history:#?}"),
+            Verdict::Illegal(found) => assert!(!explained, "{}", found.explain(&history)),
+            Verdict::Unknown { .. } => panic!("six operations are no trouble: {history:#?}"),
+        }
+        *(if explained { &mut legal } else { &mut illegal }) += 1;
+    }
+    assert!(legal > 5_000 && illegal > 5_000, "{legal} legal, {illegal} illegal");
+}
