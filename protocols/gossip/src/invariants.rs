@@ -14,21 +14,15 @@ pub struct Sanity {
     max_rumors: usize,
     max_packet_bytes: usize,
     started: BTreeMap<RumorId, Bytes>,
-    lives: BTreeMap<NodeId, Life>,
-}
-
-/// What one life of a node has known and has not had to forget.
-#[derive(Clone, Debug, Default)]
-struct Life {
-    heard: BTreeSet<RumorId>,
-    forgotten: u64,
+    /// What each node has heard in its present life and has not had to forget.
+    heard: BTreeMap<NodeId, BTreeSet<RumorId>>,
 }
 
 impl Sanity {
     /// Of nodes with these bounds.
     #[must_use]
     pub fn new(max_rumors: usize, max_packet_bytes: usize) -> Self {
-        Self { max_rumors, max_packet_bytes, started: BTreeMap::new(), lives: BTreeMap::new() }
+        Self { max_rumors, max_packet_bytes, started: BTreeMap::new(), heard: BTreeMap::new() }
     }
 
     fn heard(&mut self, node: NodeId, rumor: &Rumor) -> Result<(), Violation> {
@@ -37,7 +31,7 @@ impl Sanity {
             let detail = format!("{node} heard {id}, which {} did not start so", id.origin);
             return Err(Violation { invariant: "Nothing is made up", detail });
         }
-        if !self.lives.entry(node).or_default().heard.insert(id) {
+        if !self.heard.entry(node).or_default().insert(id) {
             let detail = format!("{id} was news to {node} twice");
             return Err(Violation { invariant: "Heard once", detail });
         }
@@ -60,13 +54,6 @@ impl<R: Rules> Invariants<Gossip<R>> for Sanity {
         step: &Stepped<'_, Gossip<R>>,
         sometimes: &mut Sometimes,
     ) -> Result<(), Violation> {
-        let rumors = &step.after.rumors;
-        let life = self.lives.entry(step.node).or_default();
-        if life.forgotten != rumors.forgotten {
-            life.forgotten = rumors.forgotten;
-            life.heard.retain(|id| rumors.knows(*id));
-            sometimes.reached("a rumor was forgotten");
-        }
         for effect in step.effects {
             match effect {
                 Effect::Send {
@@ -75,7 +62,11 @@ impl<R: Rules> Invariants<Gossip<R>> for Sanity {
                 } => self.told(step.node, rumors)?,
                 Effect::Emit { event: Event::Started { rumor, .. }, .. } => {
                     self.started.insert(rumor.id, rumor.content.clone());
-                    self.lives.entry(step.node).or_default().heard.insert(rumor.id);
+                    self.heard.entry(step.node).or_default().insert(rumor.id);
+                }
+                Effect::Emit { event: Event::Forgot(id), .. } => {
+                    self.heard.entry(step.node).or_default().remove(id);
+                    sometimes.reached("a rumor was forgotten");
                 }
                 Effect::Emit { event: Event::Heard(rumor), .. } => {
                     self.heard(step.node, rumor)?;
@@ -84,7 +75,7 @@ impl<R: Rules> Invariants<Gossip<R>> for Sanity {
                 _ => {}
             }
         }
-        let (hot, cold) = (rumors.hot(), rumors.cold());
+        let (hot, cold) = (step.after.rumors.hot(), step.after.rumors.cold());
         if hot + cold > self.max_rumors {
             let detail = format!("{} remembers {hot} hot and {cold} cold rumors", step.node);
             return Err(Violation { invariant: "Bounded", detail });
@@ -93,7 +84,7 @@ impl<R: Rules> Invariants<Gossip<R>> for Sanity {
     }
 
     fn recovered(&mut self, node: NodeId, _engine: &Gossip<R>) -> Result<(), Violation> {
-        self.lives.remove(&node);
+        self.heard.remove(&node);
         Ok(())
     }
 
@@ -105,8 +96,8 @@ impl<R: Rules> Invariants<Gossip<R>> for Sanity {
         Gossip<R>: 'a,
     {
         for (node, engine) in nodes {
-            let Some(life) = self.lives.get(&node) else { continue };
-            if let Some(lost) = life.heard.iter().find(|id| !engine.knows(**id)) {
+            let mut heard = self.heard.get(&node).into_iter().flatten();
+            if let Some(lost) = heard.find(|id| !engine.knows(**id)) {
                 let detail = format!("{node} has forgotten {lost} though there was room");
                 return Err(Violation { invariant: "Heard once", detail });
             }

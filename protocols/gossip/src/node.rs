@@ -65,7 +65,7 @@ impl<R: Rules> Engine for Gossip<R> {
     }
 
     fn view(&self) -> View {
-        View { hot: self.rumors.hot(), cold: self.rumors.cold(), forgotten: self.rumors.forgotten }
+        View { hot: self.rumors.hot(), cold: self.rumors.cold() }
     }
 }
 
@@ -95,7 +95,10 @@ impl<R: Rules> Gossip<R> {
         let id = RumorId { origin: self.config.node, number: context.random().bits() };
         let rumor = Rumor { id, content };
         let event = match self.rumors.hear(&self.config, rumor.clone()) {
-            Hearing::First => Event::Started { token, rumor },
+            Hearing::First { forgot } => {
+                forgot.into_iter().for_each(|id| context.emit(Event::Forgot(id)));
+                Event::Started { token, rumor }
+            }
             Hearing::NoRoom | Hearing::Again | Hearing::Known => {
                 Event::Refused { token, refusal: Refusal::Busy }
             }
@@ -143,12 +146,13 @@ impl<R: Rules> Gossip<R> {
         let mut verdicts = Vec::new();
         for rumor in rumors {
             let id = rumor.id;
-            let hearing = self.rumors.hear(&self.config, rumor.clone());
-            if hearing == Hearing::First {
-                context.emit(Event::Heard(rumor));
-            }
-            match hearing {
-                Hearing::First | Hearing::Again => verdicts.push(Verdict { id, news: true }),
+            match self.rumors.hear(&self.config, rumor.clone()) {
+                Hearing::First { forgot } => {
+                    forgot.into_iter().for_each(|id| context.emit(Event::Forgot(id)));
+                    context.emit(Event::Heard(rumor));
+                    verdicts.push(Verdict { id, news: true });
+                }
+                Hearing::Again => verdicts.push(Verdict { id, news: true }),
                 Hearing::Known => verdicts.push(Verdict { id, news: false }),
                 Hearing::NoRoom => {}
             }

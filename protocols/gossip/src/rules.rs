@@ -8,7 +8,7 @@ synod_engine::rules! {
         fn cold_is_remembered;
         /// A message carries no more rumors than fit in a packet.
         fn packets_are_bounded;
-        /// A node that has no room takes up no rumor.
+        /// A node that has no room forgets a cold rumor, or takes up no other.
         fn memory_is_bounded;
     }
 }

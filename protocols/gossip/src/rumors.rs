@@ -53,8 +53,6 @@ pub(crate) struct Rumors {
     cold: BTreeSet<RumorId>,
     /// The cold ones, in the order in which they became so.
     oldest: VecDeque<RumorId>,
-    /// How many were forgotten for lack of room.
-    pub(crate) forgotten: u64,
 }
 
 #[derive(Clone, Hash)]
@@ -81,8 +79,8 @@ enum Told {
 /// What became of a rumor that a node was told.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hearing {
-    /// It did not know it.
-    First,
+    /// It did not know it, and forgot this one for lack of room.
+    First { forgot: Option<RumorId> },
     /// It has heard it before, but in this very round.
     Again,
     /// It knew it.
@@ -103,13 +101,17 @@ impl Rumors {
         if rumor.content.len() > config.max_rumor_bytes {
             return Hearing::NoRoom;
         }
-        let full = self.hot.len() + self.cold.len() >= config.max_rumors;
-        if full && config.rules.memory_is_bounded() && !self.forget() {
-            return Hearing::NoRoom;
-        }
+        let full = self.hot.len() + self.cold.len() >= config.max_rumors
+            && config.rules.memory_is_bounded();
+        let forgot = if full { self.oldest.pop_front() } else { None };
+        match forgot {
+            Some(oldest) => self.cold.remove(&oldest),
+            None if full => return Hearing::NoRoom,
+            None => false,
+        };
         let id = rumor.id;
         self.hot.insert(id, Hot { rumor, fresh: true, useless: 0, told: Told::Nobody });
-        Hearing::First
+        Hearing::First { forgot }
     }
 
     /// The rumors to tell in one message, least useless first: those heard before this round, but
@@ -168,14 +170,6 @@ impl Rumors {
 
     pub(crate) fn cold(&self) -> usize {
         self.cold.len()
-    }
-
-    /// Forgets the oldest cold rumor; whether there was one.
-    fn forget(&mut self) -> bool {
-        let Some(id) = self.oldest.pop_front() else { return false };
-        self.cold.remove(&id);
-        self.forgotten += 1;
-        true
     }
 }
 

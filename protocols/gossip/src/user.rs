@@ -5,7 +5,7 @@ use core::fmt;
 use bytes::Bytes;
 use synod_engine::Token;
 
-use crate::Rumor;
+use crate::{Rumor, RumorId};
 
 /// What the local user may ask.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -33,6 +33,8 @@ pub enum Event {
     },
     /// Somebody told this node a rumor that it did not know.
     Heard(Rumor),
+    /// There was no room to remember this rumor any longer; it may be heard again.
+    Forgot(RumorId),
 }
 
 /// Why a rumor was not started.
@@ -60,6 +62,7 @@ impl fmt::Display for Event {
             Self::Started { token, rumor } => write!(f, "started {} for {token}", rumor.id),
             Self::Refused { token, refusal } => write!(f, "refused {token}: {refusal}"),
             Self::Heard(rumor) => write!(f, "heard {}", rumor.id),
+            Self::Forgot(id) => write!(f, "forgot {id}"),
         }
     }
 }

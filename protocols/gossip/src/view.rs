@@ -9,16 +9,10 @@ pub struct View {
     pub hot: usize,
     /// Rumors that it lost interest in.
     pub cold: usize,
-    /// Rumors that it had to forget.
-    pub forgotten: u64,
 }
 
 impl fmt::Display for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} hot, {} cold", self.hot, self.cold)?;
-        if self.forgotten > 0 {
-            write!(f, ", {} forgotten", self.forgotten)?;
-        }
-        Ok(())
+        write!(f, "{} hot, {} cold", self.hot, self.cold)
     }
 }
