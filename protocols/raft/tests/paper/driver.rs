@@ -128,8 +128,14 @@ impl<R: Rules> Node<R> {
             .collect()
     }
 
-    /// One step, without a flush.
+    /// One input, without a flush, and what may be performed now.
     pub(crate) fn input(&mut self, input: Input<Raft<R>>) {
+        self.step(input);
+        let durable = if self.disk == Disk::Instant { self.records.len() } else { self.durable };
+        self.sync_to(durable);
+    }
+
+    fn step(&mut self, input: Input<Raft<R>>) {
         if let Input::Timer(timer) = &input {
             self.timers.remove(timer);
         }
@@ -138,9 +144,6 @@ impl<R: Rules> Node<R> {
         self.steps.push((effects.clone(), self.raft.clone()));
         for effect in effects {
             self.take_up(effect);
-        }
-        if self.disk == Disk::Instant {
-            self.sync();
         }
     }
 
@@ -187,18 +190,30 @@ impl<R: Rules> Node<R> {
 
     /// Makes everything durable, and performs what was held for it.
     pub(crate) fn sync(&mut self) {
-        loop {
-            let newly = self.durable..self.records.len();
-            self.durable = self.records.len();
-            self.performed.extend(self.records[newly].iter().cloned().map(Effect::Persist));
-            let Some(effect) = self.held.release(Position(self.durable as u64)) else { return };
+        while self.durable < self.records.len() {
+            self.sync_to(self.records.len());
+        }
+    }
+
+    /// Makes the next record durable, if there is one, and performs what was held for it.
+    pub(crate) fn sync_one(&mut self) {
+        self.sync_to(self.records.len().min(self.durable + 1));
+    }
+
+    /// Makes the records up to `durable` durable, and performs what was held for them. With an
+    /// instant disk that goes for the records that come of it, too.
+    fn sync_to(&mut self, durable: usize) {
+        let newly = core::mem::replace(&mut self.durable, durable)..durable;
+        self.performed.extend(self.records[newly].iter().cloned().map(Effect::Persist));
+        while let Some(effect) = self.held.release(Position(durable as u64)) {
             if let Some(message) = self.perform(effect) {
-                let (disk, from) = (self.disk, self.id());
-                self.disk = Disk::Manual;
-                self.input(Input::Message { from, message });
-                self.input(Input::Flush);
-                self.disk = disk;
+                let from = self.id();
+                self.step(Input::Message { from, message });
+                self.step(Input::Flush);
             }
+        }
+        if self.disk == Disk::Instant && self.durable < self.records.len() {
+            self.sync_to(self.records.len());
         }
     }
 
@@ -228,8 +243,8 @@ impl<R: Rules> Node<R> {
         self.now = self.now + duration;
     }
 
-    pub(crate) fn propose(&mut self, token: u64, command: &'static str) {
-        let request = Request::Propose(Bytes::from_static(command.as_bytes()));
+    pub(crate) fn propose(&mut self, token: u64, command: impl Into<Bytes>) {
+        let request = Request::Propose(command.into());
         self.input(Input::Request { token: Token(token), request });
         self.input(Input::Flush);
     }
@@ -268,8 +283,12 @@ impl<R: Rules> Node<R> {
     }
 }
 
-pub(crate) fn config(id: u64, voters: u64) -> Config<Sound> {
-    Config::new(NodeId(id), (1..=voters).map(NodeId))
+pub(crate) fn config(id: u64, voters: u64) -> Config {
+    config_with(id, voters, Sound)
+}
+
+pub(crate) fn config_with<R: Rules>(id: u64, voters: u64, rules: R) -> Config<R> {
+    Config::with_rules(NodeId(id), (1..=voters).map(NodeId), rules)
 }
 
 pub(crate) fn entry(index: u64, term: u64) -> EntryId {

@@ -5,12 +5,16 @@
 //! which sections they stand for. "§" and "figure" are of the paper's extended version, "thesis" is
 //! Ongaro's.
 
+mod chaos;
 mod cluster;
 mod commitment;
+mod contract;
 mod driver;
 mod elections;
 mod hostile;
 mod loss;
+mod properties;
 mod reads;
 mod replication;
+mod rules;
 mod snapshots;

@@ -1,0 +1,192 @@
+//! What each rule prevents: the same story is told with all rules kept and with one taken out. A
+//! planted fault that no story shows would be a rule that nobody needs, or a test that cannot fail.
+
+use std::time::Duration;
+
+use synod_consensus::{Epoch, Event};
+use synod_engine::{Input, Without};
+use synod_raft::{Message, RULES, Timer};
+
+use crate::cluster::{Cluster, Envelope};
+use crate::driver::{Disk, append, config_with, entry, matches, vote, vote_reply};
+
+/// Returns what went wrong.
+type Story = fn(Without) -> Option<String>;
+
+const STORIES: [(&str, &str, Story); 9] = [
+    ("vote_is_durable", "One Vote Per Term", a_voter_crashes_and_is_asked_by_another),
+    ("one_vote_per_term", "One Vote Per Term", two_candidates_ask_the_same_voter),
+    ("vote_for_up_to_date_log", "Leader Completeness", one_who_missed_it_all_campaigns),
+    ("entries_are_durable", "Leader Completeness", a_follower_crashes_before_its_disk_is_done),
+    ("consistency_check", "Log Matching", entries_come_after_ones_that_differ),
+    ("own_term_commit", "Leader Completeness", figure_8),
+    ("replies_are_of_this_term", "Election Safety", a_vote_arrives_an_election_late),
+    ("read_is_confirmed", "a stale read at 1", a_deposed_leader_is_asked),
+    ("read_after_own_commit", "a stale read at 0", a_new_leader_is_asked_at_once),
+];
+
+#[test]
+fn every_rule_prevents_what_its_story_tells() {
+    assert_eq!(STORIES.map(|(rule, ..)| rule), RULES, "each rule has its story");
+    for (rule, expected, story) in STORIES {
+        assert_eq!(story(Without::default()), None, "with all rules kept: {rule}");
+        let without = Without::named(RULES, &[rule]).unwrap();
+        let found = story(without).unwrap_or_else(|| panic!("nothing happens without {rule}"));
+        assert!(found.starts_with(expected), "without {rule}: {found}");
+    }
+}
+
+fn cluster(rules: Without, term: u64, logs: &[&[u64]]) -> Cluster<Without> {
+    let voters = logs.len() as u64;
+    Cluster::with_logs(term, logs, |id| config_with(id, voters, rules))
+}
+
+fn violation(cluster: &Cluster<Without>) -> Option<String> {
+    cluster
+        .violation
+        .as_ref()
+        .map(|violation| format!("{}: {}", violation.invariant, violation.detail))
+}
+
+/// Brings the pre-vote of node `id` to its end and leaves its requests for votes on the network.
+fn ask_for_votes(cluster: &mut Cluster<Without>, id: u64) {
+    cluster.at(id, |node| node.wait(Duration::from_secs(1)));
+    cluster.input(id, Input::Timer(Timer::Election));
+    while let Some(place) = cluster.network.iter().position(is_pre_vote) {
+        cluster.deliver(place);
+    }
+}
+
+fn is_pre_vote(envelope: &Envelope) -> bool {
+    matches!(envelope.message, Message::PreVote { .. } | Message::PreVoteReply { .. })
+}
+
+fn a_voter_crashes_and_is_asked_by_another(rules: Without) -> Option<String> {
+    let mut cluster = cluster(rules, 0, &[&[], &[], &[]]);
+    cluster.at(2, |node| node.hear(1, vote(1, entry(0, 0))));
+    cluster.crash(2);
+    cluster.at(2, |node| node.hear(3, vote(1, entry(0, 0))));
+    violation(&cluster)
+}
+
+fn two_candidates_ask_the_same_voter(rules: Without) -> Option<String> {
+    let mut cluster = cluster(rules, 0, &[&[], &[], &[]]);
+    cluster.at(2, |node| node.hear(1, vote(1, entry(0, 0))));
+    cluster.at(2, |node| node.hear(3, vote(1, entry(0, 0))));
+    violation(&cluster)
+}
+
+fn one_who_missed_it_all_campaigns(rules: Without) -> Option<String> {
+    let mut cluster = cluster(rules, 0, &[&[], &[], &[]]);
+    cluster.isolate(&[3]);
+    cluster.elect(1);
+    cluster.at(1, |node| node.propose(1, "x"));
+    cluster.settle();
+    assert_eq!(cluster.commits(), [2, 2, 0]);
+    cluster.heal();
+    cluster.isolate(&[1]);
+    cluster.at(3, |node| node.hear(2, vote_reply(1, false)));
+    ask_for_votes(&mut cluster, 3);
+    cluster.settle();
+    violation(&cluster)
+}
+
+fn a_follower_crashes_before_its_disk_is_done(rules: Without) -> Option<String> {
+    let mut cluster = cluster(rules, 0, &[&[], &[], &[]]);
+    cluster.elect(1);
+    cluster.isolate(&[3]);
+    cluster.node(2).disk = Disk::Manual;
+    cluster.at(1, |node| node.propose(1, "x"));
+    cluster.settle();
+    cluster.crash(2);
+    cluster.heal();
+    cluster.isolate(&[1]);
+    cluster.node(2).disk = Disk::Instant;
+    ask_for_votes(&mut cluster, 3);
+    cluster.settle();
+    violation(&cluster)
+}
+
+fn entries_come_after_ones_that_differ(rules: Without) -> Option<String> {
+    let mut cluster = cluster(rules, 3, &[&[1, 3], &[1, 3], &[1, 2]]);
+    cluster.elect(1);
+    violation(&cluster)
+}
+
+/// Figure 8 from (c) to (d).
+fn figure_8(rules: Without) -> Option<String> {
+    let mut cluster = cluster(rules, 3, &[&[1, 2], &[1, 2], &[1], &[1], &[1, 3]]);
+    cluster.isolate(&[4, 5]);
+    cluster.at(4, |node| node.hear(5, vote_reply(3, false)));
+    cluster.input(1, Input::Timer(Timer::Election));
+    let answer = Message::PreVoteReply { term: Epoch(4), granted: true };
+    cluster.at(1, |node| {
+        node.hear(4, answer.clone());
+        node.hear(5, answer);
+        node.hear(4, vote_reply(4, true));
+        node.hear(5, vote_reply(4, true));
+    });
+    cluster.network.clear();
+    cluster.at(1, |node| node.hear(2, matches(4, 2)));
+    cluster.at(3, |node| node.hear(1, append(4, entry(1, 1), &[2], 0)));
+    cluster.settle_but(|envelope| envelope.from == 1);
+    cluster.heal();
+    cluster.isolate(&[1]);
+    cluster.at(5, |node| node.hear(4, vote_reply(4, false)));
+    ask_for_votes(&mut cluster, 5);
+    cluster.settle();
+    violation(&cluster)
+}
+
+fn a_vote_arrives_an_election_late(rules: Without) -> Option<String> {
+    let mut cluster = cluster(rules, 0, &[&[], &[], &[]]);
+    ask_for_votes(&mut cluster, 1);
+    cluster.network.retain(|envelope| envelope.to == 2);
+    cluster.deliver(0);
+    let late = cluster.network.pop().expect("a vote of term 1");
+    assert_eq!((late.to, late.message.clone()), (1, vote_reply(1, true)));
+    ask_for_votes(&mut cluster, 1);
+    cluster.network.clear();
+    cluster.isolate(&[1]);
+    cluster.at(3, |node| node.hear(2, vote_reply(1, false)));
+    ask_for_votes(&mut cluster, 3);
+    cluster.settle();
+    cluster.at(1, |node| node.hear(2, late.message));
+    violation(&cluster)
+}
+
+/// The index at which some read of node `id` is ready.
+fn read_index(cluster: &Cluster<Without>, id: u64) -> Option<u64> {
+    cluster.nodes[&id].events.iter().find_map(|event| match event {
+        Event::ReadReady { index, .. } => Some(index.0),
+        _ => None,
+    })
+}
+
+fn a_deposed_leader_is_asked(rules: Without) -> Option<String> {
+    let mut cluster = cluster(rules, 0, &[&[], &[], &[]]);
+    cluster.elect(1);
+    cluster.isolate(&[1]);
+    cluster.elect(2);
+    cluster.at(2, |node| node.propose(1, "x"));
+    cluster.settle();
+    assert_eq!(cluster.commits(), [1, 3, 3]);
+    cluster.at(1, |node| node.read(7));
+    let index = read_index(&cluster, 1)?;
+    Some(format!("a stale read at {index}, and 3 was committed"))
+}
+
+fn a_new_leader_is_asked_at_once(rules: Without) -> Option<String> {
+    let mut cluster = cluster(rules, 0, &[&[], &[], &[]]);
+    cluster.elect(1);
+    cluster.at(1, |node| node.propose(1, "x"));
+    cluster.settle();
+    cluster.crash(2);
+    cluster.isolate(&[1]);
+    ask_for_votes(&mut cluster, 2);
+    cluster.settle_but(|envelope| matches!(envelope.message, Message::AppendReply { .. }));
+    cluster.at(2, |node| node.read(7));
+    cluster.at(2, |node| node.hear(3, Message::HeartbeatReply { term: Epoch(2), round: 1 }));
+    let index = read_index(&cluster, 2)?;
+    Some(format!("a stale read at {index}, and 2 was committed"))
+}
