@@ -40,6 +40,9 @@ const HEADER: u8 = 0;
 const SESSIONS: u8 = 1;
 const KEYS: u8 = 2;
 
+/// No counter comes so far; so none that was read overflows.
+const BEYOND_ALL_TIME: u64 = 1 << 62;
+
 /// A frame takes no more entries from here on.
 const FULL_FRAME_BYTES: usize = 32 << 10;
 const MAX_FRAME_BYTES: usize = FULL_FRAME_BYTES + MAX_KEY_BYTES + MAX_VALUE_BYTES + 256;
@@ -169,7 +172,10 @@ impl<R: Rules + Default> Restoring<R> {
             _ => return Err(refuse("it does not begin with the header of a synod-kv snapshot")),
         };
         let summary: Summary = decoded(body)?;
-        if summary.sessions > MAX_SESSIONS as u64 || summary.keys > summary.revision {
+        if summary.sessions > MAX_SESSIONS as u64
+            || summary.keys > summary.revision
+            || summary.revision.max(summary.clock_ms) > BEYOND_ALL_TIME
+        {
             return Err(refuse("its header counts more than a store can hold"));
         }
         let mut store = Store::default();

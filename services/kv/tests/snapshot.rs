@@ -2,9 +2,11 @@
 
 mod client;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use client::{Log, NO_SESSION, append, bytes, put, snapshot, stored};
+use synod_codec::frame;
 use synod_consensus::{RestoreError, StateMachine};
+use synod_engine::Random;
 use synod_kv::Store;
 use synod_kv::limits::{MAX_VALUE_BYTES, MIN_LEASE_MS};
 use synod_kv::snapshot::PIECE_BYTES;
@@ -117,4 +119,83 @@ fn no_flipped_bit_and_no_cut_goes_unnoticed() {
     }
     assert!(restored([bytes(&whole), bytes("\0")]).is_err());
     assert!(restored([bytes(&whole), bytes(&whole)]).is_err());
+}
+
+/// The frames of a snapshot: what kind, and what it says.
+fn frames(store: &Store) -> Vec<(u8, Vec<u8>)> {
+    let mut buffer = BytesMut::from(&snapshot(store).concat()[..]);
+    let frames = std::iter::from_fn(|| frame::read(&mut buffer, 4 << 20).expect("whole frames"));
+    frames.map(|frame| (frame.kind, frame.payload.to_vec())).collect()
+}
+
+/// A snapshot of these frames, with checksums that match.
+fn forged(frames: &[(u8, Vec<u8>)]) -> Result<Log, RestoreError> {
+    let mut out = Vec::new();
+    for (kind, payload) in frames {
+        frame::write(*kind, 0, &mut out, |out| out.extend_from_slice(payload));
+    }
+    restored([Bytes::from(out)])
+}
+
+#[test]
+fn frames_that_are_missing_repeated_or_out_of_order_are_refused() {
+    let mut log = Log::default();
+    let session = log.open(MIN_LEASE_MS);
+    for number in 1..=20 {
+        let key = format!("k{number:02}");
+        log.write(session, number, put(&key, &"x".repeat(10_000)));
+    }
+    let whole = frames(&log.store);
+    assert!(forged(&whole).is_ok() && whole.len() > 6);
+    for place in 0..whole.len() {
+        let mut missing = whole.clone();
+        missing.remove(place);
+        assert!(forged(&missing).is_err(), "nobody missed frame {place}");
+        let mut repeated = whole.clone();
+        repeated.insert(place, whole[place].clone());
+        assert!(forged(&repeated).is_err(), "frame {place} was taken twice");
+    }
+    let mut swapped = whole.clone();
+    swapped.swap(whole.len() - 2, whole.len() - 1);
+    assert!(forged(&swapped).is_err());
+}
+
+#[test]
+fn another_format_and_another_service_are_refused_by_name() {
+    let mut whole = frames(&Store::new());
+    whole[0].1[8] = 2;
+    let error = forged(&whole).err().unwrap();
+    assert!(error.0.contains("format 2") && error.0.contains("reads format 1"), "{error}");
+    whole[0].1[0] = b'S';
+    assert!(forged(&whole).err().unwrap().0.contains("synod-kv"));
+}
+
+#[test]
+fn whatever_a_frame_says_it_is_refused_or_makes_a_possible_store() {
+    let mut log = Log::default();
+    let session = log.open(MIN_LEASE_MS);
+    for number in 1..=4 {
+        log.write(session, number, put(&format!("k{number}"), "v"));
+    }
+    let whole = frames(&log.store);
+    let mut random = Random::new(5);
+    let (mut refused, mut taken) = (0, 0);
+    for _ in 0..20_000 {
+        let mut frames = whole.clone();
+        let payload = &mut frames[random.below(whole.len() as u64) as usize].1;
+        for _ in 0..=random.below(3) {
+            let place = random.below(payload.len() as u64) as usize;
+            payload[place] = random.bits() as u8;
+        }
+        match forged(&frames) {
+            Err(_) => refused += 1,
+            Ok(mut log) => {
+                taken += 1;
+                assert!(restored(snapshot(&log.store)).unwrap().store == log.store);
+                log.write(session, 5, put("k1", "w"));
+                log.pass_ms(MIN_LEASE_MS);
+            }
+        }
+    }
+    assert!(refused > 500 && taken > 500, "{refused} refused, {taken} taken");
 }

@@ -13,7 +13,7 @@
 //! | `timeline` | what may come next |
 //! | [`Verdict`] | legal, illegal with the evidence, or undecided |
 //! | [`registers`] | the model of a key-value store, one key at a time |
-//! | [`file`] | histories as lines of JSON |
+//! | [`mod@file`] | histories as lines of JSON |
 //!
 //! Rules of evidence:
 //!
