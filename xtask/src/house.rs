@@ -1,7 +1,7 @@
 //! What the checks look at: the texts of the repository and the packages of the workspace.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::{fmt, fs, io};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
@@ -31,6 +31,8 @@ pub struct Package {
 pub struct Dependency {
     /// The name of the package asked for.
     pub name: String,
+    /// What the crate calls it.
+    pub called: String,
     /// Its folder, if it is a member of the workspace.
     pub home: Option<String>,
     /// Whether only tests, examples and benchmarks may use it.
@@ -137,9 +139,16 @@ fn read_folder(
     Ok(())
 }
 
+/// `path` as seen from `root`, with `..` resolved.
 fn relative(root: &Path, path: &Path) -> String {
-    let path = path.strip_prefix(root).unwrap_or(path);
-    path.to_string_lossy().replace('\\', "/")
+    let mut parts = Vec::new();
+    for part in path.strip_prefix(root).unwrap_or(path).components() {
+        match part {
+            Component::ParentDir => drop(parts.pop()),
+            _ => parts.push(part.as_os_str().to_string_lossy()),
+        }
+    }
+    parts.join("/")
 }
 
 fn packages(metadata: &Metadata) -> Vec<Package> {
@@ -148,6 +157,7 @@ fn packages(metadata: &Metadata) -> Vec<Package> {
         let home = package.manifest_path.parent().expect("a manifest lies in a folder");
         let dependency = |dependency: &cargo_metadata::Dependency| Dependency {
             name: dependency.name.clone(),
+            called: dependency.rename.as_ref().unwrap_or(&dependency.name).clone(),
             home: dependency.path.as_ref().map(|path| relative(root, path.as_std_path())),
             dev: dependency.kind == DependencyKind::Development,
         };
@@ -160,4 +170,16 @@ fn packages(metadata: &Metadata) -> Vec<Package> {
         }
     };
     metadata.packages.iter().map(package).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_seen_from_the_root() {
+        let seen = |path| relative(Path::new("/a"), Path::new(path));
+        assert_eq!(seen("/a/core/engine"), "core/engine");
+        assert_eq!(seen("/a/drivers/b/../../examples/c.rs"), "examples/c.rs");
+    }
 }

@@ -127,11 +127,11 @@ mod tests {
     }
 
     fn on(home: &str) -> Dependency {
-        Dependency { name: "inside".into(), home: Some(home.into()), dev: false }
+        Dependency { home: Some(home.into()), ..outside("inside") }
     }
 
     fn outside(name: &str) -> Dependency {
-        Dependency { name: name.into(), home: None, dev: false }
+        Dependency { name: name.into(), called: name.into(), home: None, dev: false }
     }
 
     fn in_tests(dependency: Dependency) -> Dependency {
