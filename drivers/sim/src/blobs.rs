@@ -26,6 +26,10 @@ impl Blobs {
         self.0.remove(&blob.id);
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Drops all blobs but those in `named`.
     pub(crate) fn keep(&mut self, named: impl Iterator<Item = Blob>) {
         let named: Vec<u64> = named.map(|blob| blob.id).collect();

@@ -18,26 +18,29 @@ pub(crate) struct Clock {
 impl Clock {
     /// What it shows at virtual time `now`.
     pub(crate) fn shows(&self, now: u64) -> Instant {
-        let passed = now - self.born;
-        let drifted = match self.drift_ppm {
-            0 => passed,
-            drift => (i128::from(passed) * i128::from(1_000_000 + drift) / 1_000_000) as u64,
-        };
-        Instant::from_nanos(self.offset + drifted)
+        Instant::from_nanos(self.offset + scale(now - self.born, self.rate(), MILLION))
     }
 
     /// The first virtual time at which `after` has passed on this clock since `now`.
     pub(crate) fn after(&self, now: u64, after: Duration) -> u64 {
         let after = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
-        let virtual_nanos = match self.drift_ppm {
+        now.saturating_add(match self.drift_ppm {
             0 => after,
-            drift => {
-                let rate = u128::from((1_000_000 + drift).unsigned_abs());
-                u64::try_from(u128::from(after) * 1_000_000 / rate + 2).unwrap_or(u64::MAX)
-            }
-        };
-        now.saturating_add(virtual_nanos)
+            _ => scale(after, MILLION, self.rate()).saturating_add(2),
+        })
     }
+
+    /// How far it moves in a million nanoseconds.
+    fn rate(&self) -> u64 {
+        MILLION.saturating_add_signed(i64::from(self.drift_ppm))
+    }
+}
+
+const MILLION: u64 = 1_000_000;
+
+/// `nanos * times / by`, for factors near a million, without wider numbers.
+fn scale(nanos: u64, times: u64, by: u64) -> u64 {
+    (nanos / by).saturating_mul(times).saturating_add(nanos % by * times / by)
 }
 
 #[cfg(test)]

@@ -189,6 +189,12 @@ where
         self.world.index(node).map_or(&[], |node| self.nodes[node as usize].body.disk.records())
     }
 
+    /// How many blobs a node has on its disk.
+    #[must_use]
+    pub fn blobs(&self, node: NodeId) -> usize {
+        self.world.index(node).map_or(0, |node| self.nodes[node as usize].body.blobs.len())
+    }
+
     /// All engines that are up.
     pub fn engines(&self) -> impl Iterator<Item = (NodeId, &E)> {
         up(&self.nodes)

@@ -216,6 +216,19 @@ fn a_blob_is_written_when_the_disk_works_and_lost_in_a_crash_before() {
 }
 
 #[test]
+fn a_blob_that_no_record_names_goes_when_its_node_restarts() {
+    let mut sim = porters();
+    sim.run_for(SECOND);
+    let orphan = sim.app(A).unwrap().blob;
+    sim.crash(A);
+    sim.restart(A);
+    assert_eq!(sim.blobs(A), 0);
+    sim.run_for(SECOND);
+    assert_eq!(sim.blobs(A), 1);
+    assert_ne!(sim.app(A).unwrap().blob, orphan);
+}
+
+#[test]
 fn a_paused_node_takes_in_late_what_came_in_order() {
     let mut sim = calm();
     sim.pause(B, 3 * SECOND);

@@ -108,14 +108,15 @@ impl Workload<Solo, Replica<Count>> for Client {
     }
 }
 
-fn run(seed: u64, mix: Mix, bug: Bug) -> (Report, u64) {
+type Cluster = Sim<Solo, Replica<Count>, Unchecked, Client>;
+
+fn run(seed: u64, mix: Mix, bug: Bug) -> (Report, Cluster) {
     let lag = Duration::from_millis(if seed.is_multiple_of(2) { 0 } else { 5 });
     let app = Replicated { lag, cancel_ppm: 100_000, ..Replicated::new(Count::default) };
     let plan = Plan { seed, mix, max_events: 5_000, ..Plan::default() };
     let nodes = [(NodeId(1), bug)];
-    let mut sim =
-        Sim::<Solo, Replica<Count>, _, _>::new(plan, nodes, app, Unchecked, Client::default());
-    (sim.run(), sim.workload().done)
+    let mut sim = Cluster::new(plan, nodes, app, Unchecked, Client::default());
+    (sim.run(), sim)
 }
 
 #[test]
@@ -128,7 +129,7 @@ fn what_was_acknowledged_outlives_every_crash() {
     let summary = Swarm::new(0..40).run(|seed| run(seed, Mix::CRASHY, Bug::None).0);
     let points = ["snapshot installed", "crash between write and sync", "crash of the leader"];
     assert_eq!(summary.missed(&points), Vec::<&str>::new());
-    assert!(run(1, Mix::CALM, Bug::None).1 > 500, "calls are answered");
+    assert!(run(1, Mix::CALM, Bug::None).1.workload().done > 500, "calls are answered");
 }
 
 #[test]
@@ -152,4 +153,13 @@ fn acknowledging_before_the_disk_and_a_disk_that_lies_are_found_out() {
     };
     assert!(found(&Mix::CRASHY, Bug::NotHeld) > 10);
     assert!(found(&Mix::LYING_DISK, Bug::None) > 10);
+}
+
+#[test]
+fn only_the_blob_that_the_newest_checkpoint_names_is_kept() {
+    let (report, sim) = run(0, Mix::CALM, Bug::None);
+    assert!(report.sometimes.count("snapshot taken") > 10);
+    assert!(sim.blobs(NodeId(1)) <= 2, "the newest, and one that is being adopted");
+    let last = sim.engine(NodeId(1)).unwrap().snapshot.unwrap();
+    assert!(sim.app(NodeId(1)).unwrap().applied() >= last.index);
 }

@@ -28,7 +28,7 @@ pub enum Bug {
 pub struct Solo {
     bug: Bug,
     last: Index,
-    snapshot: Option<Snapshot>,
+    pub snapshot: Option<Snapshot>,
     log: Vec<Batch>,
     tasks: u64,
     busy: bool,

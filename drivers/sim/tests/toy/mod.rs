@@ -174,7 +174,7 @@ impl Engine for Toy {
             }
             Input::Message { from, message: Say::Promise(number) } => {
                 let last = self.heard.entry((from, (number % 2) as u8)).or_default();
-                if *last >= number {
+                if *last != 0 && number != *last + 2 {
                     context.emit(Event::Disorder(from, *last, number));
                 }
                 *last = number;
@@ -238,7 +238,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// What was promised is never lost, and comes in order.
+/// What was promised is never lost; in a session it comes in order and without a hole.
 #[derive(Default)]
 pub struct Promises {
     pub heard: BTreeMap<NodeId, BTreeSet<u64>>,
