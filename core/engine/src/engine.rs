@@ -88,10 +88,11 @@ pub enum Class {
 
 /// What a driver must know of a durable record.
 pub trait Record: Clone + Debug + Display {
-    /// Whether this record holds the whole durable state, so that all earlier ones may be dropped
-    /// once it is durable.
-    fn is_checkpoint(&self) -> bool {
-        false
+    /// `Some(keeps)` if this record, with the `keeps` ones before it, holds the whole durable state:
+    /// once it is durable all earlier ones may be dropped, and a replay starts with the oldest that
+    /// is kept. So a checkpoint need not repeat what was written while a snapshot was made.
+    fn checkpoint(&self) -> Option<u64> {
+        None
     }
 
     /// The bulk bytes that this record refers to. They were durable before it was persisted, and are

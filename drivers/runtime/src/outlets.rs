@@ -141,7 +141,7 @@ where
 {
     fn persist(&mut self, position: Position, record: L::Record) {
         let blob = record.blob().map(|blob| blob.id);
-        let is_checkpoint = record.is_checkpoint();
+        let is_checkpoint = record.checkpoint().is_some();
         if is_checkpoint || blob.is_some() {
             self.blobs.persisted(position, is_checkpoint, blob);
         }

@@ -75,7 +75,7 @@ where
             }
             let record: L::Record = synod_codec::decode(&entry.payload)
                 .map_err(|error| replay(format!("record {}: {error}", number + 1)))?;
-            if record.is_checkpoint() {
+            if record.checkpoint().is_some() {
                 needed.clear();
             }
             needed.extend(record.blob().map(|blob| blob.id));

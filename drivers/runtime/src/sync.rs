@@ -64,7 +64,7 @@ impl Journal {
         position: Position,
         record: &T,
     ) -> Result<(), String> {
-        let kind = if record.is_checkpoint() { Kind::Checkpoint } else { Kind::Fact };
+        let kind = record.checkpoint().map_or(Kind::Fact, |keeps| Kind::Checkpoint { keeps });
         let before = self.filling.size_bytes();
         let encode = |out: &mut Vec<u8>| synod_codec::encode(record, out);
         self.filling.append_with(group, kind, encode).map_err(|error| error.to_string())?;

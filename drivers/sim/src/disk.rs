@@ -2,7 +2,7 @@
 
 use synod_engine::{Blob, Position, Record};
 
-/// Records in the order they were written, from the newest safe checkpoint on.
+/// Records in the order they were written, from the oldest that the newest safe checkpoint keeps on.
 ///
 /// Positions count all records ever written on this disk that were not lost; they go on where the
 /// last life ended.
@@ -56,13 +56,13 @@ impl<R: Record> Disk<R> {
         }
     }
 
-    /// Everything from the newest safe checkpoint on.
+    /// Everything from the oldest record on that the newest safe checkpoint keeps.
     pub(crate) fn records(&self) -> &[R] {
         &self.records
     }
 
     pub(crate) fn write(&mut self, record: R) {
-        if record.is_checkpoint() {
+        if record.checkpoint().is_some() {
             self.checkpoints.push(self.written().0);
         }
         self.records.push(record);
@@ -125,8 +125,10 @@ impl<R: Record> Disk<R> {
         let Some(newest) = self.checkpoints.drain(..safe).next_back() else {
             return Vec::new();
         };
-        let dead = (newest - self.first) as usize;
-        self.first = newest;
+        let keeps = self.records[(newest - self.first) as usize].checkpoint().unwrap_or(0);
+        let oldest = newest.saturating_sub(keeps).max(self.first);
+        let dead = (oldest - self.first) as usize;
+        self.first = oldest;
         let dropped: Vec<Blob> =
             self.records.drain(..dead).filter_map(|record| record.blob()).collect();
         let kept = |blob: &Blob| self.records.iter().any(|record| record.blob() == Some(*blob));

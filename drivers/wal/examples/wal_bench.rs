@@ -83,7 +83,8 @@ fn log_row(dir: &Path, records: usize) -> Result<(), Box<dyn Error>> {
     while start.elapsed() < TIME_PER_ROW {
         let checkpoint = times.len() * records / 100_000 < (times.len() + 1) * records / 100_000;
         for record in 0..records {
-            let kind = if checkpoint && record == 0 { Kind::Checkpoint } else { Kind::Fact };
+            let kind =
+                if checkpoint && record == 0 { Kind::Checkpoint { keeps: 0 } } else { Kind::Fact };
             batch.append(GroupId(1), kind, &RECORD)?;
         }
         let before = Instant::now();

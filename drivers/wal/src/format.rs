@@ -25,7 +25,7 @@ pub(crate) const SEGMENT_HEADER_BYTES: u64 = 4096;
 /// Bytes of a batch before its records.
 pub(crate) const BATCH_HEADER_BYTES: usize = 64;
 /// Bytes of a record before its payload.
-pub(crate) const RECORD_HEADER_BYTES: usize = 17;
+pub(crate) const RECORD_HEADER_BYTES: usize = 25;
 /// Where a record's position stands.
 const POSITION_AT: usize = 8;
 
@@ -159,8 +159,11 @@ pub(crate) fn extent(length: usize) -> u64 {
 pub enum Kind {
     /// It adds to them.
     Fact,
-    /// It replaces all earlier ones of its group.
-    Checkpoint,
+    /// It replaces all earlier ones of its group but the `keeps` right before it.
+    Checkpoint {
+        /// How many.
+        keeps: u64,
+    },
 }
 
 /// A record as it stands in a batch.
@@ -190,10 +193,10 @@ pub(crate) fn begin_record(out: &mut Vec<u8>, group: GroupId, position: u64, kin
     let mut header = [0; RECORD_HEADER_BYTES];
     header[4..8].copy_from_slice(&group.0.to_le_bytes());
     header[POSITION_AT..POSITION_AT + 8].copy_from_slice(&position.to_le_bytes());
-    header[16] = match kind {
-        Kind::Fact => 0,
-        Kind::Checkpoint => 1,
-    };
+    if let Kind::Checkpoint { keeps } = kind {
+        header[16] = 1;
+        header[17..25].copy_from_slice(&keeps.to_le_bytes());
+    }
     out.extend_from_slice(&header);
 }
 
@@ -215,7 +218,7 @@ pub(crate) fn first_record(bytes: &[u8]) -> Option<RawRecord<'_>> {
     let length = u32_at(header, 0) as usize;
     let kind = match header[16] {
         0 => Kind::Fact,
-        1 => Kind::Checkpoint,
+        1 => Kind::Checkpoint { keeps: u64_at(header, 17) },
         _ => return None,
     };
     Some(RawRecord {
@@ -264,8 +267,12 @@ mod tests {
 
     #[test]
     fn a_record_comes_back_and_a_piece_of_one_does_not() {
-        let record =
-            RawRecord { group: GroupId(3), position: 4, kind: Kind::Checkpoint, payload: b"state" };
+        let record = RawRecord {
+            group: GroupId(3),
+            position: 4,
+            kind: Kind::Checkpoint { keeps: 2 },
+            payload: b"state",
+        };
         let mut bytes = Vec::new();
         record.encode(&mut bytes);
         assert_eq!(bytes.len(), record.size_bytes());

@@ -1,9 +1,10 @@
 //! Which records are live, and in which segments they stand.
 //!
 //! A record is live from when it is written until a checkpoint of its group replaces it. The ledger
-//! counts bytes per group and segment; it does not know single records.
+//! counts bytes per group and segment; it does not know single records, so a segment of which a
+//! checkpoint keeps the last records of a group counts as live with all of that group's.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use synod_engine::GroupId;
 
@@ -24,8 +25,16 @@ struct Group {
     last: u64,
     /// The position of its oldest live record.
     oldest_live: u64,
-    /// Live bytes by segment.
-    live: VecDeque<(u64, u64)>,
+    live: Vec<Share>,
+}
+
+/// What a group has in a segment.
+#[derive(Clone, Copy)]
+struct Share {
+    segment: u64,
+    bytes: u64,
+    /// The position of the newest of these records.
+    newest: u64,
 }
 
 impl Ledger {
@@ -37,28 +46,32 @@ impl Ledger {
             .or_insert_with(|| Group { oldest_live: 1, ..Group::default() });
         entry.last += 1;
         let position = entry.last;
-        if kind == Kind::Checkpoint {
-            entry.oldest_live = position;
-            for (segment, bytes) in entry.live.drain(..) {
-                release(&mut self.segments, segment, bytes);
-                self.live_bytes -= bytes;
+        if let Kind::Checkpoint { keeps } = kind {
+            let oldest_live = position.saturating_sub(keeps).max(entry.oldest_live);
+            entry.oldest_live = oldest_live;
+            for share in entry.live.extract_if(.., |share| share.newest < oldest_live) {
+                release(&mut self.segments, share.segment, share.bytes);
+                self.live_bytes -= share.bytes;
             }
         }
-        self.add(group, segment, bytes);
+        self.add(group, position, segment, bytes);
         position
     }
 
     /// Takes note of a group's records as a start found them.
     pub(crate) fn restore(&mut self, group: GroupId, oldest_live: u64, last: u64) {
-        self.groups.insert(group, Group { last, oldest_live, live: VecDeque::new() });
+        self.groups.insert(group, Group { last, oldest_live, live: Vec::new() });
     }
 
-    /// Takes note that `bytes` of live records of `group` stand in `segment`.
-    pub(crate) fn add(&mut self, group: GroupId, segment: u64, bytes: u64) {
+    /// Takes note that the live record of `group` at `position` takes `bytes` in `segment`.
+    pub(crate) fn add(&mut self, group: GroupId, position: u64, segment: u64, bytes: u64) {
         let Some(entry) = self.groups.get_mut(&group) else { return };
-        match entry.live.iter_mut().rev().find(|(there, _)| *there == segment) {
-            Some((_, live)) => *live += bytes,
-            None => entry.live.push_back((segment, bytes)),
+        match entry.live.iter_mut().rev().find(|share| share.segment == segment) {
+            Some(share) => {
+                share.bytes += bytes;
+                share.newest = share.newest.max(position);
+            }
+            None => entry.live.push(Share { segment, bytes, newest: position }),
         }
         *self.segments.entry(segment).or_default() += bytes;
         self.live_bytes += bytes;
@@ -67,7 +80,7 @@ impl Ledger {
     /// Takes note that everything live in `segment` has been copied elsewhere.
     pub(crate) fn abandon(&mut self, segment: u64) {
         for entry in self.groups.values_mut() {
-            entry.live.retain(|(there, _)| *there != segment);
+            entry.live.retain(|share| share.segment != segment);
         }
         self.live_bytes -= self.segments.remove(&segment).unwrap_or(0);
     }
@@ -94,7 +107,7 @@ impl Ledger {
 
     /// The group with the most live bytes, and how many.
     pub(crate) fn largest(&self) -> Option<(GroupId, u64)> {
-        let size = |entry: &Group| entry.live.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        let size = |entry: &Group| entry.live.iter().map(|share| share.bytes).sum::<u64>();
         self.groups
             .iter()
             .map(|(group, entry)| (*group, size(entry)))
@@ -124,12 +137,24 @@ mod tests {
         assert_eq!(ledger.append(A, Kind::Fact, 1, 10), 1);
         assert_eq!(ledger.append(B, Kind::Fact, 1, 10), 1);
         assert_eq!(ledger.append(A, Kind::Fact, 2, 10), 2);
-        assert_eq!(ledger.append(A, Kind::Checkpoint, 3, 5), 3);
+        assert_eq!(ledger.append(A, Kind::Checkpoint { keeps: 0 }, 3, 5), 3);
         assert_eq!(ledger.oldest_segment(), Some(1));
         assert_eq!(ledger.live_bytes(), 15);
-        ledger.append(B, Kind::Checkpoint, 3, 5);
+        ledger.append(B, Kind::Checkpoint { keeps: 0 }, 3, 5);
         assert_eq!(ledger.oldest_segment(), Some(3));
         assert!(!ledger.is_live(A, 2) && ledger.is_live(A, 3));
+    }
+
+    #[test]
+    fn a_segment_lives_as_long_as_a_checkpoint_keeps_one_of_its_records() {
+        let mut ledger = Ledger::default();
+        for segment in [1, 1, 2, 3] {
+            ledger.append(A, Kind::Fact, segment, 10);
+        }
+        ledger.append(A, Kind::Checkpoint { keeps: 2 }, 3, 5);
+        assert_eq!(ledger.oldest_segment(), Some(2));
+        assert_eq!(ledger.live_bytes(), 25);
+        assert!(ledger.is_live(A, 3) && !ledger.is_live(A, 2));
     }
 
     #[test]
@@ -137,7 +162,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.append(A, Kind::Fact, 1, 10);
         ledger.append(B, Kind::Fact, 2, 30);
-        ledger.add(A, 2, 10);
+        ledger.add(A, 1, 2, 10);
         ledger.abandon(1);
         assert_eq!(ledger.oldest_segment(), Some(2));
         assert_eq!(ledger.live_bytes(), 40);

@@ -23,7 +23,8 @@
 //!
 //! # What is dead
 //!
-//! A [`Kind::Checkpoint`] record replaces all earlier records of its group. A segment without live
+//! A [`Kind::Checkpoint`] record replaces all earlier records of its group but
+//! those that it keeps. A segment without live
 //! records becomes a later segment, or is removed. While the log is large and mostly dead, live
 //! records of its oldest segment are copied to its end, so that an idle group never pins it. If most of
 //! it is live, only checkpoints help: [`Log::largest_group`] says whose.

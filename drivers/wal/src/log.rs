@@ -218,7 +218,7 @@ impl Log {
             let mut rest = &copier.copied[BATCH_HEADER_BYTES..];
             while let Some(record) = first_record(rest) {
                 let size = record.size_bytes();
-                self.ledger.add(record.group, self.current.sequence, size as u64);
+                self.ledger.add(record.group, record.position, self.current.sequence, size as u64);
                 rest = &rest[size..];
             }
             let records_bytes = copier.copied.len() - BATCH_HEADER_BYTES;

@@ -16,8 +16,8 @@ pub struct Entry {
     pub group: GroupId,
     /// Its place among the records of its group, counted from 1 when the group was new.
     pub position: u64,
-    /// What it is to the ones before it. Each group's first entry is its newest checkpoint, if it
-    /// has one.
+    /// What it is to the ones before it. A group's entries begin with the oldest that its newest
+    /// checkpoint keeps, or with that checkpoint.
     pub kind: Kind,
     /// What was appended.
     pub payload: Vec<u8>,
@@ -31,7 +31,8 @@ pub(crate) struct Replay {
 
 #[derive(Default)]
 struct Group {
-    checkpoint: u64,
+    /// Records before this one are dead.
+    oldest_live: u64,
     records: Vec<Found>,
 }
 
@@ -46,12 +47,12 @@ impl Replay {
     /// Takes in a record that stands in `segment`; later ones stand in the same or a later segment.
     pub(crate) fn take(&mut self, record: RawRecord<'_>, segment: u64) {
         let group = self.groups.entry(record.group).or_default();
-        if record.position < group.checkpoint {
-            return;
+        if let Kind::Checkpoint { keeps } = record.kind {
+            group.oldest_live = group.oldest_live.max(record.position.saturating_sub(keeps));
+            group.records.retain(|found| found.position >= group.oldest_live);
         }
-        if record.kind == Kind::Checkpoint {
-            group.checkpoint = record.position;
-            group.records.retain(|found| found.position >= record.position);
+        if record.position < group.oldest_live {
+            return;
         }
         group.records.push(Found {
             position: record.position,
@@ -69,7 +70,7 @@ impl Replay {
                 .records
                 .sort_by_key(|record| (record.position, std::cmp::Reverse(record.segment)));
             found.records.dedup_by_key(|record| record.position);
-            let first = found.checkpoint.max(1);
+            let first = found.oldest_live.max(1);
             for (record, position) in found.records.iter().zip(first..) {
                 if record.position != position {
                     return Err(format!(
@@ -87,9 +88,9 @@ impl Replay {
         let mut entries = Vec::new();
         for (group, found) in self.groups {
             let last = found.records.last().map_or(0, |record| record.position);
-            ledger.restore(group, found.checkpoint.max(1), last);
+            ledger.restore(group, found.oldest_live.max(1), last);
             for Found { position, segment, kind, payload } in found.records {
-                ledger.add(group, segment, (RECORD_HEADER_BYTES + payload.len()) as u64);
+                ledger.add(group, position, segment, (RECORD_HEADER_BYTES + payload.len()) as u64);
                 entries.push(Entry { group, position, kind, payload });
             }
         }
@@ -109,11 +110,11 @@ mod tests {
     fn copies_made_later_take_their_old_place() {
         let mut replay = Replay::default();
         replay.take(record(1, Kind::Fact, b"dead"), 1);
-        replay.take(record(2, Kind::Checkpoint, b"base"), 1);
+        replay.take(record(2, Kind::Checkpoint { keeps: 0 }, b"base"), 1);
         replay.take(record(3, Kind::Fact, b"c"), 1);
         replay.take(record(4, Kind::Fact, b"d"), 2);
         replay.take(record(1, Kind::Fact, b"dead"), 2);
-        replay.take(record(2, Kind::Checkpoint, b"base"), 3);
+        replay.take(record(2, Kind::Checkpoint { keeps: 0 }, b"base"), 3);
         replay.take(record(3, Kind::Fact, b"c"), 3);
         assert_eq!(replay.check(), Ok(()));
         let (entries, ledger) = replay.finish();
@@ -121,6 +122,22 @@ mod tests {
         assert_eq!(payloads, [&b"base"[..], b"c", b"d"]);
         assert_eq!(ledger.oldest_segment(), Some(2));
         assert_eq!(ledger.last(GroupId(1)), 4);
+    }
+
+    #[test]
+    fn what_a_checkpoint_keeps_comes_back_before_it() {
+        let mut replay = Replay::default();
+        for position in 1..=4 {
+            replay.take(record(position, Kind::Fact, b"fact"), 1);
+        }
+        replay.take(record(5, Kind::Checkpoint { keeps: 2 }, b"base"), 2);
+        replay.take(record(6, Kind::Fact, b"fact"), 2);
+        assert_eq!(replay.check(), Ok(()));
+        let (entries, ledger) = replay.finish();
+        let positions: Vec<_> = entries.iter().map(|entry| entry.position).collect();
+        assert_eq!(positions, [3, 4, 5, 6]);
+        assert!(ledger.is_live(GroupId(1), 3) && !ledger.is_live(GroupId(1), 2));
+        assert_eq!(ledger.oldest_segment(), Some(1));
     }
 
     #[test]

@@ -30,8 +30,8 @@ impl Model {
     fn append(&mut self, group: GroupId, kind: Kind, payload: Vec<u8>) {
         let live = self.groups.entry(group).or_default();
         let position = live.last().map_or(0, |entry| entry.position) + 1;
-        if kind == Kind::Checkpoint {
-            live.clear();
+        if let Kind::Checkpoint { keeps } = kind {
+            live.drain(..live.len().saturating_sub(keeps as usize));
         }
         live.push(Entry { group, position, kind, payload });
     }
@@ -83,7 +83,11 @@ impl Run {
             0..2 => GroupId(9),
             _ => GroupId(self.random.below(3) as u32),
         };
-        let kind = if self.random.below(12) == 0 { Kind::Checkpoint } else { Kind::Fact };
+        let kind = match self.random.below(24) {
+            0 => Kind::Checkpoint { keeps: 0 },
+            1 => Kind::Checkpoint { keeps: self.random.below(6) },
+            _ => Kind::Fact,
+        };
         let size = match self.random.below(4) {
             0 => self.random.below(3000),
             _ => self.random.below(200),

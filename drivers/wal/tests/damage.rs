@@ -198,7 +198,7 @@ fn a_flipped_bit_is_refused_or_costs_at_most_the_last_sync() {
             for _ in 0..last {
                 // No checkpoint among the last, so that what precedes it is still known.
                 let checkpoint = sync + 1 < syncs && random.below(30) == 0;
-                let kind = if checkpoint { Kind::Checkpoint } else { Kind::Fact };
+                let kind = if checkpoint { Kind::Checkpoint { keeps: 0 } } else { Kind::Fact };
                 let payload = vec![random.bits() as u8; random.below(2000) as usize];
                 batch.append(GROUP, kind, &payload).unwrap();
             }
@@ -242,7 +242,7 @@ fn a_segment_that_rots_is_noticed_when_it_is_copied_forward() {
     log.sync(&mut batch).unwrap();
     disk.flip(FIRST, (4096 + 81) * 8);
     let error = loop {
-        batch.append(GROUP, Kind::Checkpoint, &[7; 2000]).unwrap();
+        batch.append(GROUP, Kind::Checkpoint { keeps: 0 }, &[7; 2000]).unwrap();
         if let Err(error) = log.sync(&mut batch) {
             break error;
         }

@@ -52,7 +52,7 @@ fn a_log_rolls_through_many_segments_and_reuses_those_that_checkpoints_free() {
     let (mut log, _) = open(dir.path());
     let mut batch = log.batch();
     for round in 0u32..2000 {
-        let kind = if round % 100 == 0 { Kind::Checkpoint } else { Kind::Fact };
+        let kind = if round % 100 == 0 { Kind::Checkpoint { keeps: 0 } } else { Kind::Fact };
         let payload = round.to_le_bytes().repeat(100);
         batch.append(GROUP, kind, &payload).unwrap();
         if round % 5 == 4 {
@@ -92,11 +92,11 @@ fn an_idle_group_does_not_pin_the_log() {
     let (mut log, _) = open(dir.path());
     let mut batch = log.batch();
     let idle = GroupId(7);
-    batch.append(idle, Kind::Checkpoint, b"base").unwrap();
+    batch.append(idle, Kind::Checkpoint { keeps: 0 }, b"base").unwrap();
     batch.append(idle, Kind::Fact, b"after").unwrap();
     log.sync(&mut batch).unwrap();
     for round in 0u32..4000 {
-        let kind = if round % 50 == 0 { Kind::Checkpoint } else { Kind::Fact };
+        let kind = if round % 50 == 0 { Kind::Checkpoint { keeps: 0 } } else { Kind::Fact };
         batch.append(GROUP, kind, &[0; 1000]).unwrap();
         if round % 10 == 9 {
             log.sync(&mut batch).unwrap();

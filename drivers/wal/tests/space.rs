@@ -74,10 +74,10 @@ fn a_log_stays_within_its_own_bound_and_a_checkpoint_makes_room() {
         assert!(log.space().unwrap().allocated_bytes <= options().max_log_bytes);
     }
     assert_eq!(log.largest_group().unwrap().0, GROUP);
-    batch.append(GROUP, Kind::Checkpoint, b"all of it").unwrap();
+    batch.append(GROUP, Kind::Checkpoint { keeps: 0 }, b"all of it").unwrap();
     log.sync(&mut batch).unwrap();
     for _ in 0..100 {
-        batch.append(GROUP, Kind::Checkpoint, &[7; 2000]).unwrap();
+        batch.append(GROUP, Kind::Checkpoint { keeps: 0 }, &[7; 2000]).unwrap();
         log.sync(&mut batch).unwrap();
     }
     let space = log.space().unwrap();
@@ -117,7 +117,7 @@ fn a_checkpoint_on_a_full_disk_makes_room_without_waiting_for_another_record() {
         batch.append(GROUP, Kind::Fact, &[7; 1000]).unwrap();
         log.sync(&mut batch).unwrap();
     }
-    batch.append(GROUP, Kind::Checkpoint, b"all of it").unwrap();
+    batch.append(GROUP, Kind::Checkpoint { keeps: 0 }, b"all of it").unwrap();
     log.sync(&mut batch).unwrap();
     assert!(!log.space().unwrap().short);
     let disk = disk.crash(Crash::PowerLosingAll);

@@ -65,9 +65,9 @@ impl<R: Rules> synod_engine::Invariants<Raft<R>> for Invariants {
                 Effect::Persist(Record::Entries(batch)) => {
                     self.wrote(step.node, batch, step.after, sometimes)?;
                 }
-                Effect::Persist(Record::Checkpoint(checkpoint)) => {
-                    let base = checkpoint.snapshot.map_or(Index::ZERO, |snapshot| snapshot.index);
-                    self.rewrote(step.node, base, &checkpoint.entries)?;
+                Effect::Persist(Record::Checkpoint(checkpoint)) if checkpoint.keeps == 0 => {
+                    let snapshot = checkpoint.snapshot.map(|snapshot| snapshot.index);
+                    self.rewrote(step.node, snapshot.unwrap_or_default(), &[])?;
                 }
                 Effect::Emit { event: Event::Committed { batch, .. }, .. } => {
                     self.told(step.node, batch, step.after.state.term())?;

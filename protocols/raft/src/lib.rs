@@ -68,6 +68,7 @@ mod role;
 mod rules;
 mod state;
 mod view;
+mod written;
 
 pub use config::{Config, ConfigError};
 pub use invariants::Invariants;

@@ -144,7 +144,7 @@ impl<R: Rules> Raft<R> {
         let is_new = self.state.voters.is_empty();
         if let Some(voters) = self.state.config.initial_voters.clone().filter(|_| is_new) {
             self.state.voters = voters;
-            context.persist(self.state.checkpoint());
+            self.state.write_checkpoint(context);
         }
         if let Some(snapshot) = self.state.snapshot {
             context.emit_now(Event::Install(snapshot));

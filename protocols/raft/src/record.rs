@@ -1,6 +1,5 @@
 //! What survives a crash.
 
-use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -26,11 +25,11 @@ pub enum Record {
     HardState(HardState),
     /// These entries are in the log; whatever it held from their first index on is gone.
     Entries(Batch),
-    /// Everything, in place of all earlier records. The first record of every node is one.
+    /// Everything, with the records that it keeps. The first record of every node is one.
     Checkpoint(Checkpoint),
 }
 
-/// The whole durable state.
+/// The whole durable state but for entries in the records that are kept.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// Term and vote.
@@ -39,13 +38,17 @@ pub struct Checkpoint {
     pub voters: Voters,
     /// The state machine up to an index; `None` while that index is 0.
     pub snapshot: Option<Snapshot>,
-    /// The entries after it.
-    pub entries: Vec<Batch>,
+    /// How many of the records right before it hold entries behind the snapshot. If none, then the log
+    /// is empty behind it, whatever it was.
+    pub keeps: u64,
 }
 
 impl synod_engine::Record for Record {
-    fn is_checkpoint(&self) -> bool {
-        matches!(self, Self::Checkpoint(_))
+    fn checkpoint(&self) -> Option<u64> {
+        match self {
+            Self::Checkpoint(checkpoint) => Some(checkpoint.keeps),
+            Self::HardState(_) | Self::Entries(_) => None,
+        }
     }
 
     fn blob(&self) -> Option<Blob> {
@@ -70,12 +73,12 @@ impl fmt::Display for Record {
         match self {
             Self::HardState(hard) => write!(f, "{hard}"),
             Self::Entries(batch) => write!(f, "entries {batch}"),
-            Self::Checkpoint(Checkpoint { hard, voters, snapshot, entries }) => {
+            Self::Checkpoint(Checkpoint { hard, voters, snapshot, keeps }) => {
                 write!(f, "checkpoint {hard} voters {voters}")?;
                 if let Some(snapshot) = snapshot {
                     write!(f, " {snapshot}")?;
                 }
-                entries.iter().try_for_each(|batch| write!(f, " {batch}"))
+                if *keeps > 0 { write!(f, " keeps {keeps}") } else { Ok(()) }
             }
         }
     }

@@ -8,6 +8,7 @@ use synod_engine::{Corrupt, NodeId, TaskId, Token};
 use synod_quorum::Voters;
 
 use crate::record::{Checkpoint, HardState, Record};
+use crate::written::Written;
 use crate::{Config, EntryId, Log, Raft, Rules, Term};
 
 pub(crate) type Context<'a, R> = synod_engine::Context<'a, Raft<R>>;
@@ -23,6 +24,7 @@ pub(crate) struct State<R> {
     pub(crate) snapshot: Option<Snapshot>,
     pub(crate) commit: Index,
     pub(crate) applied: Index,
+    written: Written,
     snapshots: Snapshotting,
 }
 
@@ -45,6 +47,7 @@ impl<R: Rules> State<R> {
             snapshot: None,
             commit: Index::ZERO,
             applied: Index::ZERO,
+            written: Written::default(),
             snapshots: Snapshotting { running: None, started: 0, not_before: Index::ZERO },
         }
     }
@@ -79,30 +82,17 @@ impl<R: Rules> State<R> {
         })
     }
 
-    /// Takes in a record, in a replay or when it is persisted.
+    /// Takes in a record that an earlier life persisted. The first may be one that a checkpoint kept:
+    /// what the log held before it is not known until that checkpoint comes.
     pub(crate) fn replay(&mut self, record: Record) -> Result<(), Corrupt> {
         match record {
             Record::HardState(hard) => {
-                self.replay_hard(hard)?;
+                self.written.other();
+                self.replay_hard(hard)
             }
-            Record::Entries(batch) => {
-                if batch.first() <= self.log.base().index {
-                    return Err(Corrupt(format!("entries {batch} in a log of {}", self.log)));
-                }
-                self.log.truncate(batch.first());
-                self.replay_entries(batch)?;
-            }
-            Record::Checkpoint(Checkpoint { hard, voters, snapshot, entries }) => {
-                self.replay_hard(hard)?;
-                self.voters = voters;
-                self.snapshot = snapshot;
-                self.log = Log::after(self.snapshot_id());
-                entries.into_iter().try_for_each(|batch| self.replay_entries(batch))?;
-                self.commit = self.snapshot_id().index;
-                self.applied = self.commit;
-            }
+            Record::Entries(batch) => self.replay_entries(batch),
+            Record::Checkpoint(checkpoint) => self.replay_checkpoint(checkpoint),
         }
-        Ok(())
     }
 
     /// Terms never fall, and a vote is not taken back (§5.2).
@@ -118,29 +108,70 @@ impl<R: Rules> State<R> {
 
     /// The log has no gaps, and terms do not fall in it.
     fn replay_entries(&mut self, batch: Batch) -> Result<(), Corrupt> {
+        let before = Index(batch.first().0 - 1);
+        if self.written.is_empty() {
+            self.log = Log::after(EntryId { index: before, term: Term::default() });
+        }
+        self.log.truncate(batch.first());
         let last = self.log.last();
-        if batch.first() != last.index.next() || batch.epoch() < last.term {
+        if last.index != before || batch.epoch() < last.term {
             return Err(Corrupt(format!("entries {batch} after {last}")));
         }
+        self.written.entries(&batch);
         self.log.append(batch);
         Ok(())
     }
 
-    /// Enters `term` with `vote`.
-    pub(crate) fn set_hard(&mut self, context: &mut Context<'_, R>, hard: HardState) {
-        self.hard = hard;
-        context.persist(Record::HardState(hard));
+    fn replay_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), Corrupt> {
+        let Checkpoint { hard, voters, snapshot, keeps } = checkpoint;
+        if voters.is_empty() {
+            return Err(Corrupt("a checkpoint without voters".into()));
+        }
+        self.replay_hard(hard)?;
+        self.written.other();
+        self.voters = voters;
+        self.snapshot = snapshot;
+        let id = self.snapshot_id();
+        (self.commit, self.applied) = (id.index, id.index);
+        if keeps == 0 {
+            self.written.clear();
+            self.log = Log::after(id);
+        } else if self.log.base().index <= id.index {
+            let kept: Vec<_> = self.log.range(id.index.next(), self.log.last().index).collect();
+            self.log = Log::after(id);
+            kept.into_iter().for_each(|batch| self.log.append(batch));
+        }
+        Ok(())
     }
 
-    /// The whole durable state, its log starting after the newest snapshot.
-    pub(crate) fn checkpoint(&self) -> Record {
-        let after = self.snapshot_id().index.next();
-        Record::Checkpoint(Checkpoint {
-            hard: self.hard,
-            voters: self.voters.clone(),
-            snapshot: self.snapshot,
-            entries: self.log.range(after, self.log.last().index).collect::<Vec<_>>(),
-        })
+    /// Makes a record durable.
+    fn persist(&mut self, context: &mut Context<'_, R>, record: Record) {
+        match &record {
+            Record::HardState(_) | Record::Checkpoint(_) => self.written.other(),
+            Record::Entries(batch) => self.written.entries(batch),
+        }
+        context.persist(record);
+    }
+
+    /// Enters a term, or votes in it.
+    pub(crate) fn set_hard(&mut self, context: &mut Context<'_, R>, hard: HardState) {
+        self.hard = hard;
+        self.persist(context, Record::HardState(hard));
+    }
+
+    /// Puts a batch into the log, in place of what it had from the batch's first entry on.
+    pub(crate) fn store(&mut self, context: &mut Context<'_, R>, batch: Batch) {
+        self.log.truncate(batch.first());
+        self.log.append(batch.clone());
+        self.persist(context, Record::Entries(batch));
+    }
+
+    /// Writes down the whole durable state, its log starting behind the newest snapshot.
+    pub(crate) fn write_checkpoint(&mut self, context: &mut Context<'_, R>) {
+        let keeps = self.written.behind(self.snapshot_id().index);
+        let (hard, voters, snapshot) = (self.hard, self.voters.clone(), self.snapshot);
+        let checkpoint = Checkpoint { hard, voters, snapshot, keeps };
+        self.persist(context, Record::Checkpoint(checkpoint));
     }
 
     /// Whether the log of a candidate that ends with `last` is at least as up to date as this one
@@ -204,7 +235,7 @@ impl<R: Rules> State<R> {
                 }
                 let epoch = self.log.term_at(index).expect("applied entries are in the log");
                 self.snapshot = Some(Snapshot { index, epoch, blob });
-                context.persist(self.checkpoint());
+                self.write_checkpoint(context);
                 let config = &self.config;
                 self.log.compact(Index(index.0.saturating_sub(config.keep_entries)));
                 self.log.shrink(index, config.snapshot_every_bytes / 4);
@@ -223,10 +254,11 @@ impl<R: Rules> State<R> {
         let id = EntryId { index: snapshot.index, term: snapshot.epoch };
         if !self.log.holds(id) {
             self.log = Log::after(id);
+            self.written.clear();
         }
         self.snapshot = Some(snapshot);
         self.voters = voters;
-        context.persist(self.checkpoint());
+        self.write_checkpoint(context);
         self.log.compact(id.index);
         self.commit = id.index;
         context.emit_now(Event::Install(snapshot));
@@ -234,7 +266,8 @@ impl<R: Rules> State<R> {
 
     pub(crate) fn fingerprint<H: core::hash::Hasher>(&self, hasher: &mut H) {
         use core::hash::Hash;
-        let Self { config: _, hard, voters, log, snapshot, commit, applied, snapshots } = self;
-        (hard, voters, log, snapshot, commit, applied, snapshots).hash(hasher);
+        let Self { config: _, hard, voters, log, snapshot, commit, applied, written, snapshots } =
+            self;
+        (hard, voters, log, snapshot, commit, applied, written, snapshots).hash(hasher);
     }
 }

@@ -50,8 +50,8 @@ impl Message for Silence {
 }
 
 impl Record for Fact {
-    fn is_checkpoint(&self) -> bool {
-        matches!(self, Self::Checkpoint(..))
+    fn checkpoint(&self) -> Option<u64> {
+        matches!(self, Self::Checkpoint(..)).then_some(0)
     }
 
     fn blob(&self) -> Option<Blob> {

@@ -111,8 +111,8 @@ impl Message for Say {
 }
 
 impl Record for Keep {
-    fn is_checkpoint(&self) -> bool {
-        matches!(self, Self::All(_))
+    fn checkpoint(&self) -> Option<u64> {
+        matches!(self, Self::All(_)).then_some(0)
     }
 }
 

@@ -8,7 +8,7 @@ use synod_engine::{Instant, NodeId};
 use synod_quorum::Voters;
 
 use crate::state::{Context, State};
-use crate::{AppendResult, EntryId, Message, Record, Rules, Timer};
+use crate::{AppendResult, EntryId, Message, Rules, Timer};
 
 /// What a follower knows of its leader.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -116,9 +116,7 @@ impl Follower {
             if !fits {
                 return;
             }
-            state.log.truncate(news.first());
-            state.log.append(news.clone());
-            context.persist(Record::Entries(news));
+            state.store(context, news);
         }
         self.shares(end);
         self.commit(state, context, commit);

@@ -11,7 +11,6 @@ use synod_engine::{NodeId, Token};
 use crate::progress::{Mode, Progress};
 use crate::proposals::Proposals;
 use crate::reads::Reads;
-use crate::record::Record;
 use crate::role::Becomes;
 use crate::state::{Context, State};
 use crate::{AppendResult, EntryId, Message, Rules, Timer};
@@ -248,8 +247,7 @@ impl Leader {
     ) {
         let last = batch.last();
         self.open_bytes += batch.size_bytes();
-        state.log.append(batch.clone());
-        context.persist(Record::Entries(batch));
+        state.store(context, batch);
         if state.rules().entries_are_durable() {
             let result = AppendResult::Matches(last);
             context.send(state.me(), Message::AppendReply { term: state.term(), result });

@@ -8,7 +8,7 @@ use synod_consensus::Role;
 use synod_engine::{Input, Instant, Invariants as _, NodeId, Sometimes, Sound, Stepped, Violation};
 use synod_raft::{Config, Invariants, Message, Raft, Rules, Timer};
 
-use crate::driver::{Node, checkpoint, config};
+use crate::driver::{Node, config, lived};
 
 /// A message on its way.
 #[derive(Clone)]
@@ -40,9 +40,10 @@ impl<R: Rules> Cluster<R> {
     /// Nodes in `term` whose logs hold entries of these terms.
     pub(crate) fn with_logs(term: u64, logs: &[&[u64]], config: impl Fn(u64) -> Config<R>) -> Self {
         let voters = logs.len() as u64;
-        let nodes = logs.iter().zip(1..).map(|(log, id)| {
-            (id, Node::recover(config(id), [checkpoint(voters, term, None, log)]))
-        });
+        let nodes = logs
+            .iter()
+            .zip(1..)
+            .map(|(log, id)| (id, Node::recover(config(id), lived(voters, term, None, log))));
         let mut cluster = Self {
             nodes: nodes.collect(),
             network: Vec::new(),

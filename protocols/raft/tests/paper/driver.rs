@@ -4,6 +4,7 @@
 //! the disk [`Disk::Instant`]. Read on: [`crate::cluster`].
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -60,7 +61,7 @@ impl Node<Sound> {
 
     /// Node `id` in `term`, started, with a log of entries of these terms.
     pub(crate) fn with_log(id: u64, voters: u64, term: u64, log: &[u64]) -> Self {
-        Self::recover(config(id, voters), [checkpoint(voters, term, None, log)])
+        Self::recover(config(id, voters), lived(voters, term, None, log))
     }
 }
 
@@ -309,19 +310,21 @@ pub(crate) fn batches(first: u64, terms: &[u64]) -> Vec<Batch> {
     batches
 }
 
-/// The first record of a node that has lived.
-pub(crate) fn checkpoint(
+/// The records of a node that has lived.
+pub(crate) fn lived(
     voters: u64,
     term: u64,
     snapshot: Option<Snapshot>,
     log: &[u64],
-) -> Record {
-    Record::Checkpoint(Checkpoint {
+) -> Vec<Record> {
+    let first = snapshot.map_or(1, |snapshot| snapshot.index.0 + 1);
+    let checkpoint = Record::Checkpoint(Checkpoint {
         hard: HardState { term: Epoch(term), vote: None },
         voters: Voters::new((1..=voters).map(NodeId)),
-        entries: batches(snapshot.map_or(1, |snapshot| snapshot.index.0 + 1), log),
         snapshot,
-    })
+        keeps: 0,
+    });
+    iter::once(checkpoint).chain(batches(first, log).into_iter().map(Record::Entries)).collect()
 }
 
 pub(crate) fn snapshot(index: u64, term: u64) -> Snapshot {
