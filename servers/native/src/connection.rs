@@ -1,6 +1,7 @@
 //! One client's connection: requests in, answers out, and the bounds on both.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,7 +118,7 @@ async fn try_converse(
     input: &mut BytesMut,
 ) -> Result<End, End> {
     let outbox = Arc::new(shared.outbox());
-    let mut stopping = shared.stopping();
+    let mut stopping = pin!(shared.stopping());
     let patience = Duration::from_millis(shared.limits.stall_timeout_ms);
     let mut drained_by = None;
     let (mut reader, mut writer) = stream.split();
@@ -157,7 +158,7 @@ async fn try_converse(
                 submit(shared, &outbox, input)?;
             }
             () = outbox.filled() => {}
-            _ = stopping.wait_for(|stopping| *stopping), if drained_by.is_none() => {
+            () = &mut stopping, if drained_by.is_none() => {
                 let drain = Duration::from_millis(shared.limits.drain_ms);
                 drained_by = Some(Instant::now() + drain);
             }

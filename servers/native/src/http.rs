@@ -38,11 +38,10 @@ pub(crate) async fn serve(shared: &Arc<Shared>, listener: TcpListener) -> io::Re
         .with_state(shared.clone());
     let places = Arc::new(Semaphore::new(shared.limits.max_http_connections));
     let lifetime = Duration::from_millis(shared.limits.http_timeout_ms);
-    let mut stopping = shared.stopping();
     let served = async { axum::serve(Bounded { listener, places, lifetime }, routes).await };
     tokio::select! {
         result = served => result,
-        _ = stopping.wait_for(|stopping| *stopping) => Ok(()),
+        () = shared.stopping() => Ok(()),
     }
 }
 

@@ -1,7 +1,9 @@
 //! One node's server: what all connections share, and who is let in.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -80,7 +82,7 @@ impl Server {
 
     /// Serves clerks until the server is stopped. Each connection is a task.
     pub async fn serve_clients(&self, listener: TcpListener) {
-        let mut stopping = self.shared.stopping.subscribe();
+        let mut stopping = pin!(self.shared.stopping());
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
@@ -90,7 +92,7 @@ impl Server {
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
-                _ = stopping.wait_for(|stopping| *stopping) => return,
+                () = &mut stopping => return,
             }
         }
     }
@@ -143,8 +145,13 @@ impl Shared {
         Outbox::new(self.limits.max_output_bytes, self.addresses.clone())
     }
 
-    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
-        self.stopping.subscribe()
+    /// Waits until the server is being stopped.
+    pub(crate) fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stopping = self.stopping.subscribe();
+        async move {
+            // Without a sender there is no server, which is as good as stopped.
+            stopping.wait_for(|stopping| *stopping).await.ok();
+        }
     }
 
     pub(crate) fn leader(&self) -> Option<Leader> {

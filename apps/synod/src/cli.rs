@@ -1,0 +1,181 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::commands::bench::BenchArgs;
+use crate::exit::CODES;
+
+/// Classic distributed systems, one toolkit.
+#[derive(Parser, Debug)]
+#[command(name = "synod", version, after_help = CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// How nodes write their log
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "SYNOD_LOG_FORMAT")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Start a whole local cluster, in the foreground
+    Up(UpArgs),
+    /// Run one node
+    Node(NodeArgs),
+    /// Read and write keys
+    Kv(KvArgs),
+    /// Show how the nodes of a cluster are
+    Status(StatusArgs),
+    /// Measure a running cluster
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// For this shell
+        shell: Shell,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Bench {
+    /// Drive the key-value store
+    Kv(BenchArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct UpArgs {
+    /// How many nodes; an existing cluster keeps its own
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=9))]
+    pub(crate) nodes: Option<u64>,
+    /// Where the cluster keeps its data
+    #[arg(long, default_value = "synod-data")]
+    pub(crate) dir: PathBuf,
+    /// The first port of a new cluster: clients from here on, peers 100 higher, HTTP 200 higher; 0
+    /// takes free ports
+    #[arg(long, default_value_t = 7101)]
+    pub(crate) port: u16,
+    /// Start nodes again that were killed
+    #[arg(long)]
+    pub(crate) restart: bool,
+    /// Print one JSON object per event, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NodeArgs {
+    /// The node's configuration
+    #[arg(long)]
+    pub(crate) config: PathBuf,
+    /// Die with this process, the parent
+    #[arg(long, hide = true)]
+    pub(crate) parent: Option<i32>,
+}
+
+/// Which cluster a command is about.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ClusterArgs {
+    /// A cluster.toml, or addresses `host:port,host:port`; else the cluster of the running `synod up`
+    #[arg(long, value_name = "FILE|ADDRESSES", env = "SYNOD_CLUSTER", global = true)]
+    pub(crate) cluster: Option<String>,
+    /// How long a call may take, in milliseconds
+    #[arg(long, default_value_t = 5_000, global = true, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout_ms: u64,
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KvArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    #[command(subcommand)]
+    pub(crate) operation: Operation,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Operation {
+    /// Print the value of a key; exit code 1 if there is none
+    Get { key: String },
+    /// Set a key
+    Put {
+        key: String,
+        /// `-` reads it from standard input
+        value: String,
+    },
+    /// Add to the end of a key's value
+    Append {
+        key: String,
+        /// `-` reads it from standard input
+        value: String,
+    },
+    /// Remove a key; exit code 1 if there is none
+    Delete { key: String },
+    /// Set a key if it is as expected; exit code 1 if it is not
+    Cas {
+        key: String,
+        /// The new value; `-` reads it from standard input
+        value: String,
+        #[command(flatten)]
+        expect: ExpectArgs,
+    },
+    /// Print keys and values in order
+    Range {
+        /// The first key
+        #[arg(default_value = "")]
+        start: String,
+        /// Before this key
+        end: Option<String>,
+        /// Only keys that begin so
+        #[arg(long, conflicts_with_all = ["start", "end"])]
+        prefix: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: u64,
+    },
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ExpectArgs {
+    /// The key must have this value
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) expect: Option<String>,
+    /// There must be no such key
+    #[arg(long)]
+    pub(crate) absent: bool,
+    /// The key must have been changed last by this revision
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) revision: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

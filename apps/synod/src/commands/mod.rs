@@ -1,0 +1,37 @@
+//! One module per subcommand.
+
+pub(crate) mod bench;
+mod kv;
+mod node;
+mod status;
+mod up;
+
+use std::future::Future;
+
+use clap::CommandFactory;
+
+use crate::cli::{Bench, Cli, Command};
+use crate::exit::{Exit, Failure, Result};
+
+/// Does what was typed.
+pub(crate) fn run(cli: Cli) -> Result<Exit> {
+    match cli.command {
+        Command::Up(args) => block_on(up::run(args, cli.log_format)),
+        Command::Node(args) => node::run(&args, cli.log_format),
+        Command::Kv(args) => block_on(kv::run(args)),
+        Command::Status(args) => block_on(status::run(args)),
+        Command::Bench { what: Bench::Kv(args) } => bench::run(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "synod", &mut std::io::stdout());
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Runs `future` on this thread.
+fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Failure::new(Exit::Fatal, format!("cannot start: {error}")))?;
+    runtime.block_on(future)
+}

@@ -1,0 +1,153 @@
+//! `synod node`: one node, until a signal or a failure stops it.
+
+use std::net::SocketAddr;
+
+use synod_engine::Sound;
+use synod_kv::Store;
+use synod_native::{ReplyTo, Server};
+use synod_raft::Raft;
+use synod_runtime::{NodeConfig, StartError, StopReason};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{LogFormat, NodeArgs};
+use crate::commands::block_on;
+use crate::config::{Node, resolve};
+use crate::exit::{Exit, Failure, Result};
+
+type Running = synod_runtime::Node<Store, ReplyTo>;
+
+pub(crate) fn run(args: &NodeArgs, log_format: LogFormat) -> Result<Exit> {
+    if let Some(parent) = args.parent {
+        die_with(parent)?;
+    }
+    start_logging(log_format);
+    let config = Node::read(&args.config)?;
+    match block_on(live(&config)) {
+        Err(failure) if log_format == LogFormat::Json => {
+            tracing::error!(node = config.id, "{}", failure.what);
+            Ok(failure.exit)
+        }
+        result => result,
+    }
+}
+
+async fn live(config: &Node) -> Result<Exit> {
+    let (client, peer, http) = config.listen();
+    let clients = bind(client, "clients").await?;
+    let http = match http {
+        Some(address) => Some(bind(address, "metrics and health").await?),
+        None => None,
+    };
+    let mut node = start(config, resolve(peer)?)?;
+    let handle = node.handle();
+    let registry = std::mem::take(&mut node.metrics);
+    let server_config = synod_native::Config {
+        cluster: config.cluster(),
+        node: config.id(),
+        clients: config.clients(),
+        limits: config.limits.native(),
+    };
+    let server = Server::new(server_config, handle, registry);
+    tracing::info!(node = config.id, pid = std::process::id(), client, peer, "serving");
+    let serving = {
+        let server = server.clone();
+        async move {
+            let observers = async {
+                match http {
+                    Some(listener) => server.serve_http(listener).await,
+                    None => Ok(()),
+                }
+            };
+            let (served, ()) = tokio::join!(observers, server.serve_clients(clients));
+            served
+        }
+    };
+    let serving = tokio::spawn(serving);
+    let keeping_time = tokio::spawn({
+        let server = server.clone();
+        async move { server.keep_time().await }
+    });
+    let asked = asked_to_stop();
+    let reason = tokio::select! {
+        signal = asked => {
+            tracing::info!(node = config.id, signal = signal?, "stopping");
+            server.stop().await;
+            keeping_time.abort();
+            node.shutdown().await
+        }
+        reason = node.stopped() => reason,
+    };
+    serving.abort();
+    match reason {
+        StopReason::Shutdown => {
+            tracing::info!(node = config.id, "stopped");
+            Ok(Exit::Done)
+        }
+        StopReason::Fatal(what) => {
+            let what = format!("{what}; the node stopped; nothing that was acknowledged is lost");
+            Err(Failure::new(Exit::Fatal, what))
+        }
+    }
+}
+
+fn start(config: &Node, peer: SocketAddr) -> Result<Running> {
+    let node = NodeConfig {
+        limits: config.limits.runtime(),
+        ..NodeConfig::new(config.id(), config.cluster(), &config.dir, peer, config.peers()?)
+    };
+    let raft = config.raft();
+    synod_runtime::start::<Raft<Sound>, _, _>(&node, |_| raft, Store::default()).map_err(|error| {
+        let exit = match &error {
+            StartError::Listen { .. } => Exit::Address,
+            _ => Exit::Data,
+        };
+        Failure::new(exit, error)
+    })
+}
+
+async fn bind(address: &str, whom: &str) -> Result<TcpListener> {
+    TcpListener::bind(resolve(address)?).await.map_err(|error| {
+        let what = format!(
+            "cannot listen on {address} for {whom}: {error}; nothing was changed; is another node \
+             or program using it?"
+        );
+        Failure::new(Exit::Address, what)
+    })
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn asked_to_stop() -> Result<&'static str> {
+    let listen = |kind| {
+        signal(kind).map_err(|error| {
+            Failure::new(Exit::Fatal, format!("cannot listen for signals: {error}"))
+        })
+    };
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+    }
+}
+
+/// Has the system kill this process when `parent` dies, which it may have done already.
+fn die_with(parent: i32) -> Result<()> {
+    use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+    let cannot = |error| Failure::new(Exit::Fatal, format!("cannot follow the parent: {error}"));
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(cannot)?;
+    match getppid() {
+        Some(pid) if pid.as_raw_nonzero().get() == parent => Ok(()),
+        _ => Err(Failure::new(Exit::Fatal, "the parent is gone; nothing was changed")),
+    }
+}
+
+fn start_logging(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("SYNOD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}

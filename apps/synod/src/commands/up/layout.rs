@@ -1,0 +1,158 @@
+//! The directory of a local cluster: `cluster.toml`, and for each node its file, its log and its data.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use crate::config::{Cluster, Member, Node};
+use crate::exit::{Exit, Failure, Result};
+
+/// Describes the cluster to clients.
+pub(super) const CLUSTER_FILE: &str = "cluster.toml";
+/// Nodes of a new cluster unless told otherwise.
+const NODES: u64 = 3;
+/// Peers listen on ports so much higher than clients, and HTTP twice as much.
+const PORT_STEP: u16 = 100;
+
+/// The cluster of `dir`; a new one if the directory is empty or missing.
+pub(super) fn prepare(dir: &Path, nodes: Option<u64>, port: u16) -> Result<Cluster> {
+    let file = dir.join(CLUSTER_FILE);
+    if file.exists() {
+        let cluster = Cluster::read(&file)?;
+        let has = cluster.nodes.len() as u64;
+        if let Some(wanted) = nodes
+            && wanted != has
+        {
+            let what = format!(
+                "{} holds a cluster of {has} nodes, not {wanted}; nothing was changed; leave out \
+                 --nodes, or choose another directory with --dir",
+                dir.display()
+            );
+            return Err(Failure::usage(what));
+        }
+        return Ok(cluster);
+    }
+    let cannot = |error: std::io::Error| {
+        let what = format!("{} cannot be used: {error}; nothing was changed", dir.display());
+        Failure::new(Exit::Data, what)
+    };
+    if dir.exists() && std::fs::read_dir(dir).map_err(cannot)?.next().is_some() {
+        let what = format!(
+            "{} holds something else than a cluster; nothing was changed; choose another directory \
+             with --dir",
+            dir.display()
+        );
+        return Err(Failure::new(Exit::Data, what));
+    }
+    let cluster = new_cluster(nodes.unwrap_or(NODES), port)?;
+    std::fs::create_dir_all(dir).map_err(cannot)?;
+    for member in &cluster.nodes {
+        let node = Node {
+            id: member.id,
+            dir: format!("node{}", member.id).into(),
+            cluster: cluster.cluster,
+            listen: Default::default(),
+            raft: Default::default(),
+            limits: Default::default(),
+            nodes: cluster.nodes.clone(),
+        };
+        std::fs::write(node_file(dir, member.id), node.to_toml()).map_err(cannot)?;
+    }
+    // Last: a directory with this file is complete.
+    std::fs::write(&file, cluster.to_toml()).map_err(cannot)?;
+    Ok(cluster)
+}
+
+/// A node's configuration.
+pub(super) fn node_file(dir: &Path, node: u64) -> PathBuf {
+    dir.join(format!("node{node}.toml"))
+}
+
+/// What a node says while it runs.
+pub(super) fn log_file(dir: &Path, node: u64) -> PathBuf {
+    dir.join(format!("node{node}.log"))
+}
+
+/// The last line of a file, if it has any.
+pub(super) fn last_line(file: &Path) -> Option<String> {
+    const TAIL_BYTES: u64 = 4 << 10;
+    let mut file = std::fs::File::open(file).ok()?;
+    let len = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(len.saturating_sub(TAIL_BYTES))).ok()?;
+    let mut tail = Vec::new();
+    file.take(TAIL_BYTES).read_to_end(&mut tail).ok()?;
+    let tail = String::from_utf8_lossy(&tail);
+    tail.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned)
+}
+
+fn new_cluster(nodes: u64, port: u16) -> Result<Cluster> {
+    let mut id = [0; 8];
+    getrandom(&mut id)?;
+    let mut free = FreePorts::default();
+    let members = (1..=nodes).map(|id| {
+        let mut address = |step: u16| -> Result<String> {
+            let port = match port {
+                0 => free.next()?,
+                port => port
+                    .checked_add(step * PORT_STEP + (id - 1) as u16)
+                    .ok_or_else(|| Failure::usage("--port is too high for so many nodes"))?,
+            };
+            Ok(format!("127.0.0.1:{port}"))
+        };
+        Ok(Member { id, client: address(0)?, peer: address(1)?, http: Some(address(2)?) })
+    });
+    Ok(Cluster { cluster: u64::from_le_bytes(id), nodes: members.collect::<Result<_>>()? })
+}
+
+fn getrandom(bytes: &mut [u8]) -> Result<()> {
+    use rustix::rand::{GetRandomFlags, getrandom};
+    match getrandom(&mut *bytes, GetRandomFlags::empty()) {
+        Ok(count) if count == bytes.len() => Ok(()),
+        _ => Err(Failure::new(Exit::Fatal, "the system gives no random bytes")),
+    }
+}
+
+/// Ports that were free when asked for; held until all are found, so that each is another.
+#[derive(Default)]
+struct FreePorts(Vec<TcpListener>);
+
+impl FreePorts {
+    fn next(&mut self) -> Result<u16> {
+        let cannot = |error| Failure::new(Exit::Address, format!("no port is free: {error}"));
+        let listener = TcpListener::bind("127.0.0.1:0").map_err(cannot)?;
+        let port = listener.local_addr().map_err(cannot)?.port();
+        self.0.push(listener);
+        Ok(port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_made_once_and_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("new");
+        let made = prepare(&dir, Some(2), 9_000).unwrap();
+        assert_eq!(made.nodes[1].peer, "127.0.0.1:9101");
+        assert_eq!(Node::read(&node_file(&dir, 2)).unwrap().nodes, made.nodes);
+        assert_eq!(prepare(&dir, None, 1).unwrap(), made);
+        assert_eq!(prepare(&dir, Some(3), 1).unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_directory_with_something_else_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("thesis.txt"), "precious").unwrap();
+        assert_eq!(prepare(dir.path(), None, 0).unwrap_err().exit, Exit::Data);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn free_ports_are_all_different() {
+        let cluster = new_cluster(9, 0).unwrap();
+        let addresses = cluster.nodes.iter().flat_map(|node| [&node.client, &node.peer]);
+        assert_eq!(addresses.collect::<std::collections::BTreeSet<_>>().len(), 18);
+    }
+}

@@ -1,0 +1,127 @@
+//! The knobs of a node's file, each with the default of the crate that it belongs to.
+
+use serde::{Deserialize, Serialize};
+use synod_engine::NodeId;
+use synod_kv::limits::MAX_COMMAND_BYTES;
+
+/// How the node takes part in its Raft group; see [`synod_raft::Config`].
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RaftKnobs {
+    election_timeout_min_ms: Option<u64>,
+    election_timeout_max_ms: Option<u64>,
+    heartbeat_ms: Option<u64>,
+    snapshot_every: Option<u64>,
+    snapshot_every_bytes: Option<usize>,
+    keep_entries: Option<u64>,
+    max_log_bytes: Option<usize>,
+    max_uncommitted_bytes: Option<usize>,
+}
+
+/// Bounds; see [`synod_runtime::Limits`] and [`synod_native::Limits`].
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LimitKnobs {
+    disk_reserve_bytes: Option<u64>,
+    disk_watch_ms: Option<u64>,
+    log_segment_bytes: Option<u64>,
+    max_unanswered_requests: Option<usize>,
+    max_connections: Option<u32>,
+    max_in_flight: Option<u32>,
+    max_output_bytes: Option<usize>,
+    stall_timeout_ms: Option<u64>,
+    max_http_connections: Option<usize>,
+}
+
+/// Takes over the knobs that are set.
+macro_rules! turn {
+    ($target:expr, $knobs:expr, $($knob:ident),+ $(,)?) => {
+        $(if let Some(value) = $knobs.$knob { $target.$knob = value; })+
+    };
+}
+
+impl RaftKnobs {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(crate) fn config(
+        &self,
+        node: NodeId,
+        voters: impl IntoIterator<Item = NodeId>,
+    ) -> synod_raft::Config {
+        let mut config = synod_raft::Config::new(node, voters);
+        config.max_command_bytes = MAX_COMMAND_BYTES;
+        turn!(
+            config,
+            self,
+            election_timeout_min_ms,
+            election_timeout_max_ms,
+            heartbeat_ms,
+            snapshot_every,
+            snapshot_every_bytes,
+            keep_entries,
+            max_log_bytes,
+            max_uncommitted_bytes,
+        );
+        config
+    }
+}
+
+impl LimitKnobs {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(crate) fn runtime(&self) -> synod_runtime::Limits {
+        let mut limits =
+            synod_runtime::Limits { max_command_bytes: MAX_COMMAND_BYTES, ..Default::default() };
+        turn!(
+            limits,
+            self,
+            disk_reserve_bytes,
+            disk_watch_ms,
+            log_segment_bytes,
+            max_unanswered_requests,
+        );
+        limits
+    }
+
+    pub(crate) fn native(&self) -> synod_native::Limits {
+        let mut limits = synod_native::Limits::default();
+        turn!(
+            limits,
+            self,
+            max_connections,
+            max_in_flight,
+            max_output_bytes,
+            stall_timeout_ms,
+            max_http_connections,
+        );
+        limits
+    }
+
+    /// Names the knob that makes no sense.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let faults = [
+            (self.disk_watch_ms == Some(0), "disk_watch_ms must be above 0"),
+            (
+                self.log_segment_bytes.is_some_and(|bytes| bytes < 1 << 20),
+                "log_segment_bytes must be at least 1 MiB",
+            ),
+            (self.max_unanswered_requests == Some(0), "max_unanswered_requests must be above 0"),
+            (self.max_connections == Some(0), "max_connections must be above 0"),
+            (self.max_in_flight == Some(0), "max_in_flight must be above 0"),
+            (
+                self.max_output_bytes.is_some_and(|bytes| bytes < 2 << 20),
+                "max_output_bytes must be at least 2 MiB",
+            ),
+            (self.stall_timeout_ms == Some(0), "stall_timeout_ms must be above 0"),
+            (self.max_http_connections == Some(0), "max_http_connections must be above 0"),
+        ];
+        match faults.into_iter().find(|(fault, _)| *fault) {
+            Some((_, what)) => Err(what.to_owned()),
+            None => Ok(()),
+        }
+    }
+}
