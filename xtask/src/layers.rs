@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("drivers/wal", &["core/codec", "core/engine"]),
     ("drivers/runtime", &["core/*", "drivers/wal"]),
     ("testkit/check", &["core/*"]),
+    ("testkit/script", &["core/*"]),
     ("clients/clerk", &["core/*", "services/kv"]),
     ("servers/native", &["core/*", "services/kv", "drivers/runtime"]),
     (

@@ -1,0 +1,73 @@
+//! Scenarios of Raft, written by hand in `scripts/*.txt`; the vocabulary is in `testkit/script`.
+
+use std::path::Path;
+
+use synod_consensus::{Batch, Epoch};
+use synod_engine::NodeId;
+use synod_quorum::Voters;
+use synod_raft::{Checkpoint, Config, HardState, Invariants, Raft, Record};
+use synod_script::{Options, Subject};
+
+struct Scripted;
+
+impl Subject for Scripted {
+    type Log = Raft;
+    type Invariants = Invariants;
+
+    fn config(node: NodeId, nodes: &[NodeId], options: &Options) -> Result<Config, String> {
+        let mut config = Config::new(node, nodes.iter().copied());
+        for (name, value) in options {
+            match name.as_str() {
+                "snapshot_every" => config.snapshot_every = *value,
+                "keep_entries" => config.keep_entries = *value,
+                _ => return Err(format!("there is no option {name:?}")),
+            }
+        }
+        config.check().map_err(|error| error.to_string())?;
+        Ok(config)
+    }
+
+    fn lived(nodes: &[NodeId], epoch: Epoch, entries: Vec<Batch>) -> Vec<Record> {
+        vec![Record::Checkpoint(Checkpoint {
+            hard: HardState { term: epoch, vote: None },
+            voters: Voters::new(nodes.iter().copied()),
+            snapshot: None,
+            entries,
+        })]
+    }
+
+    fn entries(raft: &Raft) -> Vec<Batch> {
+        let log = raft.log();
+        log.range(log.base().index.next(), log.last().index).collect()
+    }
+}
+
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident)+) => {
+        $(
+            $(#[$doc])*
+            #[test]
+            fn $name() {
+                let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+                let script = scripts.join(concat!(stringify!($name), ".txt"));
+                if let Err(error) = synod_script::check::<Scripted>(script) {
+                    panic!("{error}");
+                }
+            }
+        )+
+    };
+}
+
+scripts! {
+    election
+    split_vote
+    log_replication
+    slow_disks
+    conflict_backup
+    figure_8
+    figure_8_own_term
+    leader_crash
+    snapshot_install
+    partitioned_leader
+    pre_vote
+}

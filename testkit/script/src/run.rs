@@ -1,0 +1,268 @@
+//! What each command does.
+
+use bytes::Bytes;
+use synod_consensus::{Batch, Epoch, Index, Output, Payload, Request};
+use synod_engine::{Blob, Input, NodeId, Token};
+
+use crate::Subject;
+use crate::cluster::{Cluster, Pair, Said};
+use crate::command::{Command, Flight, Line};
+use crate::error::Trouble;
+use crate::expect::Fact;
+use crate::node::{Node, epochs};
+use crate::subject::Options;
+
+/// More rounds than any story needs to settle.
+const ENDLESS: usize = 1000;
+
+/// A script on its way.
+pub(crate) struct Run<S: Subject> {
+    cluster: Cluster<S>,
+    options: Options,
+    requests: u64,
+    blobs: u64,
+}
+
+impl<S: Subject> Run<S> {
+    pub(crate) fn new() -> Self {
+        Self { cluster: Cluster::new(Vec::new()), options: Options::new(), requests: 0, blobs: 0 }
+    }
+
+    /// Does what a line says; gives the lines of output.
+    pub(crate) fn line(&mut self, line: &str) -> Result<Vec<String>, Trouble> {
+        let Line { quiet, command } = line.parse().map_err(Trouble::Senseless)?;
+        self.command(command)?;
+        let said = self.cluster.said.drain(..);
+        Ok(said.filter(|said| said.to_user || !quiet).map(|Said { text, .. }| text).collect())
+    }
+
+    /// The script is over.
+    pub(crate) fn finish(&mut self) -> Result<(), Trouble> {
+        self.cluster.checkpoint()
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), Trouble> {
+        let cluster = &mut self.cluster;
+        match command {
+            Command::Nodes { count, options } => self.nodes(count, options),
+            Command::Given { node, epoch, log } => self.given(node, epoch, &log),
+            Command::Tick { node, timer } => {
+                let (timer, due) = cluster.living(node)?.timer(timer.as_deref())?;
+                cluster.now = cluster.now.max(due);
+                cluster.living(node)?.timers.remove(&timer);
+                self.give(node, [Input::Timer(timer)])
+            }
+            Command::Deliver(flight) => self.deliver(&flight),
+            Command::Drop(flight) => self.lose(&flight),
+            Command::Settle(nodes) => self.settle(&nodes),
+            Command::Partition(sides) => {
+                for node in sides.iter().flatten() {
+                    cluster.node(*node)?;
+                }
+                cluster.sides = sides;
+                cluster.relink()
+            }
+            Command::Heal => {
+                cluster.sides.clear();
+                cluster.relink()
+            }
+            Command::Crash(node) => {
+                cluster.living(node)?.crash();
+                cluster.relink()
+            }
+            Command::Restart(node) => {
+                if cluster.node(node)?.engine.is_some() {
+                    return Err(Trouble::Senseless(format!("{node} is up")));
+                }
+                cluster.start(node)?;
+                cluster.relink()
+            }
+            Command::Hold(node) => {
+                cluster.node(node)?.disk.is_held = true;
+                Ok(())
+            }
+            Command::Sync(node) => {
+                cluster.living(node)?;
+                cluster.sync(node)?;
+                cluster.release(node)?;
+                cluster.pump(node)
+            }
+            Command::Release(node) => {
+                cluster.node(node)?.disk.is_held = false;
+                cluster.pump(node)
+            }
+            Command::Propose { node, commands } => {
+                let requests = commands.into_iter().map(|it| Request::Propose(Bytes::from(it)));
+                let inputs: Vec<_> = requests.map(|request| self.request(request)).collect();
+                self.give(node, inputs)
+            }
+            Command::Read(node) => {
+                let read = self.request(Request::Read);
+                self.give(node, [read])
+            }
+            Command::Cancel { node, token } => self.give(node, [Input::Cancel(token)]),
+            Command::Snapshot(node) => self.snapshot(node),
+            Command::Show(nodes) => self.show(nodes),
+            Command::Expect { nodes, facts } => self.expect(&nodes, &facts),
+        }
+    }
+
+    fn nodes(&mut self, count: u64, options: Options) -> Result<(), Trouble> {
+        if !self.cluster.nodes.is_empty() {
+            return Err(Trouble::Senseless("there are nodes already".to_owned()));
+        }
+        let ids: Vec<NodeId> = (1..=count).map(NodeId).collect();
+        let node = |id: &NodeId| {
+            let config = S::config(*id, &ids, &options).map_err(Trouble::Senseless)?;
+            Ok::<_, Trouble>(Node::new(*id, config, Vec::new()))
+        };
+        self.cluster = Cluster::new(ids.iter().map(node).collect::<Result<_, _>>()?);
+        self.options = options;
+        ids.iter().try_for_each(|id| self.cluster.start(*id))?;
+        self.cluster.relink()?;
+        self.cluster.said.clear();
+        Ok(())
+    }
+
+    fn given(&mut self, id: NodeId, epoch: Epoch, log: &[Epoch]) -> Result<(), Trouble> {
+        self.cluster.living(id)?;
+        let ids: Vec<NodeId> = self.cluster.nodes.keys().copied().collect();
+        let config = S::config(id, &ids, &self.options).map_err(Trouble::Senseless)?;
+        let node = Node::new(id, config, S::lived(&ids, epoch, batches(log)));
+        self.cluster.living(id)?.crash();
+        self.cluster.relink()?;
+        self.cluster.nodes.insert(id, node);
+        self.cluster.start(id)?;
+        self.cluster.relink()
+    }
+
+    fn give(
+        &mut self,
+        node: NodeId,
+        inputs: impl IntoIterator<Item = Input<S::Log>>,
+    ) -> Result<(), Trouble> {
+        self.cluster.living(node)?.inbox.extend(inputs);
+        self.cluster.pump(node)
+    }
+
+    fn request(&mut self, request: Request) -> Input<S::Log> {
+        self.requests += 1;
+        Input::Request { token: Token(self.requests), request }
+    }
+
+    /// The links that are meant, each with how many messages it carries.
+    fn links(&self, flight: &Flight) -> Result<Vec<(Pair, usize)>, Trouble> {
+        let meant = |(from, to): Pair| {
+            flight.from.is_none_or(|it| it == from) && flight.to.is_none_or(|it| it == to)
+        };
+        let links = self.cluster.links.iter().filter(|(pair, _)| meant(**pair));
+        let links = links.map(|(pair, link)| (*pair, link.flight.len()));
+        let busy =
+            links.filter(|(_, count)| *count > 0 && flight.number.is_none_or(|it| it <= *count));
+        let busy: Vec<_> = busy.collect();
+        if busy.is_empty() {
+            return Err(Trouble::Senseless("nothing like that is in flight".to_owned()));
+        }
+        Ok(busy)
+    }
+
+    fn deliver(&mut self, flight: &Flight) -> Result<(), Trouble> {
+        for (pair, count) in self.links(flight)? {
+            match flight.number {
+                Some(number) => self.cluster.deliver(pair, number - 1)?,
+                None => self.deliver_first(pair, count)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, flight: &Flight) -> Result<(), Trouble> {
+        for (pair, count) in self.links(flight)? {
+            let link = self.cluster.links.get_mut(&pair).expect("a link of this cluster");
+            match flight.number {
+                Some(number) => drop(link.flight.remove(number - 1)),
+                None => drop(link.flight.drain(..count)),
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, nodes: &[NodeId]) -> Result<(), Trouble> {
+        let among = |id: &NodeId| nodes.is_empty() || nodes.contains(id);
+        for _ in 0..ENDLESS {
+            let links = self.cluster.links.iter();
+            let busy = links
+                .filter(|((from, to), link)| among(from) && among(to) && !link.flight.is_empty());
+            let busy: Vec<_> = busy.map(|(pair, link)| (*pair, link.flight.len())).collect();
+            if busy.is_empty() {
+                return Ok(());
+            }
+            for (pair, count) in busy {
+                self.deliver_first(pair, count)?;
+            }
+        }
+        Err(Trouble::Broken(format!("messages cause messages after {ENDLESS} rounds")))
+    }
+
+    fn deliver_first(&mut self, pair: Pair, count: usize) -> Result<(), Trouble> {
+        (0..count).try_for_each(|_| self.cluster.deliver(pair, 0))
+    }
+
+    fn snapshot(&mut self, id: NodeId) -> Result<(), Trouble> {
+        self.blobs += 1;
+        let node = self.cluster.living(id)?;
+        let task = node.snapshot.take();
+        let task =
+            task.ok_or_else(|| Trouble::Senseless(format!("{id} has not asked for a snapshot")))?;
+        let index = node.user.applied;
+        let size_bytes = node.user.commands.iter().map(|command| command.len() as u64).sum();
+        let blob = Blob { id: self.blobs, size_bytes, checksum: 0 };
+        node.blobs.insert(blob.id, node.user.clone());
+        self.give(id, [Input::TaskDone { id: task, output: Output::Snapshot { index, blob } }])
+    }
+
+    fn show(&mut self, nodes: Vec<NodeId>) -> Result<(), Trouble> {
+        let all = || self.cluster.nodes.keys().copied().collect();
+        for id in if nodes.is_empty() { all() } else { nodes } {
+            let text = match &self.cluster.node(id)?.engine {
+                None => format!("{id}: down"),
+                Some(engine) => {
+                    let epochs = epochs(&S::entries(engine));
+                    let epochs: Vec<String> = epochs.iter().map(ToString::to_string).collect();
+                    let view = synod_engine::Engine::view(engine);
+                    format!("{id}: {view} [{}]", epochs.join(" "))
+                }
+            };
+            self.cluster.say(text);
+        }
+        Ok(())
+    }
+
+    fn expect(&mut self, nodes: &[NodeId], facts: &[Fact]) -> Result<(), Trouble> {
+        for id in nodes {
+            let known = self.cluster.node(*id)?.known();
+            for fact in facts {
+                let found = fact.found(known.as_ref());
+                if found != *fact {
+                    let what = format!("{id}: expected {fact}, found {found}");
+                    return Err(Trouble::Broken(what));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Entries of these epochs from index 1 on. What an entry says tells its index and epoch.
+fn batches(log: &[Epoch]) -> Vec<Batch> {
+    let mut first = Index(1);
+    let mut batches = Vec::new();
+    for run in log.chunk_by(|a, b| a == b) {
+        let command = |index| Payload::Command(Bytes::from(format!("{index}@{}", run[0])));
+        let payloads: Vec<_> = (first.0..).take(run.len()).map(command).collect();
+        let batch = Batch::new(first, run[0], payloads);
+        first = batch.last().next();
+        batches.push(batch);
+    }
+    batches
+}
