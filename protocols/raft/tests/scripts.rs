@@ -4,7 +4,6 @@ use std::path::Path;
 
 use synod_consensus::{Batch, Epoch};
 use synod_engine::NodeId;
-use synod_quorum::Voters;
 use synod_raft::{Checkpoint, Config, HardState, Invariants, Raft, Record};
 use synod_script::{Options, Subject};
 
@@ -28,12 +27,13 @@ impl Subject for Scripted {
     }
 
     fn lived(nodes: &[NodeId], epoch: Epoch, entries: Vec<Batch>) -> Vec<Record> {
-        vec![Record::Checkpoint(Checkpoint {
+        let born = Record::Checkpoint(Checkpoint {
             hard: HardState { term: epoch, vote: None },
-            voters: Voters::new(nodes.iter().copied()),
+            voters: nodes.iter().copied().collect(),
             snapshot: None,
-            entries,
-        })]
+            keeps: 0,
+        });
+        std::iter::once(born).chain(entries.into_iter().map(Record::Entries)).collect()
     }
 
     fn entries(raft: &Raft) -> Vec<Batch> {

@@ -81,12 +81,15 @@ impl<S: Subject> Node<S> {
         }
     }
 
-    /// Rebuilds the engine from what is durable, from the newest checkpoint on.
+    /// Rebuilds the engine from what is durable, from the oldest record on that the newest checkpoint
+    /// keeps.
     pub(crate) fn start(&mut self) -> Result<&S::Log, Trouble> {
         self.lives += 1;
         self.random = Random::new(self.id.0 << 32 | self.lives);
         let durable = &self.disk.records[..self.disk.durable];
-        let first = durable.iter().rposition(Record::is_checkpoint).unwrap_or(0);
+        let place = durable.iter().rposition(|record| record.checkpoint().is_some()).unwrap_or(0);
+        let keeps = durable.get(place).and_then(Record::checkpoint).unwrap_or(0);
+        let first = place.saturating_sub(keeps as usize);
         let mut engine = S::Log::new(self.config.clone());
         for record in &durable[first..] {
             let corrupt = |corrupt| Trouble::Broken(format!("{} cannot start: {corrupt}", self.id));

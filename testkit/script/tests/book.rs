@@ -33,12 +33,13 @@ impl Subject for Broken {
     }
 
     fn lived(nodes: &[NodeId], epoch: Epoch, entries: Vec<Batch>) -> Vec<Record> {
-        vec![Record::Checkpoint(Checkpoint {
+        let born = Record::Checkpoint(Checkpoint {
             hard: HardState { term: epoch, vote: None },
             voters: nodes.iter().copied().collect(),
             snapshot: None,
-            entries,
-        })]
+            keeps: 0,
+        });
+        std::iter::once(born).chain(entries.into_iter().map(Record::Entries)).collect()
     }
 
     fn entries(raft: &Raft<Without>) -> Vec<Batch> {
