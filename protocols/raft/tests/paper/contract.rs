@@ -341,7 +341,7 @@ fn records_that_no_node_could_have_written_are_corrupt() {
         Record::HardState(synod_raft::HardState { term: Epoch(term), vote: vote.map(NodeId) })
     };
     let entries = |first, term| Record::Entries(crate::driver::batches(first, &[term]).remove(0));
-    let start = || crate::driver::checkpoint(3, 2, Some(crate::driver::snapshot(4, 1)), &[1, 2]);
+    let start = || crate::driver::lived(3, 2, Some(crate::driver::snapshot(4, 1)), &[1, 2]);
     for (record, is_sound) in [
         (hard(2, Some(1)), true),
         (hard(3, None), true),
@@ -353,7 +353,7 @@ fn records_that_no_node_could_have_written_are_corrupt() {
         (entries(7, 1), false),
     ] {
         let mut raft = Raft::new(config(1, 3));
-        raft.replay(start()).unwrap();
+        start().into_iter().for_each(|record| raft.replay(record).unwrap());
         assert_eq!(raft.replay(record.clone()).is_ok(), is_sound, "{record}");
     }
     let mut raft: Raft = Raft::new(config(1, 3));
