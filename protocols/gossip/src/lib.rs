@@ -41,6 +41,28 @@
 //! 2. **Heard once**: a node hears a rumor as news once in its life, unless it had to forget it.
 //! 3. **Bounded**: a node remembers no more than its bound, and every message fits a packet.
 //!
+//! # Example
+//!
+//! ```
+//! use std::time::Duration;
+//! use bytes::Bytes;
+//! use synod_engine::{Engine, NodeId, Token};
+//! use synod_gossip::{Config, Gossip, Request, Sanity};
+//! use synod_sim::{Mix, Plan, Sim, Transport};
+//!
+//! let config = Config::new(NodeId(1), (1..=100).map(NodeId));
+//! let sanity = Sanity::new(config.max_rumors, config.max_packet_bytes);
+//! let engines = (1..=100).map(|id| (NodeId(id), Config { node: NodeId(id), ..config.clone() }));
+//! let plan = Plan { mix: Mix::CALM, transport: Transport::Datagrams, ..Plan::default() };
+//! let mut sim = Sim::<Gossip, (), _, ()>::new(plan, engines, (), sanity, ());
+//! sim.run_for(Duration::from_secs(1));
+//! sim.request(NodeId(1), Token(1), Request::Start(Bytes::from_static(b"news")));
+//! sim.run_for(Duration::from_secs(30));
+//! let views = sim.engines().map(|(_, node)| node.view());
+//! let heard = views.filter(|view| view.hot + view.cold > 0).count();
+//! assert!(heard >= 99, "{heard} of 100 have heard it");
+//! ```
+//!
 //! # What is left out
 //!
 //! Connection limits and hunting, spatial distributions, counters kept low by minimization, death

@@ -50,6 +50,33 @@
 //!    falls, in crashes either.
 //! 8. **The outcome is stable**: a node that told its user the chosen value knows it in all later lives.
 //!
+//! # Example
+//!
+//! Three nodes in the simulator, two of which want different things while messages are lost and
+//! nodes crash.
+//!
+//! ```
+//! use std::time::Duration;
+//! use synod_engine::{Engine, NodeId, Token};
+//! use synod_paxos::{Config, Paxos, Request, Safety};
+//! use synod_sim::{Plan, Sim, Transport};
+//!
+//! let nodes = [1, 2, 3].map(NodeId);
+//! let engines = nodes.map(|node| (node, Config::new(node, nodes)));
+//! let safety = Safety::new(nodes.into_iter().collect());
+//! let plan = Plan { seed: 7, transport: Transport::Datagrams, ..Plan::default() };
+//! let mut sim = Sim::<Paxos, (), _, ()>::new(plan, engines, (), safety, ());
+//! sim.run_for(Duration::from_millis(20));
+//! sim.request(NodeId(1), Token(1), Request::Propose("red".into()));
+//! sim.request(NodeId(2), Token(1), Request::Propose("blue".into()));
+//! sim.run_for(Duration::from_secs(5));
+//! sim.calm();
+//! sim.run_for(Duration::from_secs(10));
+//! let outcomes: Vec<_> = sim.engines().map(|(_, node)| node.view().chosen).collect();
+//! assert!(outcomes[0].is_some());
+//! assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]));
+//! ```
+//!
 //! # What is left out
 //!
 //! Learners are told by every acceptor; a distinguished learner, or a few, would spare messages. A
