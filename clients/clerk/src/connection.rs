@@ -33,8 +33,8 @@ pub enum OpenError {
     /// It does not speak the clerk's protocol.
     #[error("not a server of this protocol: {0}")]
     Garbled(#[from] Garbled),
-    /// It said something else than welcome.
-    #[error("not a server of this protocol: it answered before it welcomed")]
+    /// It welcomed twice, or said something else first.
+    #[error("not a server of this protocol: it welcomes at the wrong time")]
     NoWelcome,
 }
 

@@ -219,14 +219,7 @@ impl Desk {
             }
             (UnderWay::Open, outcome) => {
                 self.session = SessionState::Absent;
-                if let Outcome::Written(Response::Rejected(Rejected::TooManySessions {
-                    max_sessions,
-                })) = outcome
-                {
-                    self.trouble = Trouble::TooManySessions { max_sessions };
-                    return Next::Pause;
-                }
-                self.on_refused(&outcome)
+                self.on_no_session(outcome)
             }
             (UnderWay::KeepAlive(id), Outcome::Written(Response::Rejected(_))) => {
                 self.lose_session(id);
@@ -238,6 +231,28 @@ impl Desk {
                 Next::GoOn
             }
         }
+    }
+
+    /// No session could be opened. Where no server would open one, the writes that need it end.
+    fn on_no_session(&mut self, outcome: Outcome) -> Next {
+        let next = self.on_refused(&outcome);
+        let reason = match outcome {
+            Outcome::Written(Response::Rejected(Rejected::TooManySessions { max_sessions })) => {
+                self.trouble = Trouble::TooManySessions { max_sessions };
+                return Next::Pause;
+            }
+            Outcome::Refused { refusal, .. } if is_final(refusal) => Reason::Refused(refusal),
+            Outcome::Refused { .. } | Outcome::Unknown => return next,
+            Outcome::Written(Response::Rejected(rejected)) => Reason::Rejected(rejected),
+            Outcome::BadRequest(what) => Reason::BadRequest(what),
+            Outcome::Written(_) | Outcome::Read(_) | Outcome::Status(_) => {
+                Reason::BadRequest("it answers another question".into())
+            }
+        };
+        for call in self.writes.drain(..) {
+            call.fail(reason.clone());
+        }
+        next
     }
 
     fn on_answer(&mut self, mut call: Call, outcome: Outcome) -> Next {

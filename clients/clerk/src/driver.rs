@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use synod_kv::wire::{FromServer, Garbled};
+use synod_kv::wire::FromServer;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
@@ -45,6 +45,8 @@ pub(crate) struct Driver {
     desk: Desk,
     route: Route,
     link: Link,
+    /// Attempts in a row that reached no server.
+    unreached: usize,
     /// Nothing is sent before this.
     paused_until: Instant,
     /// When to look at deadlines again; never later than the next of them.
@@ -82,7 +84,9 @@ impl Driver {
         let desk = Desk::new(options.lease_ms);
         let link = Link::Down { until: now };
         let (paused_until, wake, closing) = (now, now, None);
-        let mut driver = Self { options, asks, desk, route, link, paused_until, wake, closing };
+        let unreached = 0;
+        let mut driver =
+            Self { options, asks, desk, route, link, unreached, paused_until, wake, closing };
         driver.opened(Box::new(connection));
         driver
     }
@@ -123,8 +127,8 @@ impl Driver {
         }
         if self.paused_until > now {
             self.wake_by(self.paused_until);
-        } else if let Err(error) = self.send(now) {
-            self.lost(&error.to_string());
+        } else if self.send(now).is_err() {
+            self.lost();
         }
         let Some(closing) = &self.closing else { return true };
         let deadline = closing.deadline;
@@ -163,8 +167,7 @@ impl Driver {
             if until > now {
                 self.wake_by(until.min(now + ABANDONED));
             } else {
-                let pause = self.route.failed();
-                self.down(pause);
+                self.lost();
             }
         }
     }
@@ -190,7 +193,13 @@ impl Driver {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Opened(connection) => self.opened(connection),
-            Event::OpenFailed(what) => self.lost(&what),
+            Event::OpenFailed(what) => {
+                self.unreached += 1;
+                if self.unreached >= self.route.len() {
+                    self.desk.trouble = Trouble::Unreachable(what);
+                }
+                self.lost();
+            }
             Event::Progress(Ok(())) => match self.on_input() {
                 Ok(Next::GoOn) => {}
                 Ok(Next::Pause) => self.paused_until = Instant::now() + BUSY_PAUSE,
@@ -198,22 +207,22 @@ impl Driver {
                     let pause = self.route.redirected(leader);
                     self.down(pause);
                 }
-                Err(why) => self.lost(&why),
+                Err(_) => self.lost(),
             },
-            Event::Progress(Err(error)) => self.lost(&error.to_string()),
+            Event::Progress(Err(_)) => self.lost(),
         }
     }
 
     /// Takes in all messages that have come; tells what the gravest of them means.
-    fn on_input(&mut self) -> Result<Next, String> {
+    fn on_input(&mut self) -> Result<Next, OpenError> {
         let Link::Up(connection) = &mut self.link else { return Ok(Next::GoOn) };
         let mut next = Next::GoOn;
         let now = connection.heard;
-        while let Some(message) = connection.read().map_err(|error: Garbled| error.to_string())? {
+        while let Some(message) = connection.read()? {
             let reply = match message {
                 FromServer::Reply(reply) => reply,
-                FromServer::Goodbye(goodbye) => return Err(goodbye.to_string()),
-                FromServer::Welcome(_) => return Err("it welcomed twice".into()),
+                FromServer::Goodbye(goodbye) => return Err(OpenError::Goodbye(goodbye)),
+                FromServer::Welcome(_) => return Err(OpenError::NoWelcome),
             };
             match (self.desk.on_reply(reply, now), &next) {
                 (Next::GoOn, _) => self.route.succeeded(),
@@ -227,6 +236,7 @@ impl Driver {
     }
 
     fn opened(&mut self, connection: Box<Connection>) {
+        self.unreached = 0;
         if matches!(self.desk.trouble, Trouble::Unreachable(_)) {
             self.desk.trouble = Trouble::Silence;
         }
@@ -242,13 +252,8 @@ impl Driver {
         }
     }
 
-    /// The server did not answer, parted, or spoke nonsense.
-    fn lost(&mut self, why: &str) {
-        let address = match &self.link {
-            Link::Up(connection) => format!("{}: ", connection.address),
-            Link::Down { .. } | Link::Opening(_) => String::new(),
-        };
-        self.desk.trouble = Trouble::Unreachable(format!("{address}{why}"));
+    /// The connection broke, or the server parted or spoke nonsense.
+    fn lost(&mut self) {
         let pause = self.route.failed();
         self.down(pause);
     }

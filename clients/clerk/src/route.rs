@@ -35,6 +35,11 @@ impl Route {
         server.clone()
     }
 
+    /// How many servers are known.
+    pub(crate) fn len(&self) -> usize {
+        self.servers.len()
+    }
+
     /// Whether the next hint is followed without a pause.
     pub(crate) fn may_follow(&self) -> bool {
         self.attempts < HINTS_IN_A_ROW

@@ -79,6 +79,7 @@ struct Script {
     acts: VecDeque<Act>,
     then: Act,
     lease_ms: Option<u64>,
+    no_session: Option<Refusal>,
 }
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(77);
@@ -88,7 +89,8 @@ impl Fake {
     pub(crate) async fn start(world: &World) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let script = Script { acts: VecDeque::new(), then: Act::Answer, lease_ms: None };
+        let script =
+            Script { acts: VecDeque::new(), then: Act::Answer, lease_ms: None, no_session: None };
         let fake = Self {
             address: address.to_string(),
             world: world.clone(),
@@ -116,6 +118,11 @@ impl Fake {
     /// The lease that it tells clients, whatever they ask for.
     pub(crate) fn tells_lease_ms(&self, lease_ms: u64) {
         self.script.lock().unwrap().lease_ms = Some(lease_ms);
+    }
+
+    /// Refuses to open sessions.
+    pub(crate) fn opens_no_session(&self, refusal: Refusal) {
+        self.script.lock().unwrap().no_session = Some(refusal);
     }
 
     /// The commands that have reached it.
@@ -172,6 +179,8 @@ impl Fake {
             let command: Command = decode(command).unwrap();
             if matches!(command, Command::Write { .. }) {
                 act = self.next_act();
+            } else if let Some(refusal) = self.script.lock().unwrap().no_session {
+                act = Act::Refuse(refusal);
             }
             self.commands.lock().unwrap().push(command);
         } else if matches!(ask, Ask::Read(_)) {

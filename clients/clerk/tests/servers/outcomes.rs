@@ -131,6 +131,27 @@ async fn a_refusal_after_an_unanswered_copy_leaves_the_write_unknown() {
 }
 
 #[tokio::test]
+async fn a_write_ends_at_once_where_no_session_can_be_opened() {
+    let server = Fake::start(&World::default()).await;
+    server.opens_no_session(Refusal::DiskFull);
+    let not_done = WriteError::NotDone(Reason::Refused(Refusal::DiskFull));
+    assert_eq!(clerk(&[&server]).await.put("k", "v").await, Err(not_done));
+    assert_eq!(server.commands().len(), 1);
+}
+
+#[tokio::test]
+async fn one_server_without_a_leader_is_more_to_tell_than_others_that_are_gone() {
+    let (gone, lonely) = ("127.0.0.1:1".to_owned(), Fake::start(&World::default()).await);
+    lonely.will([], NO_LEADER);
+    let options = Options { timeout_ms: 500, ..Options::default() };
+    let servers = [gone.clone(), gone, lonely.address.clone()];
+    let clerk = Clerk::connect(servers, options).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(clerk.get("k").await.unwrap_err().0, Reason::Deadline(Trouble::NoLeader));
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_expired_is_replaced_without_the_caller_noticing() {
     let world = World::default();
     let server = Fake::start(&world).await;

@@ -1,0 +1,194 @@
+//! Nodes as child processes, in a directory of their own, killed when the test ends.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use synod_clerk::{Clerk, NodeReport, Options, status_of};
+use synod_consensus::Role;
+use tempfile::TempDir;
+
+/// Longest wait for anything; far beyond what any of it takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Nodes of one cluster.
+pub(crate) struct Cluster {
+    dir: TempDir,
+    pub(crate) clients: Vec<String>,
+    pub(crate) https: Vec<String>,
+    running: BTreeMap<usize, Child>,
+}
+
+impl Cluster {
+    /// Makes the files of `nodes` nodes, with `knobs` in each of their files, and starts none.
+    pub(crate) fn make(nodes: usize, knobs: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let listeners: Vec<_> =
+            (0..3 * nodes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let mut addresses = listeners.iter().map(|one| one.local_addr().unwrap().to_string());
+        let mut members = String::new();
+        let (mut clients, mut https) = (Vec::new(), Vec::new());
+        for id in 1..=nodes {
+            let mut address = || addresses.next().unwrap();
+            let (client, peer, http) = (address(), address(), address());
+            members += &format!(
+                "[[node]]\nid = {id}\nclient = \"{client}\"\npeer = \"{peer}\"\nhttp = \"{http}\"\n"
+            );
+            clients.push(client);
+            https.push(http);
+        }
+        let cluster = "cluster = \"00000000000000c1\"\n";
+        std::fs::write(dir.path().join("cluster.toml"), format!("{cluster}{members}")).unwrap();
+        for id in 1..=nodes {
+            let head = format!("id = {id}\ndir = \"node{id}\"\n{cluster}");
+            let text = format!("{head}{knobs}\n{members}");
+            std::fs::write(dir.path().join(format!("node{id}.toml")), text).unwrap();
+        }
+        Self { dir, clients, https, running: BTreeMap::new() }
+    }
+
+    /// Starts `nodes` nodes and waits until one leads and all are ready.
+    pub(crate) async fn start(nodes: usize) -> Self {
+        Self::start_with(nodes, "").await
+    }
+
+    /// The same, with `knobs` in each node's file.
+    pub(crate) async fn start_with(nodes: usize, knobs: &str) -> Self {
+        let mut cluster = Self::make(nodes, knobs);
+        cluster.run_all();
+        cluster.ready().await;
+        cluster
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn config(&self, node: usize) -> PathBuf {
+        self.path(&format!("node{node}.toml"))
+    }
+
+    pub(crate) fn run_all(&mut self) {
+        (1..=self.clients.len()).for_each(|node| self.run(node));
+    }
+
+    /// Starts a node.
+    pub(crate) fn run(&mut self, node: usize) {
+        let log = self.path(&format!("node{node}.log"));
+        let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
+        let mut command = synod(self.dir.path());
+        command.args(["node", "--config"]).arg(self.config(node));
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        assert!(self.running.insert(node, child).is_none(), "node {node} runs already");
+    }
+
+    pub(crate) fn signal(&self, node: usize, signal: Signal) {
+        let pid = Pid::from_raw(self.running[&node].id() as i32).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self, node: usize) {
+        let mut child = self.running.remove(&node).expect("it runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    pub(crate) fn kill_all(&mut self) {
+        let nodes: Vec<_> = self.running.keys().copied().collect();
+        nodes.into_iter().for_each(|node| self.kill(node));
+    }
+
+    /// Waits for a node to end by itself; its exit code.
+    pub(crate) async fn ended(&mut self, node: usize) -> Option<i32> {
+        let mut child = self.running.remove(&node).expect("it runs");
+        let status = until("the node ends", async || child.try_wait().unwrap()).await;
+        status.code()
+    }
+
+    /// Waits until all nodes that run are ready and one leads; which.
+    pub(crate) async fn ready(&mut self) -> usize {
+        let mut nodes: Vec<usize> = self.running.keys().copied().collect();
+        until("a node leads and all are ready", async || {
+            let mut leader = None;
+            for node in &mut nodes {
+                let report = self.status(*node).await?;
+                if !report.is_ready {
+                    return None;
+                }
+                if report.log.role == Role::Leader {
+                    leader = Some(*node);
+                }
+            }
+            leader
+        })
+        .await
+    }
+
+    /// How a node says it is.
+    pub(crate) async fn status(&self, node: usize) -> Option<NodeReport> {
+        status_of(&self.clients[node - 1], &Options::default()).await.ok()
+    }
+
+    /// A clerk with such a time limit for each call.
+    pub(crate) async fn clerk(&self, timeout: Duration) -> Clerk {
+        let options = Options { timeout_ms: timeout.as_millis() as u64, ..Options::default() };
+        Clerk::connect(self.clients.clone(), options).await.unwrap()
+    }
+
+    /// Runs a command about this cluster.
+    pub(crate) fn synod(&self, arguments: &[&str]) -> Ran {
+        let cluster = self.path("cluster.toml");
+        run(synod(self.dir.path()).env("SYNOD_CLUSTER", cluster).args(arguments))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for node in 1..=self.clients.len() {
+                let log = std::fs::read_to_string(self.path(&format!("node{node}.log")));
+                eprintln!("== node {node}\n{}", log.unwrap_or_default());
+            }
+        }
+        self.kill_all();
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// The binary, in a directory, knowing of no cluster.
+pub(crate) fn synod(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
+    command.current_dir(dir).env("XDG_RUNTIME_DIR", dir);
+    command.env_remove("SYNOD_CLUSTER").env_remove("SYNOD_LOG").stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) -> Ran {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { code: status.code(), out: text(stdout), err: text(stderr) }
+}
+
+/// Waits until `look` finds something; fails the test if it never does.
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

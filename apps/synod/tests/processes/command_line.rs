@@ -1,0 +1,91 @@
+//! What commands print and how they exit.
+
+use std::path::Path;
+
+use crate::cluster::{Cluster, run, synod};
+
+#[tokio::test]
+async fn keys_are_read_and_written() {
+    let cluster = Cluster::start(1).await;
+    let kv = |arguments: &[&str]| {
+        let ran = cluster.synod(&[&["kv"], arguments].concat());
+        (ran.code, ran.out)
+    };
+    let said = |code: i32, out: &str| (Some(code), out.to_owned());
+    assert_eq!(kv(&["put", "a", "1"]), said(0, "revision 1\n"));
+    assert_eq!(kv(&["append", "a", "2"]), said(0, "revision 2\n"));
+    assert_eq!(kv(&["get", "a"]), said(0, "12\n"));
+    assert_eq!(kv(&["get", "b"]), said(1, ""));
+    assert_eq!(kv(&["cas", "a", "3", "--expect", "0"]), said(1, ""));
+    assert_eq!(kv(&["cas", "a", "3", "--revision", "2"]), said(0, "revision 3\n"));
+    assert_eq!(kv(&["cas", "b", "4", "--absent"]), said(0, "revision 4\n"));
+    assert_eq!(kv(&["range"]), said(0, "a\t3\nb\t4\n"));
+    assert_eq!(kv(&["range", "--prefix", "b"]), said(0, "b\t4\n"));
+    assert_eq!(kv(&["delete", "b"]), said(0, "revision 5\n"));
+    assert_eq!(kv(&["delete", "b"]), said(1, ""));
+    let json = kv(&["get", "a", "--json"]).1;
+    let entry: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&entry["value"], &entry["version"]), (&"3".into(), &3.into()));
+}
+
+#[tokio::test]
+async fn status_tells_who_leads_and_who_is_gone() {
+    let mut cluster = Cluster::start(3).await;
+    let leader = cluster.ready().await;
+    let gone = leader % 3 + 1;
+    cluster.kill(gone);
+    let ran = cluster.synod(&["status", "--json"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let nodes: Vec<serde_json::Value> =
+        ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(nodes.len(), 3);
+    assert_eq!(nodes[leader - 1]["role"], "leader");
+    assert_eq!(nodes[gone - 1]["reachable"], false);
+    let table = cluster.synod(&["status"]).out;
+    assert!(table.contains("leader") && table.contains("unreachable"), "{table}");
+    cluster.kill_all();
+    assert_eq!(cluster.synod(&["status"]).code, Some(5));
+}
+
+#[tokio::test]
+async fn a_benchmark_reports_what_it_measured() {
+    let cluster = Cluster::start(1).await;
+    let quick = ["--seconds", "0.5", "--warm-up-seconds", "0.1", "--keys", "100"];
+    let mixed = ["--read-share", "0.5", "--distribution", "zipf", "--connections", "2", "--json"];
+    let ran = cluster.synod(&[&["bench", "kv", "--in-flight", "16"], &quick[..], &mixed].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    for kind in ["puts", "reads"] {
+        let of = |name: &str| report[kind][name].as_f64().unwrap();
+        assert!(of("requests") > 0.0 && of("p50_us") > 0.0 && of("p50_us") <= of("p999_us"));
+    }
+    assert_eq!(report["errors"]["not_done"], 0);
+    let people = cluster.synod(&[&["bench", "kv"], &quick[..]].concat()).out;
+    assert!(people.contains("puts") && people.contains('█'), "{people}");
+}
+
+#[test]
+fn wrong_usage_and_missing_clusters_have_their_own_codes() {
+    let dir = tempfile::tempdir().unwrap();
+    let code = |arguments: &[&str]| run(synod(dir.path()).args(arguments)).code;
+    assert_eq!(code(&["--version"]), Some(0));
+    assert_eq!(code(&["frobnicate"]), Some(2));
+    assert_eq!(code(&["kv", "put", "only-a-key"]), Some(2));
+    assert_eq!(code(&["kv", "cas", "k", "v"]), Some(2), "what is expected must be said");
+    assert_eq!(code(&["up", "--nodes", "0"]), Some(2));
+    assert_eq!(code(&["bench", "kv", "--read-share", "2"]), Some(2));
+    assert_eq!(code(&["kv", "--cluster", "nowhere", "get", "k"]), Some(2));
+    assert_eq!(code(&["kv", "get", "k"]), Some(5), "no cluster runs here");
+    assert_eq!(code(&["kv", "--cluster", "127.0.0.1:1", "get", "k"]), Some(5));
+    let json = run(synod(dir.path()).args(["kv", "--json", "get", "k"]));
+    let told: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(told["kind"], "unreachable");
+}
+
+#[test]
+fn completions_are_printed_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = run(synod(Path::new(".")).args(["completions", shell]));
+        assert!(ran.code == Some(0) && ran.out.contains("synod"), "{shell}: {ran:?}");
+    }
+}

@@ -1,0 +1,14 @@
+//! The binary as people run it: real processes, sockets, disks and signals.
+//!
+//! [`cluster`] starts nodes and takes them down, [`history`] drives them and judges what they
+//! answered; the others tell stories.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod cluster;
+mod command_line;
+mod crashes;
+mod history;
+mod slow_clients;
+mod up;
