@@ -7,6 +7,7 @@
 //! | module | what must hold |
 //! |---|---|
 //! | [`layers`] | crates depend on each other only as the table allows |
+//! | [`idle`] | every dependency is used |
 //! | [`shape`] | files open with what they are for; files and functions stay small |
 //! | [`reach`] | every source file is compiled, every script is run |
 //! | [`purity`] | `core`, `protocols` and `services` name nothing impure |
@@ -14,6 +15,7 @@
 //! | [`links`] | links between documents lead somewhere |
 
 pub mod house;
+pub mod idle;
 pub mod layers;
 pub mod links;
 pub mod purity;
@@ -42,7 +44,14 @@ pub fn root() -> PathBuf {
 /// [`ReadError`] if the repository cannot be read.
 pub fn tidy(root: &Path) -> Result<Vec<Complaint>, ReadError> {
     let house = House::read(root)?;
-    let checks =
-        [layers::check, shape::check, reach::check, purity::check, words::check, links::check];
+    let checks = [
+        layers::check,
+        idle::check,
+        shape::check,
+        reach::check,
+        purity::check,
+        words::check,
+        links::check,
+    ];
     Ok(checks.iter().flat_map(|check| check(&house)).collect())
 }

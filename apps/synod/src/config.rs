@@ -105,7 +105,7 @@ impl Node {
 
     /// The file's text.
     pub(crate) fn to_toml(&self) -> String {
-        let head = "# One synod node. Every knob has a default: see `docs/guide`.\n";
+        let head = "# One synod node. Every knob has a default: see `docs/reference/config.md`.\n";
         format!("{head}{}", toml::to_string(self).expect("a node is a table"))
     }
 
