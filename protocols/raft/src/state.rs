@@ -127,6 +127,9 @@ impl<R: Rules> State<R> {
         if voters.is_empty() {
             return Err(Corrupt("a checkpoint without voters".into()));
         }
+        if keeps > 0 && self.written.is_empty() {
+            return Err(Corrupt(format!("a checkpoint without the {keeps} records that it keeps")));
+        }
         self.replay_hard(hard)?;
         self.written.other();
         self.voters = voters;

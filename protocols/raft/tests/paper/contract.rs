@@ -1,14 +1,12 @@
-//! The contract with the driver: nothing is promised before it is durable, nothing waits for the disk
-//! without need, every request ends exactly once, and recovery is replay.
+//! The contract with the driver: nothing is promised before it is durable, and nothing waits for the
+//! disk without need.
 
-use synod_consensus::{Epoch, Event, Index, Refusal};
-use synod_engine::{Effect, Engine, Input, NodeId, Random, To, Token, When};
-use synod_raft::{AppendResult, Message, Raft, Record, Term, Timer, View};
+use synod_consensus::{Epoch, Event, Index, Role};
+use synod_engine::{Effect, Engine, Input, NodeId, Random, To, When};
+use synod_raft::{AppendResult, Message, Raft, Term, Timer, View};
 
-use crate::chaos::Chaos;
 use crate::driver::{
-    Disk, Node, append, config, entry, heartbeat, matches, pre_vote, pre_vote_reply, vote,
-    vote_reply,
+    Disk, Node, append, entry, heartbeat, matches, pre_vote, pre_vote_reply, vote, vote_reply,
 };
 
 /// Node 1 of three in term 2, whose disk does nothing by itself from now on.
@@ -41,6 +39,16 @@ fn a_candidate_shows_itself_once_its_term_is_durable() {
     assert_eq!(node.said_to(3), [vote(3, entry(2, 2))]);
 }
 
+/// A pre-vote promises nothing, so it waits for no disk.
+#[test]
+fn pre_votes_are_asked_for_and_given_while_the_disk_stalls() {
+    let mut node = with_a_stalled_disk();
+    node.hear(2, append(2, entry(2, 2), &[2], 0));
+    node.fire(Timer::Election);
+    assert_eq!(node.said_to(3), [pre_vote(3, entry(3, 2))]);
+    assert_eq!(node.answer(3, pre_vote(3, entry(3, 2))), [pre_vote_reply(3, true)]);
+}
+
 /// A candidate that wins by its peers' votes must not count its own before that is durable.
 #[test]
 fn a_candidate_does_not_count_its_own_vote_early() {
@@ -48,9 +56,9 @@ fn a_candidate_does_not_count_its_own_vote_early() {
     node.fire(Timer::Election);
     node.hear(2, pre_vote_reply(3, true));
     node.hear(2, vote_reply(3, true));
-    assert_eq!(node.view().role, synod_consensus::Role::Candidate);
+    assert_eq!(node.view().role, Role::Candidate);
     node.sync();
-    assert_eq!(node.view().role, synod_consensus::Role::Leader);
+    assert_eq!(node.view().role, Role::Leader);
 }
 
 #[test]
@@ -209,10 +217,17 @@ fn a_leader_whose_disk_stalls_still_sends_and_stays_in_office() {
         node.fire(Timer::Heartbeat);
         assert!(matches!(node.said_to(3).last(), Some(Message::Heartbeat { .. })));
         node.hear(2, matches(1, index));
+        node.sent.clear();
         node.hear(3, matches(1, index));
+        let told = node.said_to(2);
+        assert!(matches!(told[..], [Message::Heartbeat { commit, .. }] if commit.0 == index));
+        node.read(1000 + index);
+        assert!(matches!(node.said_to(2)[..], [Message::Heartbeat { round: Some(_), .. }]));
+        node.hear(2, Message::HeartbeatReply { term: Epoch(1), round: index - 1 });
+        assert!(matches!(node.events.last(), Some(Event::ReadReady { .. })));
         node.input(Input::Timer(Timer::Election));
     }
-    assert_eq!(node.view().role, synod_consensus::Role::Leader);
+    assert_eq!(node.view().role, Role::Leader);
     assert_eq!(node.committed(), (2..100).collect::<Vec<_>>());
 }
 
@@ -225,140 +240,32 @@ fn a_follower_whose_disk_stalls_still_confirms_its_leader() {
     assert_eq!(node.view().commit, Index(3), "and learns what a majority has without it");
 }
 
-/// What is not yet durable on the leader counts against the bound, though others have committed it.
+/// The local user hears of every change of role, leader and term, when it is durable, and of no more.
 #[test]
-fn proposals_are_refused_when_too_much_waits_for_the_leaders_disk() {
-    let mut config = config(1, 3);
-    config.max_command_bytes = 100;
-    config.max_uncommitted_bytes = 300;
-    let mut node = Node::recover(config, []);
-    node.win(&[2, 3]);
-    node.hear(2, matches(1, 1));
-    node.hear(3, matches(1, 1));
-    node.disk = Disk::Manual;
-    node.events.clear();
-    for token in 0..6 {
-        node.propose(token, "0123456789".repeat(10));
-        node.hear(2, matches(1, token + 2));
-        node.hear(3, matches(1, token + 2));
-    }
-    let refused = |node: &Node| {
-        let is_busy =
-            |event: &&Event| matches!(event, Event::Refused { refusal: Refusal::Busy, .. });
-        node.events.iter().filter(is_busy).count()
-    };
-    assert_eq!(refused(&node), 3);
-    node.sync();
-    node.propose(9, "x");
-    assert_eq!(refused(&node), 3);
-}
-
-#[test]
-fn a_proposal_ends_as_committed_refused_or_unknown() {
-    let end = |node: &Node, wanted: u64| {
-        let of = |event: &Event| match event {
-            Event::Committed { own, .. } => {
-                own.iter().any(|(_, token)| token.0 == wanted).then_some("committed")
+fn leadership_is_announced_once_when_it_changes() {
+    let announced = |node: &mut Node| {
+        let leadership = |event| match event {
+            Event::Leadership { role, leader, epoch } => {
+                Some((role, leader.map(|leader: NodeId| leader.0), epoch.0))
             }
-            Event::Refused { token, .. } => (token.0 == wanted).then_some("refused"),
-            Event::Unknown { token } => (token.0 == wanted).then_some("unknown"),
             _ => None,
         };
-        node.events.iter().filter_map(of).collect::<Vec<_>>()
+        node.events.drain(..).filter_map(leadership).collect::<Vec<_>>()
     };
-    let mut config = config(1, 3);
-    config.max_command_bytes = 10;
-    let mut node = Node::recover(config, []);
-    node.propose(1, "too early");
-    node.win(&[2]);
-    node.propose(2, "x");
-    node.hear(2, matches(1, 2));
-    node.propose(3, "much too long");
-    node.input(Input::Request { token: Token(4), request: propose("cancelled") });
-    node.input(Input::Cancel(Token(4)));
-    node.propose(5, "in doubt");
-    node.input(Input::Cancel(Token(5)));
-    node.input(Input::Request { token: Token(6), request: propose("never sent") });
+    let mut node = Node::start(1, 3);
+    assert_eq!(announced(&mut node), [(Role::Follower, None, 0)]);
+    node.fire(Timer::Election);
+    node.disk = Disk::Manual;
+    node.hear(2, pre_vote_reply(1, true));
+    assert_eq!(announced(&mut node), [(Role::Candidate, None, 0)], "the new term is not durable");
+    node.sync();
+    assert_eq!(announced(&mut node), [(Role::Candidate, None, 1)]);
+    node.hear(2, vote_reply(1, true));
+    node.hear(2, matches(1, 1));
+    node.sync();
+    assert_eq!(announced(&mut node), [(Role::Leader, Some(1), 1)]);
     node.hear(3, heartbeat(2, 0));
-    node.propose(7, "too late");
-    let ends: Vec<_> = (1..=7).map(|token| end(&node, token)).collect();
-    let expected = ["refused", "committed", "refused", "refused", "unknown", "refused", "refused"];
-    assert_eq!(ends, expected.map(|how| vec![how]));
-}
-
-fn propose(command: &'static str) -> synod_consensus::Request {
-    synod_consensus::Request::Propose(command.into())
-}
-
-/// What a crash leaves is what the node was, but for what it may forget.
-#[test]
-fn recovery_is_replay() {
-    let mut snapshots = 0;
-    for seed in 0..60 {
-        let mut chaos = Chaos::new(seed, 3, |id| {
-            let mut config = config(id, 3);
-            (config.snapshot_every, config.keep_entries) = (10, 2);
-            config
-        });
-        for _ in 0..600 {
-            chaos.happen();
-            let id = chaos.random.between(1, 3);
-            chaos.cluster.at(id, Node::sync);
-            let node = &chaos.cluster.nodes[&id];
-            let after = Node::recover(config(id, 3), node.records.clone());
-            assert_same_durable_state(node, &after);
-            snapshots += u64::from(after.view().base.index > Index(0));
-        }
-    }
-    assert!(snapshots > 100);
-}
-
-fn assert_same_durable_state(node: &Node, after: &Node) {
-    use synod_consensus::ReplicatedLog;
-    let (before, now) = (node.view(), after.view());
-    assert_eq!((before.term, before.vote, before.last), (now.term, now.vote, now.last));
-    assert_eq!(node.raft.status().voters, after.raft.status().voters);
-    assert_eq!(node.raft.status().snapshot, after.raft.status().snapshot);
-    let (from, to) = (now.base.index.next(), now.last.index);
-    let entries = |node: &Node| {
-        let batches = node.raft.log().range(from, to).collect::<Vec<_>>();
-        let entry = |(batch, at): (&synod_consensus::Batch, usize)| {
-            (batch.epoch(), batch.payloads()[at].clone())
-        };
-        batches
-            .iter()
-            .flat_map(|b| (0..b.len()).map(move |at| (b, at)))
-            .map(entry)
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(entries(node), entries(after));
-    assert!(now.commit <= before.commit, "it never claims more than before");
-}
-
-#[test]
-fn records_that_no_node_could_have_written_are_corrupt() {
-    let hard = |term, vote: Option<u64>| {
-        Record::HardState(synod_raft::HardState { term: Epoch(term), vote: vote.map(NodeId) })
-    };
-    let entries = |first, term| Record::Entries(crate::driver::batches(first, &[term]).remove(0));
-    let start = || crate::driver::lived(3, 2, Some(crate::driver::snapshot(4, 1)), &[1, 2]);
-    for (record, is_sound) in [
-        (hard(2, Some(1)), true),
-        (hard(3, None), true),
-        (hard(1, None), false),
-        (entries(7, 2), true),
-        (entries(5, 2), true),
-        (entries(8, 2), false),
-        (entries(4, 2), false),
-        (entries(7, 1), false),
-    ] {
-        let mut raft = Raft::new(config(1, 3));
-        start().into_iter().for_each(|record| raft.replay(record).unwrap());
-        assert_eq!(raft.replay(record.clone()).is_ok(), is_sound, "{record}");
-    }
-    let mut raft: Raft = Raft::new(config(1, 3));
-    raft.replay(hard(2, Some(1))).unwrap();
-    assert!(raft.replay(hard(2, Some(3))).is_err(), "a vote taken back");
-    assert!(raft.replay(hard(2, None)).is_err());
-    assert!(raft.replay(hard(3, None)).is_ok());
+    node.hear(3, heartbeat(2, 0));
+    node.sync();
+    assert_eq!(announced(&mut node), [(Role::Follower, Some(3), 2)]);
 }

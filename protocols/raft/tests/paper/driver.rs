@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use synod_consensus::{Batch, Epoch, Event, Index, Payload, Request, Role, Snapshot, Task};
 use synod_engine::{
-    Blob, Context, Effect, Engine, HeldQueue, Input, Instant, NodeId, Position, Random, Sound,
-    TaskId, To, Token, When,
+    Blob, Context, Effect, Engine, HeldQueue, Input, Instant, NodeId, Position, Random,
+    Record as _, Sound, TaskId, To, Token, When,
 };
 use synod_quorum::Voters;
 use synod_raft::{
@@ -104,13 +104,22 @@ impl<R: Rules> Node<R> {
         self.input(Input::Flush);
     }
 
-    /// What a restart would find, not started.
+    /// What a restart would make of the records, not started.
     pub(crate) fn rebuilt(&self) -> Raft<R> {
         let mut raft = Raft::new(self.config.clone());
-        for record in &self.records[..self.durable] {
+        for record in self.kept() {
             raft.replay(record.clone()).expect("a node can read what it wrote");
         }
         raft
+    }
+
+    /// The records that a driver still has at least: what the newest checkpoint keeps, and all since.
+    pub(crate) fn kept(&self) -> &[Record] {
+        let durable = &self.records[..self.durable];
+        let oldest =
+            |(place, record): (usize, &Record)| Some(place - record.checkpoint()? as usize);
+        let oldest = durable.iter().enumerate().rev().find_map(oldest);
+        &durable[oldest.unwrap_or(0)..]
     }
 
     pub(crate) fn id(&self) -> NodeId {

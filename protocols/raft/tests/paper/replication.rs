@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use synod_consensus::{Epoch, Index};
-use synod_engine::NodeId;
+use synod_engine::{Input, LinkState, NodeId};
 use synod_raft::{AppendResult, EntryId, Message, Record, Timer};
 
 use crate::cluster::Cluster;
@@ -259,11 +259,44 @@ fn no_append_exceeds_its_bound_in_bytes_unless_one_entry_does() {
     {
         let request = synod_consensus::Request::Propose(command.into());
         let token = synod_engine::Token(leader.records.len() as u64);
-        leader.input(synod_engine::Input::Request { token, request });
+        leader.input(Input::Request { token, request });
     }
-    leader.input(synod_engine::Input::Flush);
+    leader.input(Input::Flush);
     let runs: Vec<_> = appends_to(&mut leader, 2).into_iter().filter_map(|(_, run)| run).collect();
     assert_eq!(runs, [(2, 3), (4, 4), (5, 5)]);
+}
+
+#[test]
+fn the_window_is_bounded_in_bytes_too_and_opens_with_what_is_acknowledged() {
+    let mut config = config(1, 3);
+    config.max_in_flight_bytes = 36;
+    let mut leader = Node::recover(config, []);
+    leader.win(&[2]);
+    leader.hear(2, matches(1, 1));
+    leader.sent.clear();
+    (0..8).for_each(|token| leader.propose(token, "0123456789"));
+    assert_eq!(appends_to(&mut leader, 2).len(), 2, "18 bytes each");
+    for index in [2, 3, 4] {
+        leader.hear(2, matches(1, index));
+        assert_eq!(appends_to(&mut leader, 2).len(), 1);
+    }
+    let peer = NodeId(2);
+    leader.input(Input::Link { peer, state: LinkState::Closed });
+    leader.hear(2, matches(1, 4));
+    assert_eq!(appends_to(&mut leader, 2).len(), 2, "what was under way is gone");
+}
+
+/// An acknowledgement of less than was probed for: the rest is sent from there on.
+#[test]
+fn an_acknowledgement_tells_where_to_go_on_whatever_was_probed() {
+    let mut leader = Node::with_log(1, 3, 5, &[1, 1, 4, 4, 5, 5]);
+    leader.win(&[2]);
+    leader.sent.clear();
+    leader.hear(3, matches(6, 4));
+    assert_eq!(
+        appends_to(&mut leader, 3),
+        [(entry(4, 4), Some((5, 6))), (entry(6, 5), Some((7, 7)))]
+    );
 }
 
 /// A leader that lost its link cannot know what arrived: it goes on from what was acknowledged.
@@ -275,10 +308,11 @@ fn after_a_broken_link_everything_unacknowledged_is_sent_again() {
     (0..3).for_each(|token| leader.propose(token, "x"));
     leader.hear(2, matches(1, 2));
     leader.sent.clear();
-    let state = synod_engine::LinkState::Closed;
-    leader.input(synod_engine::Input::Link { peer: NodeId(2), state });
-    leader.input(synod_engine::Input::Flush);
-    assert_eq!(appends_to(&mut leader, 2), [(entry(2, 1), Some((3, 3)))]);
+    for state in [LinkState::Closed, LinkState::Opened] {
+        leader.input(Input::Link { peer: NodeId(2), state });
+        leader.input(Input::Flush);
+        assert_eq!(appends_to(&mut leader, 2), [(entry(2, 1), Some((3, 3)))]);
+    }
     leader.hear(2, matches(1, 3));
     assert_eq!(appends_to(&mut leader, 2), [(entry(3, 1), Some((4, 4)))]);
 }
@@ -308,6 +342,6 @@ fn a_follower_takes_no_entries_while_its_state_machine_lags() {
     node.hear(2, append(1, entry(0, 0), &[1, 1, 1], 3));
     assert_eq!(node.answer(2, append(1, entry(3, 1), &[1], 4)), []);
     assert_eq!(node.terms().len(), 3);
-    node.input(synod_engine::Input::Applied(1));
+    node.input(Input::Applied(1));
     assert_eq!(node.answer(2, append(1, entry(3, 1), &[1], 4)), [matches(1, 4)]);
 }

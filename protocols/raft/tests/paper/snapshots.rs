@@ -141,7 +141,13 @@ fn a_follower_that_lacks_what_is_compacted_gets_the_snapshot_and_then_the_rest()
     );
     assert_eq!(sent[0].attachment(), Some(snapshot(5, 2).blob));
     node.propose(2, "y");
-    assert!(!node.said_to(3).iter().any(|m| matches!(m, Message::Append { .. })), "one at a time");
+    assert_eq!(node.said_to(3), [], "one at a time");
+    let late = synod_raft::AppendResult::Conflict {
+        previous: Index(6),
+        last: Index(0),
+        hint: entry(0, 0),
+    };
+    assert_eq!(node.answer(3, Message::AppendReply { term: Epoch(2), result: late }), []);
     let sent = node.answer(3, matches(2, 5));
     let Message::Append { previous, entries: Some(batch), .. } = &sent[0] else {
         panic!("{sent:?}")
@@ -231,8 +237,14 @@ fn a_snapshot_that_failed_is_tried_again_later() {
     node.input(Input::TaskDone { id, output: Output::SnapshotFailed });
     node.input(Input::Applied(5));
     assert_eq!((node.tasks.len(), node.records.len()), (0, records));
+    node.input(Input::Applied(6));
+    assert_eq!(node.tasks.len(), 0);
     node.input(Input::Applied(7));
     assert_eq!(node.tasks.len(), 1);
+    assert_ne!(node.tasks[0].0, id, "a task of its own");
+    let (index, blob) = (Index(7), snapshot(7, 1).blob);
+    node.input(Input::TaskDone { id, output: Output::Snapshot { index, blob } });
+    assert_eq!(node.records.len(), records, "an answer for the task that failed counts no more");
 }
 
 /// §7: a checkpoint stands for all records before it, term and vote included.
@@ -278,11 +290,14 @@ fn a_snapshot_that_was_overtaken_by_an_installed_one_is_dropped() {
     let (id, _) = node.tasks.pop().unwrap();
     node.hear(2, install(1, snapshot(9, 1)));
     let (view, records) = (node.view(), node.records.len());
-    let blob = snapshot(4, 1).blob;
-    let output = Output::Snapshot { index: Index(4), blob };
-    node.input(Input::TaskDone { id, output });
-    node.input(Input::TaskDone { id, output });
-    assert_eq!((node.view(), node.records.len()), (view, records));
+    for index in [4, 9] {
+        let mut node = node.clone();
+        let blob = snapshot(index, 1).blob;
+        let output = Output::Snapshot { index: Index(index), blob };
+        node.input(Input::TaskDone { id, output });
+        node.input(Input::TaskDone { id, output });
+        assert_eq!((node.view(), node.records.len()), (view.clone(), records));
+    }
 }
 
 #[test]
