@@ -79,6 +79,8 @@ pub struct Limits {
     pub max_blob_bytes: u64,
     /// Inputs of one kind taken in at a time, so that none waits long for another kind.
     pub max_inputs_per_turn: usize,
+    /// Bytes of commands taken in at a time: what a leader's engine makes one record of.
+    pub max_command_bytes_per_turn: usize,
     /// Connections of peers that have not introduced themselves yet; beyond it new ones wait.
     pub max_handshakes: usize,
     /// How long a peer has to connect and introduce itself, in milliseconds.
@@ -96,6 +98,9 @@ pub struct Limits {
     pub disk_watch_ms: u64,
     /// The size of a file of the log, in bytes.
     pub log_segment_bytes: u64,
+    /// Files of the log that are kept for reuse when their records are dead. What a snapshot makes
+    /// free at once is written again before the next: making new files costs as much as writing them.
+    pub log_spare_segments: usize,
 }
 
 impl Default for Limits {
@@ -112,6 +117,7 @@ impl Default for Limits {
             max_inbox_bytes: 16 << 20,
             max_blob_bytes: 64 << 30,
             max_inputs_per_turn: 4096,
+            max_command_bytes_per_turn: 8 << 20,
             max_handshakes: 64,
             handshake_timeout_ms: 1000,
             redial_min_ms: 20,
@@ -120,6 +126,36 @@ impl Default for Limits {
             disk_reserve_bytes: 256 << 20,
             disk_watch_ms: 1000,
             log_segment_bytes: 64 << 20,
+            log_spare_segments: 6,
+        }
+    }
+}
+
+impl Limits {
+    /// The longest record that the log takes: one fills a file, less the headers.
+    pub(crate) fn max_record_bytes(&self) -> u64 {
+        self.log_segment_bytes.saturating_sub(128 << 10)
+    }
+
+    /// Checks the bounds against each other: whatever is let in must fit in a record.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let max = usize::try_from(self.max_record_bytes()).unwrap_or(usize::MAX);
+        let turn = self.max_command_bytes_per_turn.saturating_add(self.max_command_bytes);
+        // Each command has some bytes of bookkeeping in the record that holds it.
+        let bookkeeping = self.max_inputs_per_turn.saturating_mul(16);
+        let faults = [
+            (self.max_message_bytes > max, "max_message_bytes"),
+            (
+                turn.saturating_add(bookkeeping) > max,
+                "max_command_bytes_per_turn and max_command_bytes together",
+            ),
+        ];
+        match faults.into_iter().find(|(fault, _)| *fault) {
+            Some((_, what)) => Err(format!(
+                "{what} must stay below log_segment_bytes ({}): what is let in must fit in the log",
+                self.log_segment_bytes
+            )),
+            None => Ok(()),
         }
     }
 }

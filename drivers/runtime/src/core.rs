@@ -209,8 +209,11 @@ where
 
     fn take_calls(&mut self, now: Instant) {
         let busy = self.outlets.queue.unapplied() > self.limits.max_unapplied;
-        let (mut proposals, mut reads) = (0, 0);
+        let (mut proposals, mut reads, mut bytes) = (0, 0, 0);
         for _ in 0..self.limits.max_inputs_per_turn {
+            if bytes >= self.limits.max_command_bytes_per_turn {
+                break;
+            }
             let Some(call) = self.calls.pop_front() else { break };
             let is_proposal = matches!(call, Call::Propose { .. });
             if busy || self.outlets.pending.len() >= self.limits.max_unanswered_requests {
@@ -223,6 +226,7 @@ where
                 self.outlets.refuse(call, Refusal::Busy);
             } else {
                 *(if is_proposal { &mut proposals } else { &mut reads }) += 1;
+                bytes += call.size_bytes();
                 let (token, request) = self.outlets.admit(call);
                 self.host.step(now, Input::Request { token, request });
             }

@@ -240,7 +240,7 @@ impl<S: StateMachine, R> Door<S, R> {
 
 impl<S: StateMachine, R> Call<S, R> {
     /// Bytes of the command; a read has none.
-    fn size_bytes(&self) -> usize {
+    pub(crate) fn size_bytes(&self) -> usize {
         match self {
             Self::Propose { command, .. } => command.len(),
             Self::Read { .. } => 0,

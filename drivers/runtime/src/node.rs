@@ -46,6 +46,9 @@ pub enum StartError {
     /// The directory cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The bounds contradict each other; nothing was changed.
+    #[error("{0}")]
+    Limits(String),
     /// The address for peers cannot be used; nothing was changed.
     #[error("cannot listen on {address}: {error}; is another process using it?")]
     Listen {
@@ -99,6 +102,7 @@ where
     S::Frozen: Send,
     R: Reply<S>,
 {
+    config.limits.check().map_err(StartError::Limits)?;
     let lock = Lock::take(&config.dir)?;
     let identity = lock.identity(config.cluster, config.node)?;
     let listener = std::net::TcpListener::bind(config.listen)

@@ -89,13 +89,12 @@ where
     }
 }
 
-/// A record may fill a file of the log.
 fn log_options(limits: &Limits) -> Options {
-    let segment_bytes = limits.log_segment_bytes;
     Options {
-        segment_bytes,
-        max_batch_bytes: segment_bytes.saturating_sub(64 << 10),
-        max_record_bytes: segment_bytes.saturating_sub(128 << 10),
+        segment_bytes: limits.log_segment_bytes,
+        max_batch_bytes: limits.log_segment_bytes.saturating_sub(64 << 10),
+        max_record_bytes: limits.max_record_bytes(),
+        max_spare_segments: limits.log_spare_segments,
         ..Options::default()
     }
 }
@@ -156,7 +155,7 @@ where
             transfers: Transfers::default(),
             sessions: AtomicU64::new(1),
             disk_low: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
+            stopped: Arc::default(),
         };
         let random = Random::new(crate::directory::random_u64().map_err(io)?);
         let (net, queue) = (Arc::new(net), Arc::new(Queue::default()));
@@ -204,6 +203,8 @@ where
             metrics: metrics.clone(),
             applied: Index::ZERO,
             answers: Vec::new(),
+            writer: None,
+            stopped: net.stopped.clone(),
         };
         let apply = spawn("synod-apply", move || replica.run());
         let (unwatch, unwatched) = mpsc::channel();

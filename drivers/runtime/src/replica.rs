@@ -5,9 +5,9 @@
 //!
 //! Next: [`crate::blobs::file`], where snapshots are written.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use synod_consensus::{
     Batch, Index, Outcome, Output, Payload, ReplicatedLog, Snapshot, StateMachine,
@@ -119,6 +119,10 @@ pub(crate) struct Replica<L: ReplicatedLog, S: StateMachine, R> {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) applied: Index,
     pub(crate) answers: Vec<(R, Answer<S>)>,
+    /// The thread that writes the newest snapshot.
+    pub(crate) writer: Option<JoinHandle<()>>,
+    /// The node has stopped: a snapshot is not finished.
+    pub(crate) stopped: Arc<AtomicBool>,
 }
 
 impl<L, S, R> Replica<L, S, R>
@@ -138,6 +142,10 @@ where
             let why =
                 "the state machine panicked while it applied a command: a bug; the log is intact";
             inbox.stop(Stop::Fatal(why.into()));
+        }
+        // Nothing is written once the directory is unlocked.
+        if let Some(Err(_)) = self.writer.take().map(JoinHandle::join) {
+            warn!("the state machine panicked while a snapshot was written");
         }
     }
 
@@ -206,12 +214,13 @@ where
     }
 
     /// Freezes the state here, writes it on a thread of its own.
-    fn snapshot(&self, id: TaskId) {
+    fn snapshot(&mut self, id: TaskId) {
         let (frozen, index) = (self.state.freeze(), self.applied);
         let (inbox, store, metrics) =
             (self.inbox.clone(), self.store.clone(), self.metrics.clone());
+        let stopped = self.stopped.clone();
         let write = move || {
-            let output = match file::write::<S>(&store, &frozen) {
+            let output = match file::write::<S>(&store, &frozen, &stopped) {
                 Ok(blob) => {
                     metrics.snapshots.inc();
                     info!(%index, %blob, "snapshot written");
@@ -224,10 +233,13 @@ where
             };
             inbox.put(|arrivals| arrivals.control.push_back(Control::TaskDone { id, output }));
         };
-        if let Err(error) = thread::Builder::new().name("synod-snapshot".into()).spawn(write) {
-            error!("no thread for a snapshot: {error}");
-            let output = Output::SnapshotFailed;
-            self.inbox.put(|arrivals| arrivals.control.push_back(Control::TaskDone { id, output }));
+        match thread::Builder::new().name("synod-snapshot".into()).spawn(write) {
+            Ok(writer) => self.writer = Some(writer),
+            Err(error) => {
+                error!("no thread for a snapshot: {error}");
+                let done = Control::TaskDone { id, output: Output::SnapshotFailed };
+                self.inbox.put(|arrivals| arrivals.control.push_back(done));
+            }
         }
     }
 }

@@ -40,6 +40,7 @@ pub(crate) mod kind {
     pub(crate) const HELLO: u8 = 1;
     pub(crate) const WELCOME: u8 = 2;
     pub(crate) const REFUSED: u8 = 3;
+    pub(crate) const READY: u8 = 4;
     pub(crate) const MESSAGE: u8 = 16;
     pub(crate) const OFFER: u8 = 32;
     pub(crate) const RESUME: u8 = 33;
@@ -64,7 +65,7 @@ pub(crate) struct Net<E: Engine> {
     /// The disk is low: no bulk bytes are taken.
     pub(crate) disk_low: AtomicBool,
     /// The node has stopped: transfers end.
-    pub(crate) stopped: AtomicBool,
+    pub(crate) stopped: Arc<AtomicBool>,
 }
 
 /// Another node.

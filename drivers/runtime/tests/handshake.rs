@@ -18,6 +18,7 @@ use tempfile::TempDir;
 const HELLO: u8 = 1;
 const WELCOME: u8 = 2;
 const REFUSED: u8 = 3;
+const READY: u8 = 4;
 const MESSAGE: u8 = 16;
 
 /// A cluster of one, whose configuration lists a second node that never comes.
@@ -30,6 +31,16 @@ fn lonely() -> (TempDir, LineNode, SocketAddr) {
     raft.initial_voters = synod_raft::Config::new(NodeId(2), [NodeId(2)]).initial_voters;
     let node = story::begin_with(&config, raft).unwrap();
     (dir, node, addresses[1])
+}
+
+/// What follows a welcome: this peer is content.
+fn ready() -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::write(READY, 0, &mut out, |out| {
+        out.extend_from_slice(b"synod/p2");
+        out.extend_from_slice(&1u16.to_le_bytes());
+    });
+    out
 }
 
 fn hello(version: u16, cluster: ClusterId, from: u64, to: u64) -> Vec<u8> {
@@ -116,7 +127,7 @@ async fn garbage_after_the_handshake_ends_the_session() {
     let mut other_group = Vec::new();
     frame::write(MESSAGE, 3, &mut other_group, |out| out.extend_from_slice(&[0; 4]));
     for garbage in [oversized, malformed, other_group] {
-        let bytes = [hello(1, CLUSTER, 1, 2), garbage].concat();
+        let bytes = [hello(1, CLUSTER, 1, 2), ready(), garbage].concat();
         let frames = say(address, &bytes).unwrap();
         assert_eq!(frames[0].kind, WELCOME);
     }

@@ -192,10 +192,11 @@ async fn a_snapshot_replaces_the_log_and_old_snapshots_go() {
     let blobs = || std::fs::read_dir(dir.path().join("blobs")).unwrap().count();
     until("old snapshots are gone", || blobs() == 1).await;
     node.shutdown().await;
-    std::fs::write(dir.path().join("blobs/0000000000000abc"), "an orphan").unwrap();
-    std::fs::write(dir.path().join("blobs/0000000000000abc.part"), "another").unwrap();
+    let orphans = ["blobs/0000000000000abc", "blobs/0000000000000abc.part"];
+    let orphans = orphans.map(|name| dir.path().join(name));
+    orphans.iter().for_each(|orphan| std::fs::write(orphan, "an orphan").unwrap());
     let node = begin_with(&config, raft).unwrap();
-    assert_eq!(blobs(), 1, "orphans go at a start");
+    assert!(!orphans.iter().any(|orphan| orphan.exists()), "orphans go at a start");
     let lines = lines(&[&node]).await;
     assert_eq!(lines.len(), written);
     assert_eq!(lines[written - 1], (written - 1).to_string());
@@ -214,16 +215,19 @@ async fn a_damaged_snapshot_stops_the_node_and_is_named() {
     let handle = node.handle();
     until("a snapshot", || handle.status().log.snapshot.0 >= 10).await;
     node.shutdown().await;
-    let blob = std::fs::read_dir(dir.path().join("blobs")).unwrap().next().unwrap().unwrap();
-    let mut bytes = std::fs::read(blob.path()).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(blob.path(), bytes).unwrap();
+    let mut names = Vec::new();
+    for blob in std::fs::read_dir(dir.path().join("blobs")).unwrap() {
+        let path = blob.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        names.push(path.display().to_string());
+    }
     let node = begin_with(&config, raft).unwrap();
     match node.stopped().await {
         StopReason::Fatal(why) => {
-            let name = blob.file_name().into_string().unwrap();
-            assert!(why.contains(&name), "{why}");
+            assert!(names.iter().any(|name| why.contains(name)), "{why}");
         }
         StopReason::Shutdown => panic!("it runs on damage"),
     }

@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use synod_codec::{Hash, hash};
@@ -23,23 +24,36 @@ const MAGIC: &[u8; 8] = b"synodsnp";
 const VERSION: u32 = 1;
 const MAX_CHUNK_BYTES: usize = 64 << 20;
 
-/// Writes `frozen` to a new blob, durable when this returns. A failure leaves nothing behind.
-pub(crate) fn write<S: StateMachine>(store: &Store, frozen: &S::Frozen) -> io::Result<Blob> {
+/// Writes `frozen` to a new blob, durable when this returns. A failure leaves nothing behind; to be
+/// `stopped` is one.
+pub(crate) fn write<S: StateMachine>(
+    store: &Store,
+    frozen: &S::Frozen,
+    stopped: &AtomicBool,
+) -> io::Result<Blob> {
     let id = directory::random_u64()?;
-    let written = write_part::<S>(store, id, frozen);
+    let written = write_part::<S>(store, id, frozen, stopped);
     if written.is_err() {
         store.remove(id)?;
     }
     written
 }
 
-fn write_part<S: StateMachine>(store: &Store, id: u64, frozen: &S::Frozen) -> io::Result<Blob> {
+fn write_part<S: StateMachine>(
+    store: &Store,
+    id: u64,
+    frozen: &S::Frozen,
+    stopped: &AtomicBool,
+) -> io::Result<Blob> {
     let file = File::create_new(store.part(id))?;
     let mut out =
         Summing { out: BufWriter::with_capacity(1 << 18, file), hash: Hash::default(), size: 0 };
     out.write(MAGIC)?;
     out.write(&VERSION.to_le_bytes())?;
     for chunk in S::chunks(frozen) {
+        if stopped.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the node stops"));
+        }
         if chunk.is_empty() {
             continue;
         }
@@ -198,7 +212,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), &BTreeSet::new()).unwrap();
         let lines = vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")];
-        let blob = write::<Lines>(&store, &lines).unwrap();
+        let blob = write::<Lines>(&store, &lines, &AtomicBool::new(false)).unwrap();
         assert_eq!(read::<Lines>(&store, blob).unwrap().0, lines);
         let path = store.whole(blob.id);
         let good = std::fs::read(&path).unwrap();

@@ -98,7 +98,12 @@ fn connect<E: Engine>(net: &Net<E>, to: NodeId) -> io::Result<Stream> {
     io::Write::write_all(&mut stream.socket, &stream.out)?;
     let welcome = handshake::answer(stream.next(handshake::MAX_BYTES)?).map_err(failed)?;
     match net.meet(to, welcome.incarnation)? {
-        Acquaintance::Known => Ok(stream),
+        Acquaintance::Known => {
+            stream.out.clear();
+            handshake::write(kind::READY, &(), &mut stream.out);
+            io::Write::write_all(&mut stream.socket, &stream.out)?;
+            Ok(stream)
+        }
         Acquaintance::Replaced { .. } => Err(io::Error::other("the peer's directory was replaced")),
     }
 }

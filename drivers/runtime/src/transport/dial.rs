@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::handshake::{self, Failure, Purpose};
-use super::{Net, session, tune};
+use super::{Net, kind, session, tune};
 
 /// Keeps a session with `peer`, for ever.
 pub(crate) async fn keep<E>(net: Arc<Net<E>>, peer: NodeId, mut random: Random)
@@ -61,7 +61,15 @@ where
         let mut buffer = BytesMut::new();
         let purpose = Purpose::Link;
         let life = handshake::introduce(net, peer, purpose, &mut stream, &mut buffer).await?;
-        handshake::recognise(net, peer, life).await?;
+        match handshake::recognise(net, peer, life).await {
+            Ok(()) => handshake::reply(&mut stream, kind::READY, &()).await?,
+            Err(failure) => {
+                if let Failure::Refuses(_, refusal) = &failure {
+                    handshake::reply(&mut stream, kind::REFUSED, refusal).await?;
+                }
+                return Err(failure);
+            }
+        }
         Ok((stream, buffer))
     };
     match timeout(net.handshake_timeout(), introduction).await {

@@ -1,11 +1,13 @@
 //! How two nodes introduce themselves, and why one may refuse the other.
 //!
-//! The dialler says [`Hello`]; the other side answers with a [`Welcome`] or a [`Refusal`]. Both carry
-//! the magic and the protocol's version in a form that no version will change.
+//! The dialler says [`Hello`]; the other side answers with a [`Welcome`] or a [`Refusal`]; the dialler
+//! answers a welcome by ready, or by a refusal of its own. All carry the magic and the protocol's
+//! version in a form that no version will change.
 
 use std::fmt;
 
 use bytes::{Buf, BytesMut};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use synod_codec::frame::{self, Frame};
 use synod_engine::{ClusterId, Engine, Incarnation, NodeId};
@@ -158,12 +160,12 @@ fn open(frame: Frame) -> Result<Result<Frame, u16>, Failure> {
     Ok(Ok(Frame { kind, group, payload }))
 }
 
-/// What the other side answered to a hello.
-pub(crate) fn answer(frame: Frame) -> Result<Welcome, Failure> {
+/// What a frame of the handshake says, if it is of the kind that is awaited.
+fn expect<T: DeserializeOwned>(frame: Frame, awaited: u8) -> Result<T, Failure> {
     let garbage = |error: synod_codec::Malformed| Failure::Garbage(error.to_string());
     match open(frame)? {
         Err(version) => Err(Failure::Refused(Refusal::Version { mine: version })),
-        Ok(Frame { kind: kind::WELCOME, payload, .. }) => {
+        Ok(Frame { kind, payload, .. }) if kind == awaited => {
             synod_codec::decode(&payload).map_err(garbage)
         }
         Ok(Frame { kind: kind::REFUSED, payload, .. }) => {
@@ -172,6 +174,11 @@ pub(crate) fn answer(frame: Frame) -> Result<Welcome, Failure> {
         }
         Ok(Frame { kind, .. }) => Err(Failure::Garbage(format!("a frame of kind {kind}"))),
     }
+}
+
+/// What the other side answered to a hello.
+pub(crate) fn answer(frame: Frame) -> Result<Welcome, Failure> {
+    expect(frame, kind::WELCOME)
 }
 
 /// Takes one frame of a handshake out of `buffer`.
@@ -205,6 +212,11 @@ pub(crate) async fn introduce<E: Engine>(
     stream.write_all(&out).await.map_err(|error| Failure::Broken(error.to_string()))?;
     let welcome = answer(next(stream, buffer).await?)?;
     Ok(welcome.incarnation)
+}
+
+/// Waits for the dialler to recognise this node.
+pub(crate) async fn ready(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<(), Failure> {
+    expect(next(stream, buffer).await?, kind::READY)
 }
 
 /// The other side: reads the hello and judges it, but does not answer yet.

@@ -87,6 +87,7 @@ where
         Ok(hello) => {
             let incarnation = net.hello(hello.from, hello.purpose).incarnation;
             handshake::reply(&mut stream, kind::WELCOME, &Welcome { incarnation }).await?;
+            handshake::ready(&mut stream, &mut buffer).await?;
             Ok((hello, stream, buffer))
         }
         Err(failure) => {

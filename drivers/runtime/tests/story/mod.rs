@@ -53,7 +53,9 @@ pub(crate) fn config(node: u64, dir: &Path, addresses: &[SocketAddr]) -> NodeCon
     let peers: BTreeMap<NodeId, SocketAddr> = ids.zip(addresses.iter().copied()).collect();
     let listen = addresses[node as usize - 1];
     let mut config = NodeConfig::new(NodeId(node), CLUSTER, dir, listen, peers);
-    config.limits.log_segment_bytes = 1 << 20;
+    config.limits.log_segment_bytes = 4 << 20;
+    config.limits.max_message_bytes = 2 << 20;
+    config.limits.max_command_bytes_per_turn = 1 << 20;
     config.limits.disk_watch_ms = 20;
     config.limits.disk_reserve_bytes = 1 << 20;
     config
