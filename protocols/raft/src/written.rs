@@ -1,11 +1,12 @@
 //! Which of a node's records hold the entries of its log, so that a checkpoint knows what to keep.
 
 use alloc::collections::VecDeque;
+use core::hash::{Hash, Hasher};
 
 use synod_consensus::{Batch, Index};
 
 /// The records of a node, by number: those it replayed and those it persisted.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Written {
     count: u64,
     /// The records with entries, each with the last of them that no later record replaces.
@@ -42,6 +43,15 @@ impl Written {
     /// The log was given up: no record holds entries.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
+    }
+}
+
+/// Seen from the newest record: how many there were before makes no difference.
+impl Hash for Written {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        for (number, last) in &self.entries {
+            (self.count - number, last).hash(hasher);
+        }
     }
 }
 

@@ -32,7 +32,6 @@ impl Candidate {
         context: &mut Context<'_, R>,
         campaign: Campaign,
     ) -> Self {
-        context.cancel_timer(Timer::Heartbeat);
         let config = &state.config;
         let (min, max) = (config.election_timeout_min(), config.election_timeout_max());
         let timeout = context.random().duration(min, max);

@@ -10,7 +10,7 @@ use synod_raft::{Message, Record, Timer};
 
 use crate::cluster::Cluster;
 use crate::driver::{
-    Node, append, entry, heartbeat, matches, pre_vote, pre_vote_reply, vote, vote_reply,
+    Node, append, config, entry, heartbeat, matches, pre_vote, pre_vote_reply, vote, vote_reply,
 };
 
 const BEFORE_ANY_TIMEOUT: Duration = Duration::from_millis(299);
@@ -164,6 +164,19 @@ fn election_timeouts_are_spread_over_their_interval() {
     assert!(timeouts.len() > 90);
     assert!(timeouts.iter().all(|t| (300..=600).contains(&(t.as_millis() as u64))));
     assert!(timeouts.last().unwrap().saturating_sub(*timeouts.first().unwrap()).as_millis() > 200);
+}
+
+/// §5.6: "broadcastTime ≪ electionTimeout": knobs that cannot keep a leader in office are refused.
+#[test]
+fn heartbeats_must_be_well_below_the_election_timeout() {
+    let with = |heartbeat, min, max| {
+        let mut config = config(1, 3);
+        config.heartbeat_ms = heartbeat;
+        (config.election_timeout_min_ms, config.election_timeout_max_ms) = (min, max);
+        config.check().is_ok()
+    };
+    assert!(with(50, 100, 101) && with(1, 2, 3));
+    assert!(!with(51, 100, 200) && !with(0, 100, 200) && !with(50, 300, 300));
 }
 
 /// Figure 2, candidates: "increment currentTerm, vote for self, reset election timer, send

@@ -201,6 +201,8 @@ fn a_probe_before_the_compacted_part_of_a_log_agrees_with_it() {
     let mut node = Node::with_log(1, 3, 3, &[]);
     node.hear(2, install(3, snapshot(7, 2)));
     assert_eq!(node.answer(2, append(3, entry(5, 1), &[], 0)), [matches(3, 5)]);
+    let answer = node.answer(2, append(3, entry(7, 1), &[3], 0));
+    assert!(!answer.contains(&matches(3, 8)), "where it ends its term is known: {answer:?}");
     assert_eq!(node.answer(2, append(3, entry(6, 2), &[2, 2, 2], 9)), [matches(3, 9)]);
     assert_eq!((node.terms(), node.view().commit), (vec![2, 2], Index(9)));
 }
