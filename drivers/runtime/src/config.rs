@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use synod_engine::{ClusterId, NodeId};
 
-use crate::FreeSpace;
+use crate::{FreeSpace, LogDisk};
 
 /// Who a node is, and where everything is.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct NodeConfig {
     pub limits: Limits,
     /// How the free space is found out.
     pub free_space: FreeSpace,
+    /// Where the log is written.
+    pub log_disk: LogDisk,
 }
 
 impl NodeConfig {
@@ -48,6 +50,7 @@ impl NodeConfig {
             peers,
             limits: Limits::default(),
             free_space: FreeSpace::default(),
+            log_disk: LogDisk::default(),
         }
     }
 }

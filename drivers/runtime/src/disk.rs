@@ -45,6 +45,37 @@ impl fmt::Debug for FreeSpace {
     }
 }
 
+/// Where the log is written: a real directory, or a disk that a test makes fail or stall.
+#[derive(Clone)]
+pub struct LogDisk(Arc<Open>);
+
+type Open = dyn Fn(&Path) -> io::Result<Arc<dyn synod_wal::disk::Disk>> + Send + Sync;
+
+impl LogDisk {
+    /// The disk that `open` makes of the log's directory.
+    pub fn of(
+        open: impl Fn(&Path) -> io::Result<Arc<dyn synod_wal::disk::Disk>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(open))
+    }
+
+    pub(crate) fn open(&self, path: &Path) -> io::Result<Arc<dyn synod_wal::disk::Disk>> {
+        (self.0)(path)
+    }
+}
+
+impl Default for LogDisk {
+    fn default() -> Self {
+        Self::of(|path| Ok(Arc::new(synod_wal::disk::Directory::open(path)?)))
+    }
+}
+
+impl fmt::Debug for LogDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogDisk")
+    }
+}
+
 /// What the watch needs.
 pub(crate) struct Watch<E: Engine> {
     pub(crate) dir: PathBuf,

@@ -37,6 +37,7 @@ mod node;
 mod outlets;
 mod pending;
 mod plant;
+mod recovery;
 mod replica;
 mod reply;
 mod sync;
@@ -44,7 +45,7 @@ mod timers;
 mod transport;
 
 pub use config::{Limits, NodeConfig};
-pub use disk::FreeSpace;
+pub use disk::{FreeSpace, LogDisk};
 pub use handle::{Call, Disk, Handle, Leadership, NodeStatus, PeerStatus};
 pub use identity::{FORMAT, Identity, IdentityError, Lock};
 pub use node::{Node, StartError, StopReason, start};

@@ -15,7 +15,8 @@ use synod_engine::{Engine, Sound};
 use tokio::sync::watch;
 
 use crate::inbox::Stop;
-use crate::plant::{Plant, Recovery};
+use crate::plant::Plant;
+use crate::recovery::Recovery;
 use crate::{Handle, Identity, IdentityError, Lock, NodeConfig, Reply};
 
 /// A running node. Dropped without [`shutdown`](Self::shutdown) it stops as if it were killed.

@@ -4,11 +4,10 @@
 //! The core's thread is the last to go: it ends the others, unlocks the directory, and says why the
 //! node stopped.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 
@@ -16,13 +15,13 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use synod_consensus::{Index, ReplicatedLog, StateMachine};
-use synod_engine::{GroupId, NodeId, Position, Random, Record as _};
-use synod_wal::{Log, Options};
+use synod_engine::{Position, Random};
+use synod_wal::Log;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
-use crate::blobs::{Store, Transfers, ledger::Ledger};
+use crate::blobs::Transfers;
 use crate::core::{Clock, Core};
 use crate::disk::Watch;
 use crate::handle::Door;
@@ -31,73 +30,12 @@ use crate::inbox::{Arrivals, Inbox, Stop};
 use crate::metrics::Metrics;
 use crate::outlets::NodeOutlets;
 use crate::pending::Pending;
+use crate::recovery::Recovery;
 use crate::replica::{Queue, Replica};
-use crate::sync::{self, Journal};
+use crate::sync::{self, Desk, Journal};
 use crate::transport::outbox::Outbox;
-use crate::transport::{GROUP, Net, Peer, dial, listen};
-use crate::{
-    Disk, Handle, Identity, Limits, Lock, Node, NodeConfig, NodeStatus, Reply, StartError,
-};
-
-/// An engine as it was when its last life ended, and the log to go on with.
-pub(crate) struct Recovery<L: ReplicatedLog> {
-    engine: L,
-    log: Log,
-    store: Store,
-    ledger: Ledger,
-}
-
-impl<L> Recovery<L>
-where
-    L: ReplicatedLog,
-    L::Record: DeserializeOwned,
-{
-    /// Replays the log in the directory.
-    pub(crate) fn of(config: &NodeConfig, engine: L::Config) -> Result<Self, StartError> {
-        let dir = config.dir.join("log");
-        let io = |path: &PathBuf| {
-            let path = path.clone();
-            move |error: io::Error| StartError::Io { path, error }
-        };
-        std::fs::create_dir_all(&dir).map_err(io(&dir))?;
-        let (log, recovered) = Log::open(&dir, log_options(&config.limits))?;
-        if let Some(cut) = &recovered.cut {
-            let file = cut.file.display();
-            info!("the torn end of the log was cut: {file} from byte {}", cut.offset);
-        }
-        let replay = |why: String| StartError::Replay { dir: dir.clone(), why };
-        let mut engine = L::new(engine);
-        let mut ledger = Ledger::default();
-        let mut needed = BTreeSet::new();
-        for (number, entry) in recovered.entries.iter().enumerate() {
-            if entry.group != GroupId(GROUP) {
-                return Err(replay(format!("it holds records of {}", entry.group)));
-            }
-            let record: L::Record = synod_codec::decode(&entry.payload)
-                .map_err(|error| replay(format!("record {}: {error}", number + 1)))?;
-            if record.checkpoint().is_some() {
-                needed.clear();
-            }
-            needed.extend(record.blob().map(|blob| blob.id));
-            engine.replay(record).map_err(|error| replay(error.to_string()))?;
-        }
-        needed.iter().for_each(|id| ledger.learned(*id));
-        let dir = config.dir.join("blobs");
-        let store = Store::open(&dir, &needed).map_err(io(&dir))?;
-        info!(records = recovered.entries.len(), "replayed");
-        Ok(Self { engine, log, store, ledger })
-    }
-}
-
-fn log_options(limits: &Limits) -> Options {
-    Options {
-        segment_bytes: limits.log_segment_bytes,
-        max_batch_bytes: limits.log_segment_bytes.saturating_sub(64 << 10),
-        max_record_bytes: limits.max_record_bytes(),
-        max_spare_segments: limits.log_spare_segments,
-        ..Options::default()
-    }
-}
+use crate::transport::{Net, Peer, dial, listen};
+use crate::{Disk, Handle, Identity, Lock, Node, NodeConfig, NodeStatus, Reply, StartError};
 
 /// The parts of a node.
 pub(crate) struct Plant<L: ReplicatedLog, S: StateMachine, R> {
@@ -162,6 +100,7 @@ where
         Ok(Self { registry, metrics, runtime, listener, recovery, net, inbox, wake, queue, random })
     }
 
+    /// Starts the threads.
     pub(crate) fn start(
         mut self,
         config: &NodeConfig,
@@ -181,58 +120,88 @@ where
         };
         let door = Door::new(config.limits.clone(), self.wake.clone(), status.clone());
         let door = Arc::new(door);
-        let (metrics, inbox, net) = (self.metrics.clone(), self.inbox.clone(), self.net.clone());
-        let registry = std::mem::take(&mut self.registry);
-        let handle = self.runtime.handle().clone();
+        let metrics = std::mem::take(&mut self.registry);
+        let runtime = self.runtime.handle().clone();
         self.connections().map_err(io)?;
-
-        let Recovery { engine, mut log, store, ledger } = self.recovery;
-        let journal = Journal::new(log.batch(), vec![log.batch(), log.batch()]);
-        let desk = journal.desk();
-        let sync_inbox = inbox.clone();
-        let sync_desk = desk.clone();
-        let sync_metrics = metrics.clone();
-        let sync = spawn("synod-sync", move || {
-            sync::run(&mut log, &sync_desk, &sync_inbox, &sync_metrics);
+        let (net, inbox) = (self.net.clone(), self.inbox.clone());
+        let (core_runtime, core, workers) =
+            self.assemble(config, door.clone(), status, watch, empty).map_err(io)?;
+        let (said, stopped) = watch::channel(None);
+        let thread = spawn("synod-core", move || {
+            let stop = core_runtime.block_on(async { tokio::spawn(core.run()).await });
+            let stop = stop.unwrap_or_else(|error| {
+                Stop::Fatal(format!("the core panicked, which is a bug: {error}"))
+            });
+            net.stop();
+            core_runtime.shutdown_background();
+            workers.end(stop != Stop::Gracefully);
+            drop(lock);
+            match &stop {
+                Stop::Fatal(why) => error!("stopped: {why}"),
+                Stop::Gracefully | Stop::Abruptly => info!("stopped"),
+            }
+            said.send_replace(Some(stop.into()));
         });
+        Ok(Node {
+            metrics,
+            handle: Handle::new(door),
+            identity,
+            peer_address,
+            runtime,
+            stopped,
+            stop: Box::new(move |stop| inbox.stop(stop)),
+            thread: Some(thread.map_err(io)?),
+        })
+    }
+
+    /// Makes the core, and starts the threads that work for it.
+    fn assemble(
+        self,
+        config: &NodeConfig,
+        door: Arc<Door<S, R>>,
+        status: NodeStatus,
+        watch: Watch<L>,
+        empty: S,
+    ) -> io::Result<Assembled<L, S, R>> {
+        let disk = status.disk;
+        let Recovery { engine, log, store, ledger } = self.recovery;
+        let journal = Journal::new(log.batch(), vec![log.batch(), log.batch()]);
         let replica = Replica {
             state: empty,
             queue: self.queue.clone(),
-            inbox: inbox.clone(),
+            inbox: self.inbox.clone(),
             store,
-            metrics: metrics.clone(),
+            metrics: self.metrics.clone(),
             applied: Index::ZERO,
             answers: Vec::new(),
             writer: None,
-            stopped: net.stopped.clone(),
+            stopped: self.net.stopped.clone(),
         };
-        let apply = spawn("synod-apply", move || replica.run());
-        let (unwatch, unwatched) = mpsc::channel();
-        let watching = spawn("synod-disk", move || watch.run(disk, &unwatched));
-
-        let others: Vec<NodeId> = net.peers.keys().copied().collect();
-        let outboxes = net.peers.iter().map(|(node, peer)| (*node, (peer.outbox.clone(), false)));
+        let workers = Workers::start(journal.desk(), log, replica, watch, disk)?;
+        let peers = || self.net.peers.iter();
+        let outboxes = peers().map(|(node, peer)| (*node, (peer.outbox.clone(), false)));
         let outlets = NodeOutlets {
             journal,
             outboxes: outboxes.collect(),
-            net: net.clone(),
+            net: self.net.clone(),
             works: Vec::new(),
-            queue: self.queue.clone(),
+            queue: self.queue,
             pending: Pending::default(),
             answers: Vec::new(),
             blobs: ledger,
             door: door.clone(),
-            metrics: metrics.clone(),
+            metrics: self.metrics.clone(),
         };
         outlets.disk_low(disk == Disk::Low);
+        let others = peers().map(|(node, _)| *node).collect();
         let core = Core {
             host: Host::new(config.node, others, engine, self.random),
             outlets,
-            inbox: inbox.clone(),
-            door: door.clone(),
+            inbox: self.inbox,
+            door,
             wake: self.wake,
             limits: config.limits.clone(),
-            metrics,
+            metrics: self.metrics,
             disk,
             free: disk,
             log_full: false,
@@ -245,46 +214,7 @@ where
             applied: 0,
             published: None,
         };
-        let (said, stopped) = watch::channel(None);
-        let (runtime, queue) = (self.runtime, self.queue);
-        let thread = spawn("synod-core", move || {
-            let stop = runtime.block_on(async { tokio::spawn(core.run()).await });
-            let stop = stop.unwrap_or_else(|error| {
-                Stop::Fatal(format!(
-                    "the core panicked: a bug; nothing acknowledged is lost: {error}"
-                ))
-            });
-            net.stopped.store(true, Ordering::Relaxed);
-            for peer in net.peers.values() {
-                peer.outbox.close_any();
-            }
-            runtime.shutdown_background();
-            let lost = stop != Stop::Gracefully;
-            desk.close(lost);
-            queue.close(lost);
-            drop(unwatch);
-            for thread in [sync, apply, watching].into_iter().flatten() {
-                if thread.join().is_err() {
-                    warn!("a thread of the node panicked");
-                }
-            }
-            drop(lock);
-            match &stop {
-                Stop::Fatal(why) => error!("stopped: {why}"),
-                Stop::Gracefully | Stop::Abruptly => info!("stopped"),
-            }
-            said.send_replace(Some(stop.into()));
-        });
-        Ok(Node {
-            metrics: registry,
-            handle: Handle::new(door),
-            identity,
-            peer_address,
-            runtime: handle,
-            stopped,
-            stop: Box::new(move |stop| inbox.stop(stop)),
-            thread: Some(thread.map_err(io)?),
-        })
+        Ok((self.runtime, core, workers))
     }
 
     fn watch(&self, config: &NodeConfig) -> Watch<L> {
@@ -308,6 +238,64 @@ where
             tokio::spawn(dial::keep(self.net.clone(), *peer, random.fork()));
         }
         Ok(())
+    }
+}
+
+/// The core, where it runs, and who works for it.
+type Assembled<L, S, R> = (Runtime, Core<L, S, R>, Workers<S, R>);
+
+/// The threads that work for the core.
+struct Workers<S: StateMachine, R> {
+    desk: Arc<Desk>,
+    queue: Arc<Queue<S, R>>,
+    /// The watch ends when this is dropped.
+    unwatch: mpsc::Sender<()>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl<S, R> Workers<S, R>
+where
+    S: StateMachine + Send + 'static,
+    S::Query: Send,
+    S::Response: Send,
+    S::Answer: Send,
+    S::Frozen: Send,
+    R: Reply<S>,
+{
+    fn start<L>(
+        desk: Arc<Desk>,
+        mut log: Log,
+        replica: Replica<L, S, R>,
+        watch: Watch<L>,
+        disk: Disk,
+    ) -> io::Result<Self>
+    where
+        L: ReplicatedLog + 'static,
+        L::Message: Send,
+        L::Record: Send,
+    {
+        let queue = replica.queue.clone();
+        let (inbox, metrics) = (replica.inbox.clone(), replica.metrics.clone());
+        let (unwatch, unwatched) = mpsc::channel();
+        let at = desk.clone();
+        let threads = vec![
+            spawn("synod-sync", move || sync::run(&mut log, &at, &inbox, &metrics))?,
+            spawn("synod-apply", move || replica.run())?,
+            spawn("synod-disk", move || watch.run(disk, &unwatched))?,
+        ];
+        Ok(Self { desk, queue, unwatch, threads })
+    }
+
+    /// Ends them; what waits is still done, unless it is `lost`.
+    fn end(self, lost: bool) {
+        self.desk.close(lost);
+        self.queue.close(lost);
+        drop(self.unwatch);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                warn!("a thread of the node panicked");
+            }
+        }
     }
 }
 

@@ -88,6 +88,14 @@ impl<E: Engine> Net<E> {
         identity.meet(&self.dir, peer, life)
     }
 
+    /// The node stops: all sessions end, transfers too.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        for peer in self.peers.values() {
+            peer.outbox.close_any();
+        }
+    }
+
     /// A new name for a session.
     pub(crate) fn session(&self) -> u64 {
         self.sessions.fetch_add(1, Ordering::Relaxed)

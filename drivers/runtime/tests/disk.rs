@@ -1,0 +1,171 @@
+//! Stories of disks that fail and stall.
+
+#![allow(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
+
+#[allow(dead_code, reason = "not every story needs every helper")]
+mod story;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+use story::{LineNode, addresses, begin, config, lines, until, write};
+use synod_consensus::Role;
+use synod_runtime::{LogDisk, Outcome, StopReason};
+use synod_wal::disk::{Directory, Disk, DiskFile};
+
+/// What a disk is made to do.
+#[derive(Clone, Default)]
+struct Rig {
+    stalls: Arc<AtomicBool>,
+    fails: Arc<AtomicBool>,
+}
+
+impl Rig {
+    fn disk(&self) -> LogDisk {
+        let rig = self.clone();
+        LogDisk::of(move |path| {
+            let directory = Directory::open(path)?;
+            Ok(Arc::new(RiggedDisk { directory, rig: rig.clone() }))
+        })
+    }
+}
+
+struct RiggedDisk {
+    directory: Directory,
+    rig: Rig,
+}
+
+struct RiggedFile {
+    file: Box<dyn DiskFile>,
+    rig: Rig,
+}
+
+impl RiggedDisk {
+    fn rigged(&self, file: io::Result<Box<dyn DiskFile>>) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(RiggedFile { file: file?, rig: self.rig.clone() }))
+    }
+}
+
+impl Disk for RiggedDisk {
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.directory.list()
+    }
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.rigged(self.directory.open(name))
+    }
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.rigged(self.directory.create(name))
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.directory.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.directory.remove(name)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.directory.sync()
+    }
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.directory.free_bytes()
+    }
+}
+
+impl DiskFile for RiggedFile {
+    fn size_bytes(&self) -> io::Result<u64> {
+        self.file.size_bytes()
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_at(buffer, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_at(bytes, offset)
+    }
+    fn allocate(&self, size_bytes: u64) -> io::Result<()> {
+        self.file.allocate(size_bytes)
+    }
+    fn sync(&self) -> io::Result<()> {
+        while self.rig.stalls.load(Ordering::Relaxed) {
+            sleep(Duration::from_millis(2));
+        }
+        if self.rig.fails.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the disk is broken"));
+        }
+        self.file.sync()
+    }
+}
+
+#[tokio::test]
+async fn a_failed_sync_stops_the_node_and_nothing_acknowledged_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::default();
+    let mut config = config(1, dir.path(), &addresses(1));
+    config.log_disk = rig.disk();
+    let node = begin(&config).unwrap();
+    write(&[&node], "acknowledged").await;
+    rig.fails.store(true, Ordering::Relaxed);
+    assert_eq!(node.handle().write("in doubt").await, Outcome::Unknown);
+    match node.stopped().await {
+        StopReason::Fatal(why) => assert!(why.contains("the disk is broken"), "{why}"),
+        StopReason::Shutdown => panic!("it goes on"),
+    }
+    drop(node);
+    rig.fails.store(false, Ordering::Relaxed);
+    let node = begin(&config).unwrap();
+    assert_eq!(lines(&[&node]).await[0], "acknowledged");
+}
+
+#[tokio::test]
+async fn a_disk_that_never_syncs_acknowledges_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::default();
+    let mut config = config(1, dir.path(), &addresses(1));
+    config.log_disk = rig.disk();
+    let node = begin(&config).unwrap();
+    write(&[&node], "before").await;
+    rig.stalls.store(true, Ordering::Relaxed);
+    let handle = node.handle();
+    let mut waiting = tokio::spawn(async move { handle.write("during").await });
+    let patience = Duration::from_millis(500);
+    assert!(tokio::time::timeout(patience, &mut waiting).await.is_err(), "it was acknowledged");
+    rig.stalls.store(false, Ordering::Relaxed);
+    assert_eq!(waiting.await.unwrap(), Outcome::Done(2));
+}
+
+#[tokio::test]
+async fn a_leader_whose_disk_stalls_goes_on_leading_and_committing() {
+    let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let addresses = addresses(3);
+    let rigs = [Rig::default(), Rig::default(), Rig::default()];
+    let begin = |number: usize| {
+        let mut config = config(number as u64 + 1, dirs[number].path(), &addresses);
+        config.log_disk = rigs[number].disk();
+        begin(&config).unwrap()
+    };
+    let nodes = [begin(0), begin(1), begin(2)];
+    let all: Vec<&LineNode> = nodes.iter().collect();
+    write(&all, "before").await;
+    let leads = |node: &LineNode| node.handle().status().log.role == Role::Leader;
+    until("a leader", || nodes.iter().any(leads)).await;
+    let leader = nodes.iter().position(leads).unwrap();
+    let handle = nodes[leader].handle();
+    let epoch = handle.status().log.epoch;
+    rigs[leader].stalls.store(true, Ordering::Relaxed);
+    // Ten election timeouts.
+    for number in 0..30 {
+        let patience = Duration::from_secs(5);
+        let written = tokio::time::timeout(patience, handle.write(format!("{number}"))).await;
+        assert_eq!(written.expect("the followers' disks are enough"), Outcome::Done(number + 2));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let status = handle.status();
+    assert_eq!((status.log.role, status.log.epoch), (Role::Leader, epoch), "an election was held");
+    rigs[leader].stalls.store(false, Ordering::Relaxed);
+    assert_eq!(write(&all, "after").await, 32);
+}
