@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::commands::bench::BenchArgs;
+use crate::commands::sim::SimArgs;
 use crate::exit::CODES;
 
 /// Classic distributed systems, one toolkit.
@@ -41,6 +42,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Bench,
     },
+    /// Run a protocol in the fault-injecting simulator
+    Sim {
+        #[command(subcommand)]
+        what: Sim,
+    },
     /// Print a completion script for a shell
     Completions {
         /// For this shell
@@ -52,6 +58,12 @@ pub(crate) enum Command {
 pub(crate) enum Bench {
     /// Drive the key-value store
     Kv(BenchArgs),
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Sim {
+    /// The key-value store on Raft: figure 3, exactly-once and linearizability are judged
+    Raft(Box<SimArgs>),
 }
 
 #[derive(Args, Debug)]

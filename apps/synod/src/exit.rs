@@ -18,7 +18,9 @@ Exit codes:
   5  no server could be reached; nothing was changed
   6  a data directory cannot be used; nothing was changed
   7  an address is in use or cannot be used; nothing was changed
-  8  a node stopped because it could not go on";
+  8  a node stopped because it could not go on
+  9  a simulation found a violation, or could not decide
+ 10  a simulation found none, but missed a point that it should have reached";
 
 /// How a command ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +34,8 @@ pub(crate) enum Exit {
     Data = 6,
     Address = 7,
     Fatal = 8,
+    Violation = 9,
+    Missed = 10,
 }
 
 impl From<Exit> for ExitCode {
@@ -80,6 +84,8 @@ impl Failure {
                 Exit::Data => "data",
                 Exit::Address => "address",
                 Exit::Fatal => "fatal",
+                Exit::Violation => "violation",
+                Exit::Missed => "missed",
             };
             println!("{}", json!({ "error": self.what, "kind": kind }));
         }

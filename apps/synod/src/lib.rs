@@ -10,6 +10,7 @@ mod config;
 mod exit;
 mod output;
 mod place;
+pub mod sim;
 
 use std::process::ExitCode;
 

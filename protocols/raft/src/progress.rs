@@ -22,6 +22,9 @@ pub(crate) struct Progress {
     /// `matched` at the last heartbeat; unchanged at the next means that something was lost, or its
     /// disk is slow.
     pub(crate) matched_at_heartbeat: Index,
+    /// The entry that it was asked about while appends were under way. Other conflicts come from
+    /// appends that overtook each other, and are no reason to send the window again.
+    pub(crate) asked: Option<Index>,
     in_flight: VecDeque<InFlight>,
     in_flight_bytes: usize,
 }
@@ -63,6 +66,7 @@ impl Progress {
             round: 0,
             heard: false,
             matched_at_heartbeat: Index::ZERO,
+            asked: None,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
         }
@@ -120,8 +124,18 @@ impl Progress {
     pub(crate) fn probe(&mut self, next: Index) {
         self.mode = Mode::Probe { asked: false };
         self.next = next.max(self.matched.next());
+        self.asked = None;
         self.in_flight.clear();
         self.in_flight_bytes = 0;
+    }
+
+    /// What was under way may be lost. A guess where the logs agree stays a guess: from what is known
+    /// to match on, it would be the whole log for a follower of whom nothing is known yet.
+    pub(crate) fn lost(&mut self) {
+        match &mut self.mode {
+            Mode::Probe { asked } => *asked = false,
+            Mode::Replicate | Mode::Install { .. } => self.probe(self.matched.next()),
+        }
     }
 
     /// The snapshot up to `index` was sent.

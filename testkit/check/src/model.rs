@@ -47,6 +47,12 @@ pub trait Model {
         false
     }
 
+    /// Whether later answers can be expected to [show](Self::shows) that `input` took effect. A hint, as
+    /// that is.
+    fn leaves_signs(&self, _input: &Self::Input) -> bool {
+        false
+    }
+
     /// A place in the order of its key that the answer itself tells, as a revision does. Operations
     /// that have one took effect in that order.
     fn place(&self, _input: &Self::Input, _output: &Self::Output) -> Option<u64> {

@@ -159,6 +159,10 @@ impl Model for Registers {
         value.is_empty() || seen.windows(value.len()).any(|part| part == value)
     }
 
+    fn leaves_signs(&self, input: &Input) -> bool {
+        !matches!(input, Input::Get { .. } | Input::Delete { .. })
+    }
+
     fn place(&self, _: &Input, output: &Output) -> Option<u64> {
         match output {
             Output::Written { revision } => *revision,

@@ -14,6 +14,8 @@ use crate::{Model, Operation};
 enum Guess {
     /// What was seen took effect before; what was not seen did not.
     SeenOnly,
+    /// The same, but what leaves no signs may have taken effect unseen.
+    SeenOrSilent,
     /// What was seen took effect before.
     SeenBefore,
     /// Nothing.
@@ -29,9 +31,13 @@ pub(crate) fn search<M: Model>(
     let seen: Vec<_> =
         operations.iter().map(|operation| first_sign(model, operation, operations)).collect();
     if operations.iter().any(|operation| operation.returned.is_none()) {
-        for guess in [Guess::SeenOnly, Guess::SeenBefore] {
+        for guess in [Guess::SeenOnly, Guess::SeenOrSilent, Guess::SeenBefore] {
             let kept = |n: &usize| {
-                guess != Guess::SeenOnly || operations[*n].returned.is_some() || seen[*n].is_some()
+                let silent = || !model.leaves_signs(&operations[*n].input);
+                guess == Guess::SeenBefore
+                    || operations[*n].returned.is_some()
+                    || seen[*n].is_some()
+                    || guess == Guess::SeenOrSilent && silent()
             };
             let kept: Vec<_> = (0..operations.len()).filter(kept).collect();
             let spans: Vec<_> =

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 mod kv;
 mod node;
+pub(crate) mod sim;
 mod status;
 mod up;
 
@@ -10,7 +11,7 @@ use std::future::Future;
 
 use clap::CommandFactory;
 
-use crate::cli::{Bench, Cli, Command};
+use crate::cli::{Bench, Cli, Command, Sim};
 use crate::exit::{Exit, Failure, Result};
 
 /// Does what was typed.
@@ -21,6 +22,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Kv(args) => block_on(kv::run(args)),
         Command::Status(args) => block_on(status::run(args)),
         Command::Bench { what: Bench::Kv(args) } => bench::run(&args),
+        Command::Sim { what: Sim::Raft(args) } => sim::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "synod", &mut std::io::stdout());
             Ok(Exit::Done)

@@ -120,7 +120,7 @@ impl Leader {
                 let is_stale = previous <= progress.matched
                     || match progress.mode {
                         Mode::Probe { .. } => previous.next() != progress.next,
-                        Mode::Replicate => false,
+                        Mode::Replicate => progress.asked != Some(previous),
                         Mode::Install { .. } => true,
                     };
                 if !is_stale {
@@ -150,7 +150,7 @@ impl Leader {
     /// A session of the link to a follower ended: what was under way may be lost.
     pub(crate) fn link_closed(&mut self, peer: NodeId) {
         if let Some(progress) = self.followers.get_mut(&peer) {
-            progress.probe(progress.matched.next());
+            progress.lost();
         }
     }
 
@@ -371,6 +371,7 @@ fn ask_again<R: Rules>(
         Some(previous) => {
             let (term, commit) = (state.term(), state.commit);
             context.send_now(peer, Message::Append { term, previous, entries: None, commit });
+            progress.asked = Some(previous.index);
         }
         None => progress.probe(progress.matched.next()),
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use synod_consensus::{Epoch, Event, Index, Output, Request, Snapshot};
 use synod_engine::{Blob, Input, Message as _, NodeId, Token};
 use synod_quorum::Voters;
-use synod_raft::{Checkpoint, Message, Record};
+use synod_raft::{Checkpoint, Message, Record, Timer};
 
 use crate::cluster::Cluster;
 use crate::driver::{
@@ -170,9 +170,11 @@ fn a_follower_that_is_a_little_late_needs_no_snapshot() {
     }
     compact(&mut node, 6);
     assert_eq!(node.view().base, entry(3, 1), "three entries are kept");
+    node.fire(Timer::Heartbeat);
+    node.fire(Timer::Heartbeat);
     node.sent.clear();
     let lost = synod_raft::AppendResult::Conflict {
-        previous: Index(5),
+        previous: Index(6),
         last: Index(3),
         hint: entry(1, 1),
     };

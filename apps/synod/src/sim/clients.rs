@@ -1,0 +1,417 @@
+//! Clients of the store in a simulation: they write and read a few keys, retry as a clerk does, and
+//! record what they saw.
+//!
+//! A session has several *lanes*, each with one call at a time, so that commands of one session
+//! overtake each other. A lane sends a command again, under the same number, until it is answered or
+//! its patience ends; a part of the commands is sent twice from the start, to be sure that duplicates
+//! are common. One more client keeps the replicated clock ticking.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use synod_check::registers::{Input, Output};
+use synod_codec::encode;
+use synod_consensus::{Outcome, Refusal, ReplicatedLog};
+use synod_engine::{NodeId, Violation};
+use synod_kv::Store;
+use synod_kv::message::{Answer, Command, Query, Rejected, Response, SessionId, Written};
+use synod_kv::rules::Rules;
+use synod_sim::replicated::{Answer as Reply, Call, Replica};
+use synod_sim::{ClientId, Outside, Workload};
+
+use super::history::History;
+use super::operation;
+
+type World<'a, L, R> = Outside<'a, L, Replica<Store<R>>>;
+
+/// How the clients behave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Habits {
+    /// Sessions.
+    pub(crate) sessions: u32,
+    /// Lanes of each session.
+    pub(crate) lanes: u32,
+    /// Keys that they fight over.
+    pub(crate) keys: u64,
+    /// The longest pause between two calls of a lane.
+    pub(crate) think: Duration,
+    /// Commands sent twice, in millionths.
+    pub(crate) twice_ppm: u32,
+}
+
+/// All clients of one run.
+pub struct Clients {
+    habits: Habits,
+    sessions: Vec<Session>,
+    lanes: Vec<Lane>,
+    /// What was last read of each key: what a compare-and-swap expects.
+    seen: Vec<Option<Bytes>>,
+    history: History,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Session {
+    id: Option<SessionId>,
+    last_number: u64,
+    /// The numbers that lanes still wait for.
+    unanswered: Vec<u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Lane {
+    node: usize,
+    /// A wake-up before this time is an old one.
+    due: Duration,
+    task: Task,
+    /// The last command that was answered, with the answer: a late duplicate must say the same.
+    settled: Option<(Vec<u64>, Response)>,
+}
+
+/// What a lane is at.
+#[derive(Clone, Debug)]
+enum Task {
+    Rest,
+    Open(Attempts),
+    Write { session: SessionId, number: u64, operation: usize, attempts: Attempts },
+    Read { key: u64, operation: usize, attempts: Attempts },
+}
+
+/// A call and its repetitions.
+#[derive(Clone, Debug)]
+struct Attempts {
+    call: Call<Query>,
+    numbers: Vec<u64>,
+    /// How many of them were refused: these did nothing.
+    refused: usize,
+    give_up: Duration,
+}
+
+const CLOCK: ClientId = ClientId(u32::MAX);
+const TICK: Duration = Duration::from_secs(1);
+/// Replicated time runs four times as fast as the virtual one, so that sessions expire in short runs.
+const TICK_MS: u64 = 4_000;
+const LEASE_MS: u64 = 10_000;
+
+impl Session {
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.unanswered.push(self.last_number);
+        self.last_number
+    }
+
+    fn answered_below(&self) -> u64 {
+        self.unanswered.iter().copied().min().unwrap_or(self.last_number + 1)
+    }
+
+    /// Nobody waits for command `number` of `session` any more; unless that was an earlier session.
+    fn settle(&mut self, session: SessionId, number: u64) {
+        if self.id == Some(session) {
+            self.unanswered.retain(|unanswered| *unanswered != number);
+        }
+    }
+}
+
+impl Clients {
+    pub(crate) fn new(habits: Habits) -> Self {
+        let lane = Lane { node: 0, due: Duration::ZERO, task: Task::Rest, settled: None };
+        Self {
+            sessions: vec![Session::default(); habits.sessions as usize],
+            lanes: vec![lane; (habits.sessions * habits.lanes) as usize],
+            seen: vec![None; habits.keys as usize],
+            history: History::default(),
+            habits,
+        }
+    }
+
+    fn session_of(&self, client: ClientId) -> usize {
+        (client.0 / self.habits.lanes) as usize
+    }
+
+    /// The lane has nothing to do: it finds something, or rests.
+    fn begin_call<L: ReplicatedLog, R: Rules + Default>(
+        &mut self,
+        world: &mut World<'_, L, R>,
+        client: ClientId,
+    ) {
+        let session = self.session_of(client);
+        let give_up = world.now() + Duration::from_millis(world.dice().between(5_000, 60_000));
+        let attempts = |call| Attempts { call, numbers: Vec::new(), refused: 0, give_up };
+        let key = world.dice().below(self.habits.keys);
+        let task = if world.dice().chance(350_000) {
+            let query = Query::Get { key: operation::key(key) };
+            let operation =
+                self.history.invoke(client, world.now(), Input::Get { key: operation::key(key) });
+            Task::Read { key, operation, attempts: attempts(Call::Read(query)) }
+        } else if let Some(id) = self.sessions[session].id {
+            let serial = self.history.len();
+            let seen = self.seen[key as usize].clone();
+            let drawn = operation::draw_write(world.dice(), operation::key(key), serial, seen);
+            let number = self.sessions[session].next_number();
+            let answered_below = self.sessions[session].answered_below();
+            let op = operation::op(&drawn).expect("a write was drawn");
+            let command = Command::Write { session: id, number, answered_below, op };
+            let operation = self.history.invoke(client, world.now(), drawn);
+            Task::Write { session: id, number, operation, attempts: attempts(write(&command)) }
+        } else {
+            Task::Open(attempts(write(&Command::Open { lease_ms: LEASE_MS })))
+        };
+        self.lanes[client.0 as usize].task = task;
+        self.attempt(world, client);
+        let twice = world.dice().chance(self.habits.twice_ppm);
+        if twice && matches!(self.lanes[client.0 as usize].task, Task::Write { .. }) {
+            self.attempt(world, client);
+        }
+    }
+
+    /// Sends the lane's call, once more if it was sent before.
+    fn attempt<L: ReplicatedLog, R: Rules + Default>(
+        &mut self,
+        world: &mut World<'_, L, R>,
+        client: ClientId,
+    ) {
+        let nodes = world.nodes().len();
+        let patience = Duration::from_millis(world.dice().between(150, 900));
+        let lane = &mut self.lanes[client.0 as usize];
+        let node = world.nodes()[lane.node % nodes];
+        lane.due = world.now() + patience;
+        let Some(attempts) = lane.attempts() else { return };
+        let call = attempts.call.clone();
+        attempts.numbers.push(world.call(client, node, call));
+        world.wake(client, patience);
+    }
+
+    /// The lane is done with its call and rests for a while: usually a moment, seldom so long that
+    /// its session may expire.
+    fn rest<L: ReplicatedLog, R: Rules + Default>(
+        &mut self,
+        world: &mut World<'_, L, R>,
+        client: ClientId,
+    ) {
+        let most = if world.dice().chance(10_000) { TICK * 10 } else { self.habits.think };
+        let pause = Duration::from_nanos(world.dice().below(most.as_nanos() as u64 + 1));
+        let lane = &mut self.lanes[client.0 as usize];
+        lane.task = Task::Rest;
+        lane.due = world.now() + pause;
+        world.wake(client, pause);
+    }
+
+    /// Nobody will know how the call ended.
+    fn give_up<L: ReplicatedLog, R: Rules + Default>(
+        &mut self,
+        world: &mut World<'_, L, R>,
+        client: ClientId,
+    ) {
+        let session = self.session_of(client);
+        match &self.lanes[client.0 as usize].task {
+            Task::Rest | Task::Open(_) => {}
+            Task::Write { session: id, number, operation, attempts } => {
+                self.sessions[session].settle(*id, *number);
+                if attempts.refused == attempts.numbers.len() {
+                    self.history.forget(*operation);
+                } else {
+                    world.reached("write of unknown fate");
+                }
+            }
+            Task::Read { operation, .. } => self.history.forget(*operation),
+        }
+        self.rest(world, client);
+    }
+
+    /// The store answered a command of the lane.
+    fn written<L: ReplicatedLog, R: Rules + Default>(
+        &mut self,
+        world: &mut World<'_, L, R>,
+        client: ClientId,
+        response: Response,
+    ) {
+        let session = self.session_of(client);
+        let now = world.now();
+        let lane = &mut self.lanes[client.0 as usize];
+        match (&mut lane.task, &response) {
+            (Task::Open(_), Response::Opened { session: id, .. }) => {
+                self.sessions[session] = Session { id: Some(*id), ..Session::default() };
+                return self.rest(world, client);
+            }
+            (
+                Task::Write { session: id, number, operation, attempts },
+                Response::Written(written),
+            ) => {
+                self.history.complete(*operation, now, output_of(*written));
+                self.sessions[session].settle(*id, *number);
+                lane.settled = Some((attempts.numbers.clone(), response));
+                return self.rest(world, client);
+            }
+            (Task::Write { session: id, attempts, .. }, Response::Rejected(rejected)) => {
+                attempts.refused += 1;
+                if *rejected == Rejected::NoSession {
+                    world.reached("session expired");
+                    self.sessions[session].id.take_if(|open| open == id);
+                }
+            }
+            _ => {}
+        }
+        self.give_up(world, client);
+    }
+
+    /// The store answered a read.
+    fn read<L: ReplicatedLog, R: Rules + Default>(
+        &mut self,
+        world: &mut World<'_, L, R>,
+        key: u64,
+        operation: usize,
+        answer: Answer,
+    ) {
+        let Answer::Value { entry, .. } = answer else { return };
+        let revision = entry.as_ref().map(|entry| entry.mod_revision);
+        let value = entry.map(|entry| entry.value);
+        self.seen[key as usize].clone_from(&value);
+        self.history.complete(operation, world.now(), Output::Value { value, revision });
+    }
+
+    /// A duplicate of a settled command was answered: by the same answer, or not at all.
+    fn answered_again<L: ReplicatedLog, R: Rules + Default>(
+        &self,
+        world: &mut World<'_, L, R>,
+        client: ClientId,
+        call: u64,
+        response: &Response,
+    ) {
+        let Some((numbers, settled)) = &self.lanes[client.0 as usize].settled else { return };
+        if !numbers.contains(&call) {
+            return;
+        }
+        world.reached("duplicate client command");
+        let is_same = response == settled
+            || matches!(
+                response,
+                Response::Rejected(Rejected::AlreadyAnswered | Rejected::NoSession)
+            );
+        if !is_same {
+            let detail = format!("client {} got {settled:?}, then {response:?}", client.0);
+            world.violated(Violation { invariant: "Exactly Once", detail });
+        }
+    }
+
+    /// This copy of the call did nothing: asks the leader, or the next node.
+    fn refused<L: ReplicatedLog, R: Rules + Default>(
+        &mut self,
+        world: &mut World<'_, L, R>,
+        client: ClientId,
+        leader: Option<NodeId>,
+    ) {
+        let hint = leader.and_then(|node| world.nodes().iter().position(|known| *known == node));
+        let lane = &mut self.lanes[client.0 as usize];
+        lane.node = hint.unwrap_or(lane.node + 1);
+        let soon = Duration::from_millis(world.dice().between(1, 60));
+        lane.due = world.now() + soon;
+        world.wake(client, soon);
+    }
+}
+
+impl Lane {
+    fn attempts(&mut self) -> Option<&mut Attempts> {
+        match &mut self.task {
+            Task::Rest => None,
+            Task::Open(attempts) | Task::Write { attempts, .. } | Task::Read { attempts, .. } => {
+                Some(attempts)
+            }
+        }
+    }
+}
+
+impl<L: ReplicatedLog, R: Rules + Default> Workload<L, Replica<Store<R>>> for Clients {
+    fn begin(&mut self, world: &mut World<'_, L, R>) {
+        world.wake(CLOCK, TICK);
+        for lane in 0..self.lanes.len() as u32 {
+            self.lanes[lane as usize].node = lane as usize;
+            self.rest(world, ClientId(lane));
+        }
+    }
+
+    fn woken(&mut self, world: &mut World<'_, L, R>, client: ClientId) {
+        if client == CLOCK {
+            let tick = write(&Command::Tick { elapsed_ms: TICK_MS });
+            for node in world.nodes().to_vec() {
+                world.call(CLOCK, node, tick.clone());
+            }
+            return world.wake(CLOCK, TICK);
+        }
+        let now = world.now();
+        let lane = &mut self.lanes[client.0 as usize];
+        if now < lane.due {
+            return;
+        }
+        match lane.attempts() {
+            None => self.begin_call(world, client),
+            Some(attempts) if now >= attempts.give_up => self.give_up(world, client),
+            Some(attempts) => {
+                if attempts.refused < attempts.numbers.len() {
+                    lane.node += 1;
+                }
+                self.attempt(world, client);
+            }
+        }
+    }
+
+    fn answered(
+        &mut self,
+        world: &mut World<'_, L, R>,
+        client: ClientId,
+        call: u64,
+        reply: Reply<Response, Answer>,
+    ) {
+        if client == CLOCK {
+            return;
+        }
+        let lane = &mut self.lanes[client.0 as usize];
+        let is_current = lane.attempts().is_some_and(|attempts| attempts.numbers.contains(&call));
+        match reply {
+            Reply::Written(Outcome::Done(response)) if is_current => {
+                self.written(world, client, response);
+            }
+            Reply::Written(Outcome::Done(response)) => {
+                self.answered_again(world, client, call, &response);
+            }
+            Reply::Read(Outcome::Done(answer)) if is_current => {
+                if let Task::Read { key, operation, .. } = lane.task {
+                    self.read(world, key, operation, answer);
+                }
+                self.rest(world, client);
+            }
+            Reply::Written(Outcome::Refused(refusal)) | Reply::Read(Outcome::Refused(refusal))
+                if is_current =>
+            {
+                if let Some(attempts) = lane.attempts() {
+                    attempts.refused += 1;
+                }
+                let leader = match refusal {
+                    Refusal::NotLeader { leader } => leader,
+                    _ => None,
+                };
+                self.refused(world, client, leader);
+            }
+            Reply::Written(_) | Reply::Read(_) => {}
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), Violation> {
+        self.history.judge()
+    }
+}
+
+/// What the store says of a write, in the words of the judge.
+fn output_of(written: Written) -> Output {
+    match written {
+        Written::Stored { revision } | Written::Deleted { revision } => {
+            Output::Written { revision: Some(revision) }
+        }
+        Written::Absent => Output::Absent,
+        Written::Differs { .. } => Output::Differs,
+    }
+}
+
+fn write(command: &Command) -> Call<Query> {
+    let mut bytes = Vec::new();
+    encode(command, &mut bytes);
+    Call::Write(Bytes::from(bytes))
+}

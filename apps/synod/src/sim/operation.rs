@@ -1,0 +1,37 @@
+//! What a simulated client asks of one key, in the words of the judge and of the store.
+
+use bytes::Bytes;
+use synod_check::registers::Input;
+use synod_kv::message::{Expect, Op};
+use synod_sim::Dice;
+
+/// The name of a key.
+pub(super) fn key(number: u64) -> Bytes {
+    Bytes::from(format!("k{number}"))
+}
+
+/// A write to `key` whose value no other write has: `serial` is its own, in brackets
+/// so that no value contains another. A compare-and-swap expects
+/// what was `seen` last.
+pub(super) fn draw_write(dice: &mut Dice, key: Bytes, serial: usize, seen: Option<Bytes>) -> Input {
+    let value = Bytes::from(format!("[{serial}]"));
+    match dice.below(10) {
+        0..4 => Input::Put { key, value },
+        4..7 => Input::Append { key, value },
+        7 => Input::Delete { key },
+        _ => Input::Cas { key, expect: seen, value },
+    }
+}
+
+/// The write as a command of the store; a get is none.
+pub(super) fn op(input: &Input) -> Option<Op> {
+    Some(match input.clone() {
+        Input::Get { .. } => return None,
+        Input::Put { key, value } => Op::Put { key, value },
+        Input::Append { key, value } => Op::Append { key, value },
+        Input::Delete { key } => Op::Delete { key },
+        Input::Cas { key, expect, value } => {
+            Op::Cas { key, expect: expect.map_or(Expect::Absent, Expect::Value), value }
+        }
+    })
+}

@@ -1,0 +1,138 @@
+//! Planted faults: a simulation in which one rule is not kept, to show that it would be found.
+
+use std::fmt;
+
+use synod_engine::{Sound, Without};
+use synod_kv::rules::Rules;
+use synod_sim::{Decisions, Plan, Report};
+
+use super::{Cluster, cluster};
+
+/// What a simulation leaves out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Planted {
+    /// Nothing: this is what servers run.
+    #[default]
+    Nothing,
+    /// A rule of Raft, by its number in [`synod_raft::RULES`].
+    Raft(usize),
+    /// A rule of the store, by its number in [`synod_kv::rules::RULES`].
+    Store(usize),
+}
+
+impl Planted {
+    /// The names of all rules that can be taken out.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        synod_raft::RULES.iter().chain(synod_kv::rules::RULES).copied()
+    }
+
+    /// The fault of not keeping the rule called `name`, or none for `nothing`; `None` if there is no
+    /// such rule.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        if name == NOTHING {
+            return Some(Self::Nothing);
+        }
+        let among = |rules: &[&str]| rules.iter().position(|rule| *rule == name);
+        let raft = among(synod_raft::RULES).map(Self::Raft);
+        raft.or_else(|| among(synod_kv::rules::RULES).map(Self::Store))
+    }
+
+    /// Runs `plan` with this fault; `words` describe it in the log of decisions.
+    #[must_use]
+    pub fn run(self, plan: Plan, words: &str) -> Run {
+        match self {
+            Self::Nothing => finish(cluster::<Sound, Sound>(plan, Sound), words),
+            Self::Raft(number) => {
+                let name = synod_raft::RULES[number];
+                let rules = Without::named(synod_raft::RULES, &[name]).expect("a rule's own name");
+                finish(cluster::<Without, Sound>(plan, rules), words)
+            }
+            Self::Store(0) => finish(cluster::<Sound, Lacks<0>>(plan, Sound), words),
+            Self::Store(1) => finish(cluster::<Sound, Lacks<1>>(plan, Sound), words),
+            Self::Store(2) => finish(cluster::<Sound, Lacks<2>>(plan, Sound), words),
+            Self::Store(_) => finish(cluster::<Sound, Lacks<3>>(plan, Sound), words),
+        }
+    }
+}
+
+/// A run that was made.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What it came to.
+    pub report: Report,
+    /// All that happened, if the plan asked for it.
+    pub trace: Option<String>,
+    /// All that was drawn, if the plan asked for it.
+    pub decisions: Option<Decisions>,
+}
+
+const NOTHING: &str = "nothing";
+
+impl fmt::Display for Planted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => NOTHING,
+            Self::Raft(number) => synod_raft::RULES[*number],
+            Self::Store(number) => synod_kv::rules::RULES[*number],
+        })
+    }
+}
+
+fn finish<P, S>(mut cluster: Cluster<P, S>, words: &str) -> Run
+where
+    P: synod_raft::Rules,
+    S: Rules + Default,
+{
+    let report = cluster.run();
+    let trace = cluster.trace().map(str::to_owned);
+    Run { report, trace, decisions: cluster.decisions(words) }
+}
+
+/// Keeps every rule of the store but the one of this number, also in a store that was restored from a
+/// snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Lacks<const RULE: usize>;
+
+impl<const RULE: usize> Rules for Lacks<RULE> {
+    fn duplicates_are_answered_from_the_table(self) -> bool {
+        RULE != 0
+    }
+
+    fn each_number_has_its_own_answer(self) -> bool {
+        RULE != 1
+    }
+
+    fn expired_sessions_are_refused(self) -> bool {
+        RULE != 2
+    }
+
+    fn sessions_in_snapshot(self) -> bool {
+        RULE != 3
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_of_the_stores_rules_are_those_of_their_list() {
+        let kept = [
+            Lacks::<0>.duplicates_are_answered_from_the_table(),
+            Lacks::<1>.each_number_has_its_own_answer(),
+            Lacks::<2>.expired_sessions_are_refused(),
+            Lacks::<3>.sessions_in_snapshot(),
+        ];
+        assert_eq!(kept, [false; 4]);
+        assert_eq!(
+            synod_kv::rules::RULES,
+            [
+                "duplicates_are_answered_from_the_table",
+                "each_number_has_its_own_answer",
+                "expired_sessions_are_refused",
+                "sessions_in_snapshot",
+            ]
+        );
+    }
+}

@@ -1,0 +1,105 @@
+//! Which runs a batch of seeds stands for.
+
+use synod_sim::{Mix, Plan, Report, Transport};
+
+use super::Planted;
+
+/// What a batch must have met at least once, or it has not tested what it claims to.
+pub const POINTS: &[&str] = &[
+    "leader elected",
+    "election under load",
+    "conflict back-up",
+    "uncommitted entries replaced",
+    "snapshot installed",
+    "crash between write and sync",
+    "torn tail",
+    "partition of the leader",
+    "duplicate client command",
+    "session expired",
+    "write of unknown fate",
+];
+
+/// The mixes that a sound protocol survives and that differ from each other.
+const MIXES: [Mix; 4] = [Mix::DEFAULT, Mix::LOSSY, Mix::CRASHY, Mix::SLOW_DISKS];
+
+/// What the runs of a batch have in common.
+#[derive(Clone, Debug)]
+pub struct Runs {
+    /// The faults; `None` takes the default, lossy, crashy and slow-disks mixes in turn.
+    pub mix: Option<Mix>,
+    /// How messages travel; `None` takes sessions and datagrams in turn.
+    pub transport: Option<Transport>,
+    /// Length of each run.
+    pub max_events: u64,
+    /// A fault to be found.
+    pub planted: Planted,
+}
+
+impl Default for Runs {
+    fn default() -> Self {
+        let max_events = Plan::default().max_events;
+        Self { mix: None, transport: None, max_events, planted: Planted::Nothing }
+    }
+}
+
+impl Runs {
+    /// The plan of one seed.
+    #[must_use]
+    pub fn plan(&self, seed: u64) -> Plan {
+        let turn = (seed % 8) as usize;
+        let mix = self.mix.clone().unwrap_or_else(|| MIXES[turn / 2].clone());
+        let in_turn = [Transport::Sessions, Transport::Datagrams][turn % 2];
+        let transport = self.transport.unwrap_or(in_turn);
+        Plan { seed, mix, transport, max_events: self.max_events, ..Plan::default() }
+    }
+
+    /// The run of one seed.
+    #[must_use]
+    pub fn run(&self, seed: u64) -> Report {
+        self.planted.run(self.plan(seed), "").report
+    }
+
+    /// The command that makes the run of `seed` again.
+    #[must_use]
+    pub fn command(&self, seed: u64) -> String {
+        let Plan { mix, transport, max_events, .. } = self.plan(seed);
+        let transport = name_of(transport);
+        let mut command = format!(
+            "synod sim raft --seed {seed} --mix {} --transport {transport} --events {max_events}",
+            mix.name
+        );
+        if self.planted != Planted::Nothing {
+            command += &format!(" --without {}", self.planted);
+        }
+        command
+    }
+
+    /// The run of `seed` in one line, which [`from_words`](Self::from_words) understands.
+    #[must_use]
+    pub fn words(&self, seed: u64) -> String {
+        let Plan { mix, transport, max_events, .. } = self.plan(seed);
+        format!("raft {seed} {} {} {max_events} {}", mix.name, name_of(transport), self.planted)
+    }
+
+    /// The run, and its seed, that were put into [`words`](Self::words).
+    #[must_use]
+    pub fn from_words(words: &str) -> Option<(Self, u64)> {
+        let words: Vec<_> = words.split(' ').collect();
+        let ["raft", seed, mix, transport, max_events, planted] = words[..] else { return None };
+        let transports = [Transport::Sessions, Transport::Datagrams];
+        let runs = Self {
+            mix: Some(Mix::named(mix)?),
+            transport: Some(transports.into_iter().find(|known| name_of(*known) == transport)?),
+            max_events: max_events.parse().ok()?,
+            planted: Planted::named(planted)?,
+        };
+        Some((runs, seed.parse().ok()?))
+    }
+}
+
+fn name_of(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Sessions => "sessions",
+        Transport::Datagrams => "datagrams",
+    }
+}
