@@ -4,7 +4,7 @@
 //! Whoever drives a host steps it through a batch of inputs, ends the batch with [`Host::flush`], and
 //! tells it with [`Host::durable`] how far the disk has come. Effects go to [`Outlets`].
 //!
-//! Next: [`crate::core`], which drives a host for real.
+//! Next: `core`, which drives a host for real.
 
 use std::collections::VecDeque;
 
