@@ -244,3 +244,42 @@ async fn after_a_stop_requests_are_refused() {
     let refused = handle.write(Bytes::from_static(b"late")).await;
     assert_eq!(refused, Outcome::Refused(Refusal::NotLeader { leader: None }));
 }
+
+#[tokio::test]
+async fn bounds_that_contradict_each_other_are_refused_before_anything_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    let mut config = config(1, &home, &addresses(1));
+    config.limits.log_segment_bytes = 1 << 20;
+    match begin(&config).map(drop) {
+        Err(StartError::Limits(why)) => assert!(why.contains("max_message_bytes"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(!home.exists());
+}
+
+#[tokio::test]
+async fn what_a_node_counts_can_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(1, dir.path(), &addresses(1));
+    let node = begin(&config).unwrap();
+    for number in 0..10 {
+        write(&[&node], &number.to_string()).await;
+    }
+    lines(&[&node]).await;
+    let read = || {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &node.metrics).unwrap();
+        text
+    };
+    let has = |line: &str| read().lines().any(|other| other == line);
+    until("it leads", || has("synod_is_leader 1")).await;
+    assert!(has("synod_reads_total 1"), "{}", read());
+    until("all is applied", || has("synod_applied_index 11")).await;
+    let proposals: u64 = read()
+        .lines()
+        .find_map(|line| line.strip_prefix("synod_proposals_total ")?.parse().ok())
+        .unwrap();
+    assert!(proposals >= 10, "{proposals}");
+    assert!(read().contains("synod_log_sync_seconds_bucket"));
+}
