@@ -1,8 +1,9 @@
 //! Which cluster a command is about: named by the user, or that of the running `synod up`.
 
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Pid, test_kill_process};
+use rustix::process::{Pid, getuid, test_kill_process};
 use synod_clerk::Options;
 use synod_engine::ClusterId;
 
@@ -61,10 +62,12 @@ pub(crate) struct Sign(Option<PathBuf>);
 impl Sign {
     /// Puts up the sign. Without a place for it, commands must be told of the cluster.
     pub(crate) fn put_up(cluster: &Path) -> Self {
-        let Some(path) = sign() else { return Self(None) };
+        let path = sign();
         let text = format!("{}\n{}\n", std::process::id(), cluster.display());
-        let written = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-        match written.and_then(|()| std::fs::write(&path, text)) {
+        let mut private = std::fs::DirBuilder::new();
+        let made =
+            path.parent().map_or(Ok(()), |dir| private.recursive(true).mode(0o700).create(dir));
+        match made.and_then(|()| std::fs::write(&path, text)) {
             Ok(()) => Self(Some(path)),
             Err(_) => Self(None),
         }
@@ -84,7 +87,7 @@ impl Drop for Sign {
 
 /// The cluster file of the `synod up` that runs.
 fn running() -> Option<PathBuf> {
-    let (pid, file) = read_sign(&sign()?)?;
+    let (pid, file) = read_sign(&sign())?;
     let is_alive = Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid).is_ok());
     (is_alive && file.exists()).then_some(file)
 }
@@ -94,12 +97,20 @@ fn usual() -> Option<PathBuf> {
     file.exists().then_some(file)
 }
 
-fn sign() -> Option<PathBuf> {
-    let dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty())?;
-    Some(PathBuf::from(dir).join("synod/up"))
+/// A file in the user's runtime directory; where there is none, in one that we make.
+fn sign() -> PathBuf {
+    let dir = match std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
+        Some(dir) => PathBuf::from(dir).join("synod"),
+        None => std::env::temp_dir().join(format!("synod-{}", getuid().as_raw())),
+    };
+    dir.join("up")
 }
 
+/// The process that put up the sign, and the cluster file. A sign of another user is not believed.
 fn read_sign(path: &Path) -> Option<(i32, PathBuf)> {
+    if std::fs::metadata(path).ok()?.uid() != getuid().as_raw() {
+        return None;
+    }
     let text = std::fs::read_to_string(path).ok()?;
     let (pid, file) = text.trim_end().split_once('\n')?;
     Some((pid.parse().ok()?, PathBuf::from(file)))

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use synod_kv::limits::MAX_UNANSWERED;
 use synod_kv::message::SessionId;
 use tokio::time::Instant;
 
-/// Numbers given out beyond the lowest unanswered one; below the store's own bound.
-const WINDOW: usize = 1_536;
+/// Numbers given out from the lowest unanswered one on.
+const WINDOW: usize = MAX_UNANSWERED as usize;
 
 /// An open session.
 #[derive(Debug)]

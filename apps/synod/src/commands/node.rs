@@ -7,7 +7,7 @@ use synod_kv::Store;
 use synod_native::{ReplyTo, Server};
 use synod_raft::Raft;
 use synod_runtime::{NodeConfig, StartError, StopReason};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -15,6 +15,9 @@ use crate::cli::{LogFormat, NodeArgs};
 use crate::commands::block_on;
 use crate::config::{Node, resolve};
 use crate::exit::{Exit, Failure, Result};
+
+/// Connections that the system accepts before we do.
+const BACKLOG: u32 = 1_024;
 
 type Running = synod_runtime::Node<Store, ReplyTo>;
 
@@ -35,12 +38,11 @@ pub(crate) fn run(args: &NodeArgs, log_format: LogFormat) -> Result<Exit> {
 
 async fn live(config: &Node) -> Result<Exit> {
     let (client, peer, http) = config.listen();
-    let clients = bind(client, "clients").await?;
-    let http = match http {
-        Some(address) => Some(bind(address, "metrics and health").await?),
-        None => None,
-    };
+    let clients = bind(client, "clients")?;
+    let http = http.map(|address| bind(address, "metrics and health")).transpose()?;
     let mut node = start(config, resolve(peer)?)?;
+    let clients = listen(clients)?;
+    let http = http.map(listen).transpose()?;
     let handle = node.handle();
     let registry = std::mem::take(&mut node.metrics);
     let server_config = synod_native::Config {
@@ -107,14 +109,29 @@ fn start(config: &Node, peer: SocketAddr) -> Result<Running> {
     })
 }
 
-async fn bind(address: &str, whom: &str) -> Result<TcpListener> {
-    TcpListener::bind(resolve(address)?).await.map_err(|error| {
+/// Takes an address without listening yet: whoever connects while the log is replayed is told at once
+/// that nobody serves, and can ask another node.
+fn bind(address: &str, whom: &str) -> Result<TcpSocket> {
+    let at = resolve(address)?;
+    let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let bound = socket.and_then(|socket| {
+        // A node that was just stopped leaves connections behind that hold the address for a while.
+        socket.set_reuseaddr(true)?;
+        socket.bind(at)?;
+        Ok(socket)
+    });
+    bound.map_err(|error| {
         let what = format!(
             "cannot listen on {address} for {whom}: {error}; nothing was changed; is another node \
              or program using it?"
         );
         Failure::new(Exit::Address, what)
     })
+}
+
+fn listen(socket: TcpSocket) -> Result<TcpListener> {
+    let listening = socket.listen(BACKLOG);
+    listening.map_err(|error| Failure::new(Exit::Address, format!("cannot listen: {error}")))
 }
 
 /// Waits for SIGTERM or SIGINT.

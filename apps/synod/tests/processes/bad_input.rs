@@ -153,7 +153,7 @@ async fn disks_below_their_reserve_refuse_writes_and_go_on_voting() {
             edit(&cluster, &format!("node{node}.toml"), "[[node]]", &all_of_it);
         }
         cluster.run_all();
-        cluster.ready().await;
+        cluster.led().await;
         let put = cluster.synod(&["kv", "put", "k", "w"]);
         assert_refused(&put, 3, &["disk is full", "nothing was changed"]);
         if nodes == 1 {

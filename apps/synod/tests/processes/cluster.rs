@@ -128,6 +128,19 @@ impl Cluster {
         .await
     }
 
+    /// Waits until a node leads, ready or not.
+    pub(crate) async fn led(&self) {
+        until("a node leads", async || {
+            for node in self.running.keys() {
+                if self.status(*node).await?.log.role == Role::Leader {
+                    return Some(());
+                }
+            }
+            None
+        })
+        .await;
+    }
+
     /// How a node says it is.
     pub(crate) async fn status(&self, node: usize) -> Option<NodeReport> {
         status_of(&self.clients[node - 1], &Options::default()).await.ok()
