@@ -9,7 +9,7 @@ use crate::{Counterexample, Model, Operation, Verdict, unknown};
 pub const DEFAULT_MAX_STEPS: u64 = 5_000_000;
 
 /// Judges `history` by `model`. A search takes at most `max_steps` steps of the model; there is one for
-/// each key, and three more for a key with operations of unknown fate. The order of the operations in
+/// each key, and four more for a key with operations of unknown fate. The order of the operations in
 /// `history` does not matter.
 pub fn check<M: Model>(
     model: &M,

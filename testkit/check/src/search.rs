@@ -51,6 +51,8 @@ pub(crate) struct Search<'a, M: Model> {
     timeline: Timeline,
     places: Places,
     labels: Vec<(u64, u64)>,
+    /// Operations that may come only where the next one needs them; a guess.
+    scarce: Vec<bool>,
     taken: (u64, u64),
     been: HashSet<(u64, u64, u64)>,
     levels: Vec<Level<M::State>>,
@@ -94,6 +96,7 @@ impl<'a, M: Model> Search<'a, M> {
             timeline: Timeline::new(spans),
             places: Places::new(model, operations),
             labels: operations.iter().map(|_| (random.bits(), random.bits())).collect(),
+            scarce: vec![false; operations.len()],
             taken: (0, 0),
             been: HashSet::new(),
             levels: Vec::new(),
@@ -102,6 +105,11 @@ impl<'a, M: Model> Search<'a, M> {
         };
         search.descend(model.initial());
         search
+    }
+
+    /// The same search, with these operations only where the next one could not come without them.
+    pub(crate) fn with_scarce(self, scarce: Vec<bool>) -> Self {
+        Self { scarce, ..self }
     }
 
     /// Searches, in at most `max_steps` steps of the model.
@@ -162,6 +170,9 @@ impl<'a, M: Model> Search<'a, M> {
             self.model.step(state, &asked.input, asked.output())
         };
         let Some(without) = step(&before.state, next) else { return false };
+        if self.scarce[unknown] {
+            return true;
+        }
         // Of two of unknown fate that could change places, the first in the history comes first.
         let may_change_places = !self.is_unknown(next) || next < unknown;
         self.model.covers(&without, state)

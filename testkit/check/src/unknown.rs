@@ -16,6 +16,9 @@ enum Guess {
     SeenOnly,
     /// The same, but what leaves no signs may have taken effect unseen.
     SeenOrSilent,
+    /// What was seen took effect before; what was not seen although it leaves signs did so only where
+    /// the next answer needs it.
+    SeenOrNeeded,
     /// What was seen took effect before.
     SeenBefore,
     /// Nothing.
@@ -31,19 +34,23 @@ pub(crate) fn search<M: Model>(
     let seen: Vec<_> =
         operations.iter().map(|operation| first_sign(model, operation, operations)).collect();
     if operations.iter().any(|operation| operation.returned.is_none()) {
-        for guess in [Guess::SeenOnly, Guess::SeenOrSilent, Guess::SeenBefore] {
-            let kept = |n: &usize| {
-                let silent = || !model.leaves_signs(&operations[*n].input);
-                guess == Guess::SeenBefore
-                    || operations[*n].returned.is_some()
-                    || seen[*n].is_some()
-                    || guess == Guess::SeenOrSilent && silent()
+        let silent = |n: usize| !model.leaves_signs(&operations[n].input);
+        let told = |n: usize| operations[n].returned.is_some() || seen[n].is_some();
+        for guess in [Guess::SeenOnly, Guess::SeenOrSilent, Guess::SeenOrNeeded, Guess::SeenBefore]
+        {
+            let kept = |n: &usize| match guess {
+                Guess::SeenOnly => told(*n),
+                Guess::SeenOrSilent => told(*n) || silent(*n),
+                Guess::SeenOrNeeded | Guess::SeenBefore | Guess::Nothing => true,
             };
             let kept: Vec<_> = (0..operations.len()).filter(kept).collect();
+            let scarce = |n: &usize| guess == Guess::SeenOrNeeded && !told(*n) && !silent(*n);
+            let scarce: Vec<_> = kept.iter().map(scarce).collect();
             let spans: Vec<_> =
                 kept.iter().map(|n| span(operations[*n], seen[*n], guess)).collect();
             let kept: Vec<_> = kept.iter().map(|n| operations[*n]).collect();
-            if let Outcome::Explained = Search::new(model, &kept, &spans).run(max_steps) {
+            let search = Search::new(model, &kept, &spans).with_scarce(scarce);
+            if let Outcome::Explained = search.run(max_steps) {
                 return Outcome::Explained;
             }
         }
