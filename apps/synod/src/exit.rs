@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use serde_json::json;
 use synod_clerk::{ConnectError, ReadError, Reason, Trouble, WriteError};
 
+use crate::output::tell;
+
 /// Shown below the help.
 pub(crate) const CODES: &str = "\
 Exit codes:
@@ -87,7 +89,7 @@ impl Failure {
                 Exit::Violation => "violation",
                 Exit::Missed => "missed",
             };
-            println!("{}", json!({ "error": self.what, "kind": kind }));
+            tell(&json!({ "error": self.what, "kind": kind }));
         }
     }
 }

@@ -21,19 +21,23 @@ pub(crate) fn table(headings: &[&str]) -> Table {
 
 /// Prints a line for people; colours only on a terminal.
 macro_rules! say {
-    ($($words:tt)*) => { anstream::println!($($words)*) };
+    ($($words:tt)*) => { $crate::output::write_line(format_args!($($words)*)) };
 }
 pub(crate) use say;
 
 /// Prints one JSON value.
 pub(crate) fn tell(value: &Value) {
-    println!("{value}");
+    write_line(format_args!("{value}"));
 }
 
-/// Writes bytes as they are, and ends the line.
+/// Writes a line. Whoever reads may have gone (`| head`); that is no failure of the command.
+pub(crate) fn write_line(line: std::fmt::Arguments<'_>) {
+    writeln!(anstream::stdout().lock(), "{line}").ok();
+}
+
+/// Writes bytes as they are, and ends the line; like [`write_line`] otherwise.
 pub(crate) fn write_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
-    // Whoever reads may have gone (`| head`); that is no failure of the command.
     out.write_all(bytes).and_then(|()| out.write_all(b"\n")).ok();
 }
 

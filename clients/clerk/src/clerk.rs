@@ -13,7 +13,7 @@ use crate::call::{Call, Work};
 use crate::connection::{Connection, OpenError};
 use crate::driver::{Ask, Driver};
 use crate::error::{ConnectError, ReadError, Reason, Trouble, WriteError};
-use crate::options::Options;
+use crate::options::{Options, bounded};
 use crate::route::Route;
 
 /// A client of a key-value cluster. Clones share its connection and its session.
@@ -75,7 +75,7 @@ impl Clerk {
 
     fn start(connection: Connection, route: Route, options: Options) -> Self {
         let (asks, asked) = mpsc::unbounded_channel();
-        let places = Arc::new(Semaphore::new(options.max_in_flight));
+        let places = Arc::new(Semaphore::new(options.max_in_flight()));
         let timeout = options.timeout();
         tokio::spawn(Driver::new(Arc::new(options), asked, route, connection).run());
         Self { asks, places, timeout }
@@ -84,7 +84,7 @@ impl Clerk {
     /// The same clerk with another time limit for each call.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
-        Self { timeout, ..self.clone() }
+        Self { timeout: bounded(timeout), ..self.clone() }
     }
 
     /// Sets a key to a value.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use synod_engine::ClusterId;
+use tokio::sync::Semaphore;
 
 /// How a clerk behaves. The defaults suit a cluster on one continent.
 #[derive(Clone, Debug)]
@@ -18,11 +19,18 @@ pub struct Options {
     /// How long a server with calls under way may stay silent before the clerk asks another. 2 s: a
     /// suspended leader is given up before calls reach their deadline.
     pub stall_timeout_ms: u64,
-    /// Calls under way at a time, over all clones of the clerk; beyond it, calls wait for a place.
+    /// Calls under way at a time, over all clones of the clerk, at least one; beyond it, calls wait for
+    /// a place.
     pub max_in_flight: usize,
     /// How long the session outlives the last word from this clerk, in replicated time. 60 s: the
     /// process may be suspended that long without a write becoming unknown.
     pub lease_ms: u64,
+}
+
+/// A time that can be added to any instant.
+pub(crate) fn bounded(time: Duration) -> Duration {
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    time.min(YEAR)
 }
 
 impl Default for Options {
@@ -40,14 +48,18 @@ impl Default for Options {
 
 impl Options {
     pub(crate) fn timeout(&self) -> Duration {
-        Duration::from_millis(self.timeout_ms)
+        bounded(Duration::from_millis(self.timeout_ms))
     }
 
     pub(crate) fn open_timeout(&self) -> Duration {
-        Duration::from_millis(self.open_timeout_ms)
+        bounded(Duration::from_millis(self.open_timeout_ms))
     }
 
     pub(crate) fn stall_timeout(&self) -> Duration {
-        Duration::from_millis(self.stall_timeout_ms)
+        bounded(Duration::from_millis(self.stall_timeout_ms))
+    }
+
+    pub(crate) fn max_in_flight(&self) -> usize {
+        self.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)
     }
 }

@@ -169,3 +169,61 @@ impl Reply<Store> for ReplyTo {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use synod_kv::wire::{FromServer, Outcome as Told};
+
+    use super::*;
+
+    fn outbox(max_bytes: usize) -> Arc<Outbox> {
+        let addresses = Addresses::from([(NodeId(2), "there:1".to_owned())]);
+        Arc::new(Outbox::new(max_bytes, Arc::new(addresses)))
+    }
+
+    fn heard(outbox: &Outbox) -> Vec<(u64, Told)> {
+        let mut bytes = Vec::new();
+        outbox.take(&mut bytes).unwrap();
+        let mut bytes = BytesMut::from(&bytes[..]);
+        let next = || match FromServer::read(&mut bytes).unwrap()? {
+            FromServer::Reply(reply) => Some((reply.id, reply.outcome)),
+            other => panic!("{other:?} is no reply"),
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn a_refusal_tells_where_the_leader_is() {
+        let outbox = outbox(1_000);
+        outbox.expect(1);
+        let refusal = Refusal::NotLeader { leader: Some(NodeId(2)) };
+        ReplyTo::client(outbox.clone(), 7).written(Outcome::Refused(refusal));
+        let leader = Some(Leader { node: NodeId(2), address: Some("there:1".into()) });
+        assert_eq!(heard(&outbox), [(7, Told::Refused { refusal, leader })]);
+        assert_eq!(outbox.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_batch_of_answers_wakes_a_connection_once() {
+        let outbox = outbox(1_000);
+        outbox.expect(4);
+        let push = |id| outbox.push(id, Told::Unknown);
+        assert_eq!([push(1), push(2), push(3)], [true, false, false]);
+        assert_eq!(heard(&outbox).len(), 3);
+        assert!(push(4), "what was taken does not wake for what comes next");
+    }
+
+    #[test]
+    fn answers_beyond_the_bound_are_dropped_and_the_connection_is_told() {
+        let outbox = outbox(100);
+        outbox.expect(100);
+        for id in 0..100 {
+            outbox.push(id, Told::Unknown);
+        }
+        let mut bytes = Vec::new();
+        assert!(outbox.take(&mut bytes).is_err());
+        assert!(bytes.len() < 200);
+        assert_eq!(outbox.in_flight(), 0, "dropped answers are answers");
+    }
+}

@@ -149,12 +149,17 @@ async fn asked_to_stop() -> Result<&'static str> {
     }
 }
 
-/// Has the system kill this process when `parent` dies, which it may have done already.
+/// Has the system, where it can (Linux), kill this process when `parent` dies, which it may have done
+/// already.
 fn die_with(parent: i32) -> Result<()> {
-    use rustix::process::{Signal, getppid, set_parent_process_death_signal};
-    let cannot = |error| Failure::new(Exit::Fatal, format!("cannot follow the parent: {error}"));
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(cannot)?;
-    match getppid() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Signal, set_parent_process_death_signal};
+        let cannot =
+            |error| Failure::new(Exit::Fatal, format!("cannot follow the parent: {error}"));
+        set_parent_process_death_signal(Some(Signal::KILL)).map_err(cannot)?;
+    }
+    match rustix::process::getppid() {
         Some(pid) if pid.as_raw_nonzero().get() == parent => Ok(()),
         _ => Err(Failure::new(Exit::Fatal, "the parent is gone; nothing was changed")),
     }

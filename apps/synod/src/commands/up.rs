@@ -61,7 +61,9 @@ async fn serve(args: UpArgs, log_format: LogFormat) -> Result<Exit> {
             ended = children.ended() => {
                 report(&ended, args.json, &children);
                 if children.is_empty() {
-                    return Err(all_gone(&ended, &args.dir));
+                    let Ended { node, how, .. } = &ended;
+                    let what = format!("every node has ended; the last was node {node}, {how}");
+                    return Err(Failure::new(ended.exit, what));
                 }
             }
             _ = terminate.recv() => break,
@@ -71,7 +73,13 @@ async fn serve(args: UpArgs, log_format: LogFormat) -> Result<Exit> {
     if !args.json {
         say!("stopping");
     }
-    children.stop().await;
+    // Whoever asks twice does not want to wait.
+    tokio::select! {
+        () = children.stop() => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    children.kill();
     if args.json {
         tell(&json!({ "event": "stopped" }));
     }
@@ -162,12 +170,4 @@ fn report(ended: &Ended, json: bool, children: &Children) {
         Some(pid) => say!("node {node} runs again, pid {pid}"),
         None => say!("{} of {} nodes run", children.len(), children.started()),
     }
-}
-
-/// All nodes ended without being asked to; the last one's reason is told.
-fn all_gone(last: &Ended, dir: &Path) -> Failure {
-    let log = layout::log_file(dir, last.node);
-    let why = layout::last_line(&log).unwrap_or_else(|| last.how.clone());
-    let why = why.trim_start_matches("error: ");
-    Failure::new(last.exit, format!("every node has ended; node {}: {why}", last.node))
 }

@@ -116,8 +116,14 @@ impl LimitKnobs {
                 self.max_output_bytes.is_some_and(|bytes| bytes < 2 << 20),
                 "max_output_bytes must be at least 2 MiB",
             ),
-            (self.stall_timeout_ms == Some(0), "stall_timeout_ms must be above 0"),
-            (self.max_http_connections == Some(0), "max_http_connections must be above 0"),
+            (
+                self.stall_timeout_ms.is_some_and(|time| !(1..=86_400_000).contains(&time)),
+                "stall_timeout_ms must be above 0 and at most one day",
+            ),
+            (
+                self.max_http_connections.is_some_and(|count| !(1..=1 << 20).contains(&count)),
+                "max_http_connections must be above 0 and at most 1048576",
+            ),
         ];
         match faults.into_iter().find(|(fault, _)| *fault) {
             Some((_, what)) => Err(what.to_owned()),

@@ -10,5 +10,5 @@ mod cluster;
 mod command_line;
 mod crashes;
 mod history;
-mod slow_clients;
+mod serving;
 mod up;

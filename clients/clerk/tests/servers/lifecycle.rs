@@ -80,6 +80,22 @@ async fn a_call_waits_for_a_place_no_longer_than_its_deadline() {
 }
 
 #[tokio::test]
+async fn extreme_options_do_no_harm() {
+    let server = Fake::start(&World::default()).await;
+    let (timeout_ms, stall_timeout_ms, open_timeout_ms) = (u64::MAX, u64::MAX, u64::MAX);
+    let (max_in_flight, lease_ms) = (usize::MAX, u64::MAX);
+    let cluster = None;
+    let options =
+        Options { cluster, timeout_ms, open_timeout_ms, stall_timeout_ms, max_in_flight, lease_ms };
+    let clerk = Clerk::connect([server.address.clone()], options).await.unwrap();
+    assert_eq!(clerk.with_timeout(Duration::MAX).put("k", "v").await, Ok(1));
+    clerk.close().await;
+    let options = Options { max_in_flight: 0, lease_ms: 0, ..Options::default() };
+    let clerk = Clerk::connect([server.address.clone()], options).await.unwrap();
+    assert_eq!(clerk.put("k", "v").await, Ok(2));
+}
+
+#[tokio::test]
 async fn an_idle_session_is_kept_alive() {
     let server = Fake::start(&World::default()).await;
     server.tells_lease_ms(60);

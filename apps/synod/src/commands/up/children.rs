@@ -38,10 +38,12 @@ pub(super) struct Children {
 pub(super) struct Ended {
     pub(super) node: u64,
     pub(super) pid: u32,
-    /// In words.
+    /// In words; with the last of its log if it ended by itself.
     pub(super) how: String,
     /// What its exit code says.
     pub(super) exit: Exit,
+    /// Whether it is to be started again.
+    restart: bool,
 }
 
 impl Children {
@@ -83,9 +85,14 @@ impl Children {
             .map_err(|error| cannot("start a process", error))?;
         let pid = child.id().expect("it has not been waited for");
         self.pids.insert(node, pid);
-        let ending = self.ending.clone();
+        let (ending, log) = (self.ending.clone(), layout::log_file(&self.dir, node));
+        let restart = self.restart;
         tokio::spawn(async move {
-            let ended = Ended::of(node, pid, child.wait().await);
+            let mut ended = Ended::of(node, pid, child.wait().await, &log);
+            ended.restart = restart && ended.exit == Exit::Fatal;
+            if ended.restart {
+                sleep(RESTART_PAUSE).await;
+            }
             // Nobody listens once the cluster is being stopped.
             ending.send(ended).await.ok();
         });
@@ -112,21 +119,21 @@ impl Children {
         self.pids.is_empty()
     }
 
-    /// Waits for a node to end; starts it again if that was asked for and it was killed.
+    /// Waits for a node to end; starts it again if that was asked for and it was killed. Safe to
+    /// cancel.
     pub(super) async fn ended(&mut self) -> Ended {
         let mut ended = self.ends.recv().await.expect("this value holds a sender");
         self.pids.remove(&ended.node);
-        if self.restart && ended.exit == Exit::Fatal {
-            sleep(RESTART_PAUSE).await;
-            if let Err(failure) = self.spawn(ended.node) {
-                ended.how = format!("{}; {}", ended.how, failure.what);
-            }
+        if ended.restart
+            && let Err(failure) = self.spawn(ended.node)
+        {
+            ended.how = format!("{}; {}", ended.how, failure.what);
         }
         ended
     }
 
-    /// Asks all to stop, and kills those that do not.
-    pub(super) async fn stop(mut self) {
+    /// Asks all to stop, and waits until they have, within bounds.
+    pub(super) async fn stop(&mut self) {
         self.signal(Signal::TERM);
         let deadline = Instant::now() + PATIENCE;
         while !self.pids.is_empty() {
@@ -137,6 +144,10 @@ impl Children {
                 Ok(None) | Err(_) => break,
             }
         }
+    }
+
+    /// Kills those that are left.
+    pub(super) fn kill(&self) {
         self.signal(Signal::KILL);
     }
 
@@ -151,16 +162,20 @@ impl Children {
 }
 
 impl Ended {
-    fn of(node: u64, pid: u32, status: std::io::Result<ExitStatus>) -> Self {
+    fn of(node: u64, pid: u32, status: std::io::Result<ExitStatus>, log: &Path) -> Self {
         let (how, exit) = match status {
             Ok(status) => match (status.code(), status.signal()) {
-                (Some(code), _) => (format!("exit code {code}"), exit_of(code)),
+                (Some(code), _) => {
+                    let why = layout::last_line(log).unwrap_or_default();
+                    let why = why.trim_start_matches("error: ");
+                    (format!("exit code {code}: {why}"), exit_of(code))
+                }
                 (None, Some(signal)) => (format!("killed by signal {signal}"), Exit::Fatal),
                 (None, None) => (status.to_string(), Exit::Fatal),
             },
             Err(error) => (error.to_string(), Exit::Fatal),
         };
-        Self { node, pid, how, exit }
+        Self { node, pid, how, exit, restart: false }
     }
 }
 

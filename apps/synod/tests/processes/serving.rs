@@ -1,4 +1,4 @@
-//! Clients that take too much: bounded, and without harm to the others.
+//! What a node serves and to whom: clients that take too much are bounded, without harm to others.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ fn counter(cluster: &Cluster, name: &str) -> Option<u64> {
 }
 
 /// A page of a node, with its head.
-pub(crate) fn get(address: &str, path: &str) -> String {
+fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: synod\r\nconnection: close\r\n\r\n").unwrap();
     let mut page = String::new();
@@ -80,6 +80,15 @@ async fn metrics_health_and_status_are_served() {
     assert_eq!(counter(&cluster, "synod_client_connections"), Some(1));
     assert!(counter(&cluster, "synod_client_requests_total") >= Some(2));
     assert!(get(http, "/nowhere").starts_with("HTTP/1.1 404"));
+}
+
+#[tokio::test]
+async fn the_leader_tells_the_store_the_time_while_nobody_calls() {
+    let cluster = Cluster::start(1).await;
+    let commit = async || cluster.status(1).await.map(|report| report.log.commit);
+    let begin = commit().await.unwrap();
+    until("two ticks are committed", async || (commit().await?.0 >= begin.0 + 2).then_some(()))
+        .await;
 }
 
 #[tokio::test]
