@@ -77,7 +77,7 @@ impl<R> Config<R> {
             max_uncommitted_bytes: 64 << 20,
             max_unapplied_entries: 200_000,
             max_pending_reads: 100_000,
-            snapshot_every: 1_000_000,
+            snapshot_every: 250_000,
             snapshot_every_bytes: 256 << 20,
             keep_entries: 10_000,
             max_log_bytes: 1 << 30,

@@ -16,7 +16,7 @@
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
-use synod_consensus::{Batch, Index, Snapshot};
+use synod_consensus::{Batch, Index, Payload, Snapshot};
 use synod_engine::{Blob, Class};
 use synod_quorum::Voters;
 
@@ -184,8 +184,22 @@ impl synod_engine::Message for Message {
         if let Self::Install { snapshot, .. } = self { Some(snapshot.blob) } else { None }
     }
 
+    /// Not the no-op of a new leader: nothing could be committed, and so nothing read, without it.
     fn fills_disk(&self) -> bool {
-        matches!(self, Self::Append { entries: Some(_), .. } | Self::Install { .. })
+        match self {
+            Self::Append { entries: Some(entries), .. } => {
+                entries.payloads().iter().any(|payload| *payload != Payload::Noop)
+            }
+            Self::Install { .. } => true,
+            Self::Append { entries: None, .. }
+            | Self::AppendReply { .. }
+            | Self::Heartbeat { .. }
+            | Self::HeartbeatReply { .. }
+            | Self::PreVote { .. }
+            | Self::PreVoteReply { .. }
+            | Self::Vote { .. }
+            | Self::VoteReply { .. } => false,
+        }
     }
 }
 
@@ -222,5 +236,27 @@ impl fmt::Display for Message {
             }
             Self::Install { term, snapshot, .. } => write!(f, "Install t{term} {snapshot}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use bytes::Bytes;
+    use synod_engine::Message as _;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_still_takes_the_no_op_that_a_new_leader_commits_by() {
+        let append = |payload| Message::Append {
+            term: Term::default(),
+            previous: EntryId::default(),
+            entries: Some(Batch::new(Index(1), Term::default(), vec![payload])),
+            commit: Index::ZERO,
+        };
+        assert!(!append(Payload::Noop).fills_disk());
+        assert!(append(Payload::Command(Bytes::new())).fills_disk());
     }
 }

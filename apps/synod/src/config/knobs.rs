@@ -106,8 +106,8 @@ impl LimitKnobs {
         let faults = [
             (self.disk_watch_ms == Some(0), "disk_watch_ms must be above 0"),
             (
-                self.log_segment_bytes.is_some_and(|bytes| bytes < 1 << 20),
-                "log_segment_bytes must be at least 1 MiB",
+                self.log_segment_bytes.is_some_and(|bytes| bytes < 16 << 20),
+                "log_segment_bytes must be at least 16 MiB",
             ),
             (self.max_unanswered_requests == Some(0), "max_unanswered_requests must be above 0"),
             (self.max_connections == Some(0), "max_connections must be above 0"),
