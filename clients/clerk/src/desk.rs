@@ -378,11 +378,7 @@ impl Desk {
     }
 
     /// Ends the calls whose time is up and drops those that nobody waits for; tells the next deadline.
-    pub(crate) fn expire(
-        &mut self,
-        connection: Option<&Connection>,
-        now: Instant,
-    ) -> Option<Instant> {
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<Instant> {
         let is_over = |call: &Call| call.deadline <= now || call.is_abandoned();
         let mut over = Vec::new();
         for queue in [&mut self.writes, &mut self.reads] {
@@ -393,9 +389,10 @@ impl Desk {
             }
         }
         let is_call_over = |what: &UnderWay| matches!(what, UnderWay::Call(call) if is_over(call));
-        for Sent { what, ends_at } in self.under_way.drain(is_call_over) {
+        for Sent { what, .. } in self.under_way.drain(is_call_over) {
             if let UnderWay::Call(mut call) = what {
-                call.in_doubt |= connection.is_none_or(|connection| connection.has_sent(ends_at));
+                // What the kernel has not taken yet may still be sent: the connection lives on.
+                call.in_doubt = true;
                 over.push(call);
             }
         }

@@ -157,7 +157,7 @@ impl Driver {
     /// long, and finds out when to look again.
     fn look_at_deadlines(&mut self, now: Instant) {
         self.wake = now + LONGEST_SLEEP;
-        if let Some(deadline) = self.desk.expire(self.link.connection(), now) {
+        if let Some(deadline) = self.desk.expire(now) {
             self.wake_by(deadline);
         }
         if let Link::Up(connection) = &self.link

@@ -135,7 +135,10 @@ where
         self.watch_disk();
         self.host.fire(now, &mut self.outlets);
         self.take_control(now);
-        self.take_messages(now);
+        if self.taken.control.is_empty() {
+            // Else a session that is not yet known to be open would lose its first messages.
+            self.take_messages(now);
+        }
         self.take_calls(now);
         if self.taken.applied > self.applied {
             self.applied = self.taken.applied;

@@ -182,6 +182,11 @@ impl Lock {
             let found = identity.node;
             return Err(IdentityError::Node { dir: self.dir.clone(), found, expected: node });
         }
+        let log = std::fs::read_dir(self.dir.join("log"));
+        let has_log = log.is_ok_and(|mut files| files.next().is_some());
+        if !identity.peers.is_empty() && !has_log {
+            return Err(damaged("this node has met its peers, yet its log/ is gone".into()));
+        }
         Ok(identity)
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Next: [`Journal`], the core's end of it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -131,8 +132,15 @@ impl Desk {
     }
 }
 
-/// The thread: ends when the desk is closed or a sync failed, which stops the node.
+/// The thread: ends when the desk is closed or a sync failed, which stops the node; so does a panic.
 pub(crate) fn run<E: Engine>(log: &mut Log, desk: &Desk, inbox: &Inbox<E>, metrics: &Metrics) {
+    let synced = catch_unwind(AssertUnwindSafe(|| sync_all(log, desk, inbox, metrics)));
+    if synced.is_err() {
+        inbox.stop(Stop::Fatal("the sync thread panicked: a bug; nothing more is durable".into()));
+    }
+}
+
+fn sync_all<E: Engine>(log: &mut Log, desk: &Desk, inbox: &Inbox<E>, metrics: &Metrics) {
     while let Some((mut batch, position)) = desk.next() {
         let (records, bytes) = (batch.records(), batch.size_bytes());
         let begin = Instant::now();

@@ -133,11 +133,14 @@ async fn try_converse(
             }
             output.clear();
             sent = 0;
+        }
+        // Read before the answers are taken: none may come in between and be left behind.
+        let in_flight = outbox.in_flight();
+        if output.is_empty() {
             outbox.take(&mut output)?;
             progress = Instant::now();
         }
         let unsent = &output[sent..];
-        let in_flight = outbox.in_flight();
         if drained_by.is_some() && in_flight == 0 && unsent.is_empty() {
             return Ok(End::Part(Goodbye::ShuttingDown));
         }

@@ -292,7 +292,8 @@ pub fn write_status(id: u64, out: &mut Vec<u8>) {
 pub fn is_for_hosts(command: &[u8]) -> bool {
     /// The place of [`Command::Tick`] among the commands.
     const TICK: u8 = 4;
-    command.first() == Some(&TICK)
+    // A longer spelling of a number has the top bit set; no command needs one.
+    command.first().is_some_and(|first| *first == TICK || *first >= 0x80)
 }
 
 /// Bytes that are no message of this protocol.

@@ -116,15 +116,21 @@ where
             return Err(io::Error::other(format!("a frame of kind {}", frame.kind)));
         }
         net.metrics.bytes_in.inc_by(frame.payload.len() as u64);
-        part.write(&frame.payload)?;
+        part.write(&frame.payload).map_err(|error| forget(net, blob, error))?;
     }
     if (part.size, part.hash.finish()) != (blob.size_bytes, blob.checksum) {
         net.store.remove(blob.id)?;
         return Err(io::Error::other("its bytes are not what they should be"));
     }
-    part.file.sync_all()?;
+    part.file.sync_all().map_err(|error| forget(net, blob, error))?;
     net.store.finish(blob.id)?;
     Ok((blob, message))
+}
+
+/// What could not be written is not resumed: a failed sync is told once, and the pages that it lost
+/// look clean from then on.
+fn forget<E: Engine>(net: &Net<E>, blob: Blob, error: io::Error) -> io::Error {
+    net.store.remove(blob.id).err().unwrap_or(error)
 }
 
 fn resume(stream: &mut Stream, offset: u64) -> io::Result<()> {
