@@ -63,6 +63,10 @@ impl Sign {
     /// Puts up the sign. Without a place for it, commands must be told of the cluster.
     pub(crate) fn put_up(cluster: &Path) -> Self {
         let path = sign();
+        if running().is_some() {
+            // Whoever came first keeps it; this cluster is named by its file.
+            return Self(None);
+        }
         let text = format!("{}\n{}\n", std::process::id(), cluster.display());
         let mut private = std::fs::DirBuilder::new();
         let made =
@@ -76,7 +80,7 @@ impl Sign {
 
 impl Drop for Sign {
     fn drop(&mut self) {
-        // Another `synod up` may have put up its own since.
+        // Another `synod up` may have put up its own, had it found this one stale.
         if let Some(path) = &self.0
             && read_sign(path).is_some_and(|(pid, _)| pid == std::process::id() as i32)
         {

@@ -62,8 +62,10 @@ async fn operate(clerk: &Clerk, operation: Operation, json: bool) -> Result<Exit
                     write_bytes(&[&key[..], b"\t", &entry.value].concat());
                 }
             }
-            if range.more && !json {
-                anstream::eprintln!("there are more; go on from the last key, or raise --limit");
+            if range.more {
+                anstream::eprintln!(
+                    "there are more: --limit or the bound on the size of an answer cut it; go on from the last key"
+                );
             }
             Ok(Exit::Done)
         }

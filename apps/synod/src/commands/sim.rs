@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use synod_sim::{Chance, Decisions, Mix, Report, Summary, Swarm, Transport};
 
 use crate::exit::{Exit, Failure, Result};
-use crate::output::{say, table, tell};
+use crate::output::{say, table, tell, write_bytes};
 use crate::sim::{POINTS, Planted, Run, Runs};
 
 #[derive(Args, Debug)]
@@ -116,7 +116,7 @@ fn replay(args: &SimArgs, file: &Path) -> Result<Exit> {
 
 fn tell_one(args: &SimArgs, run: &Run) -> Result<Exit> {
     if let Some(trace) = &run.trace {
-        println!("{trace}");
+        write_bytes(trace.as_bytes());
     }
     let report = &run.report;
     if args.json {
@@ -133,7 +133,10 @@ fn tell_one(args: &SimArgs, run: &Run) -> Result<Exit> {
 }
 
 fn many(args: &SimArgs, runs: &Runs) -> Result<Exit> {
-    let seeds = args.seed..args.seed.saturating_add(args.seeds);
+    let threads = args.jobs.map_or(1 << 20, |jobs| jobs.get() as u64);
+    let end = args.seed.checked_add(args.seeds).filter(|end| end.checked_add(threads).is_some());
+    let end = end.ok_or_else(|| Failure::usage("there are not so many seeds; nothing was run"))?;
+    let seeds = args.seed..end;
     let mut swarm = Swarm { max_failures: args.max_failures, ..Swarm::new(seeds) };
     swarm.jobs = args.jobs.unwrap_or(swarm.jobs);
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(args.seeds) };
