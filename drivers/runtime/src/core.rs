@@ -124,8 +124,12 @@ where
 
     /// Takes in what arrived and performs what follows; whether more is at hand.
     fn turn(&mut self) -> bool {
+        let is_behind = self.is_behind();
         self.inbox.take(&mut self.taken);
-        self.door.take(&mut self.calls);
+        if self.calls.is_empty() {
+            // What waits at the door is counted and bounded there.
+            self.door.take(&mut self.calls);
+        }
         let now = self.clock.now();
         if self.taken.durable > self.durable {
             self.durable = self.taken.durable;
@@ -147,6 +151,11 @@ where
         self.host.flush(now, &mut self.outlets);
         self.outlets.hand_over();
         self.publish(now);
+        is_behind || self.is_behind()
+    }
+
+    /// Whether more was taken than a turn works off; then more may wait where it came from.
+    fn is_behind(&self) -> bool {
         !(self.taken.control.is_empty() && self.taken.messages.is_empty() && self.calls.is_empty())
     }
 

@@ -119,16 +119,20 @@ impl<E: Engine> Inbox<E> {
         });
     }
 
-    /// Moves everything into `taken`, behind what is still there.
+    /// Moves everything into `taken`; links, tasks and messages only once those taken before are worked
+    /// off, so that what waits is counted and bounded here.
     pub(crate) fn take(&self, taken: &mut Arrivals<E>) {
         let mut arrivals = self.lock();
         taken.durable = taken.durable.max(arrivals.durable);
         taken.applied = taken.applied.max(arrivals.applied);
-        taken.control.append(&mut arrivals.control);
-        taken.messages.append(&mut arrivals.messages);
         taken.disk = arrivals.disk.take().or(taken.disk);
         taken.log_full = arrivals.log_full.take().or(taken.log_full);
         taken.stop = arrivals.stop.take().or(taken.stop.take());
+        if !(taken.control.is_empty() && taken.messages.is_empty()) {
+            return;
+        }
+        taken.control.append(&mut arrivals.control);
+        taken.messages.append(&mut arrivals.messages);
         let was_full = std::mem::take(&mut arrivals.bytes) >= self.max_bytes;
         drop(arrivals);
         if was_full {
