@@ -39,6 +39,12 @@ pub trait Invariants<E: Engine> {
     /// The [`Violation`], if the node lost what it had promised.
     fn recovered(&mut self, node: NodeId, engine: &E) -> Result<(), Violation>;
 
+    /// When a node that is down lost all that it had, as when its directory is emptied: it comes back as
+    /// another incarnation. What it promised is gone with it, and so is what was known of it.
+    fn wiped(&mut self, node: NodeId) {
+        let _ = node;
+    }
+
     /// Now and then, and at the end: everything, at any cost.
     ///
     /// # Errors

@@ -132,6 +132,12 @@ impl<E: Engine, A: App<E>> Desk<'_, E, A> {
         self.body.blobs.get(blob)
     }
 
+    /// Whether this node's disk has little space left: nothing may be written that can be refused.
+    #[must_use]
+    pub fn disk_is_full(&self) -> bool {
+        self.body.disk.is_full(self.world.now)
+    }
+
     /// Counts an interesting point.
     pub fn reached(&mut self, point: &'static str) {
         self.world.sometimes.reached(point);

@@ -24,6 +24,8 @@ pub(crate) struct Disk<R> {
     pub(crate) latency: u64,
     /// A sync does not end before this.
     pub(crate) stalled_until: u64,
+    /// It has little space left before this: nothing comes in that would fill it.
+    pub(crate) full_until: u64,
     /// A sync never ends.
     pub(crate) never_syncs: bool,
     /// Millionths of syncs that only pretend.
@@ -51,6 +53,7 @@ impl<R: Record> Disk<R> {
             checkpoints: Vec::new(),
             latency,
             stalled_until: 0,
+            full_until: 0,
             never_syncs: false,
             lie_ppm,
         }
@@ -150,9 +153,22 @@ impl<R: Record> Disk<R> {
         Loss { unsynced, lost: written - kept }
     }
 
+    /// Loses everything. What ends a sync that was begun before comes too late.
+    pub(crate) fn lose_all(&mut self) {
+        self.records.clear();
+        self.checkpoints.clear();
+        (self.first, self.told, self.safe, self.full_until) = (0, 0, 0, 0);
+        self.syncing = None;
+    }
+
     /// Whether a sync can end at this time.
     pub(crate) fn works(&self, now: u64) -> bool {
         !self.never_syncs && self.stalled_until <= now
+    }
+
+    /// Whether only what is needed to go on voting may still be written.
+    pub(crate) fn is_full(&self, now: u64) -> bool {
+        self.full_until > now
     }
 
     /// Records that a crash may take.

@@ -1,6 +1,6 @@
 //! What is due in its turn: messages, syncs, links, everything that was put off.
 
-use synod_engine::{Engine, Input, Invariants, LinkState};
+use synod_engine::{Engine, Input, Invariants, LinkState, Message as _};
 
 use crate::app::{App, Caller, Desk};
 use crate::links::Route;
@@ -38,6 +38,8 @@ where
             Due::Closed { link, end } => self.closed(link, end),
             Due::Reconnect(link) => self.reconnect(link),
             Due::Heal(partition) => self.heal_partition(partition),
+            Due::Turn { partition, hub } => self.turn_partition(partition, hub),
+            Due::Wipe(node) => self.wipe_by_order(node),
             Due::Mischief(mischief) => self.mischief(mischief),
             Due::Client(client) => {
                 self.world.event(u32::MAX, u64::from(client));
@@ -48,14 +50,18 @@ where
     }
 
     fn deliver(&mut self, flight: Flight<E>) {
-        let Flight { from, to, route, message, attachment } = flight;
+        let Flight { from, to, route, acquaintance, message, attachment } = flight;
         let node = &mut self.nodes[to as usize];
         let arrives = match route {
             Route::Datagram => node.engine.is_some(),
             Route::Ordered { session, .. } => self.world.links.session(to, from) == Some(session),
         };
-        if !arrives {
+        let is_full = node.body.disk.is_full(self.world.now) && message.fills_disk();
+        if !arrives || is_full || self.world.network.acquaintance(from, to) != acquaintance {
             self.world.counts.lost += 1;
+            if is_full {
+                self.world.sometimes.reached("message dropped by a full disk");
+            }
             return;
         }
         if node.body.inbox.len() >= MAX_INBOX {

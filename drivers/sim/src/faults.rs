@@ -1,4 +1,5 @@
-//! What may go wrong: [`Mix`]es to draw from, and the [`Faults`] drawn for one run.
+//! What may go wrong: [`Mix`]es to draw from, and the [`Faults`] drawn for one run. The mixes that have
+//! a name are in `mixes.rs`.
 
 use std::time::Duration;
 
@@ -113,6 +114,9 @@ pub struct Mix {
     pub session_loss: Odds,
     /// Partitions: a random split or one node alone, in both directions or one.
     pub partition: Often,
+    /// Of a million partitions, how many have another shape: a chain, a star around one node that does
+    /// not lead, a star around a node that was cut off before (Omni-Paxos, section 2).
+    pub shapes_ppm: u32,
     /// Links that hold everything back for a while, in one direction.
     pub clog: Often,
     /// Crashes; the length is the time until the restart.
@@ -123,148 +127,27 @@ pub struct Mix {
     pub busy: Span,
     /// How many inputs a batch has, at most; drawn per run.
     pub batch: (u32, u32),
-    /// How far clocks run fast or slow, at most, in parts per million.
+    /// How far clocks run fast or slow, at most, in parts per million. Half of them go all the way, and
+    /// a pause may change the pace.
     pub drift_ppm: u32,
+    /// How much further than that they really go. No lease survives this.
+    pub beyond_ppm: u32,
+    /// Of a million pauses, in how many the clock stands still too, as on a machine that is suspended.
+    /// No lease survives this.
+    pub suspend_ppm: u32,
     /// The usual time of a sync, drawn per node.
     pub sync: Span,
     /// Disks that stall.
     pub stall: Often,
+    /// Disks that fill up and have space again.
+    pub full: Often,
     /// Syncs that fail, and stop their node.
     pub failing_sync: Odds,
     /// Syncs that report success and are lost in a crash: no protocol survives this.
     pub lie: Odds,
 }
 
-const MOST: u32 = 800_000;
-const HALF: u32 = 500_000;
-const FEW: u32 = 250_000;
-
 impl Mix {
-    /// Nothing goes wrong; delays and disks differ a little.
-    pub const CALM: Self = Self {
-        name: "calm",
-        delay: Span::micros(100, 2_000),
-        jitter: Span::micros(0, 500),
-        late: Odds::NEVER,
-        late_by: Span::NONE,
-        loss: Odds::NEVER,
-        duplicate: Odds::NEVER,
-        session_loss: Odds::NEVER,
-        partition: Often::NEVER,
-        clog: Often::NEVER,
-        crash: Often::NEVER,
-        pause: Often::NEVER,
-        busy: Span::NONE,
-        batch: (1, 1),
-        drift_ppm: 0,
-        sync: Span::micros(100, 1_000),
-        stall: Often::NEVER,
-        failing_sync: Odds::NEVER,
-        lie: Odds::NEVER,
-    };
-
-    /// A little of everything that a sound protocol survives.
-    pub const DEFAULT: Self = Self {
-        name: "default",
-        delay: Span::micros(50, 15_000),
-        jitter: Span::micros(0, 20_000),
-        late: Odds { runs_ppm: HALF, low_ppm: 100, high_ppm: 50_000 },
-        late_by: Span::millis(1, 2_000),
-        loss: Odds { runs_ppm: HALF, low_ppm: 100, high_ppm: 100_000 },
-        duplicate: Odds { runs_ppm: HALF, low_ppm: 100, high_ppm: 100_000 },
-        session_loss: Odds { runs_ppm: HALF, low_ppm: 10, high_ppm: 10_000 },
-        partition: Often {
-            runs_ppm: HALF,
-            gap: Span::millis(1_000, 20_000),
-            length: Span::millis(50, 8_000),
-        },
-        clog: Often {
-            runs_ppm: FEW,
-            gap: Span::millis(200, 5_000),
-            length: Span::millis(10, 2_000),
-        },
-        crash: Often {
-            runs_ppm: HALF,
-            gap: Span::millis(500, 15_000),
-            length: Span::millis(1, 4_000),
-        },
-        pause: Often {
-            runs_ppm: FEW,
-            gap: Span::millis(500, 15_000),
-            length: Span::millis(10, 4_000),
-        },
-        busy: Span::micros(0, 300),
-        batch: (1, 32),
-        drift_ppm: 200,
-        sync: Span::micros(50, 20_000),
-        stall: Often {
-            runs_ppm: FEW,
-            gap: Span::millis(2_000, 20_000),
-            length: Span::millis(100, 5_000),
-        },
-        failing_sync: Odds { runs_ppm: FEW / 2, low_ppm: 10, high_ppm: 1_000 },
-        lie: Odds::NEVER,
-    };
-
-    /// Links that lose, repeat, delay and part; nodes that mostly live.
-    pub const LOSSY: Self = Self {
-        name: "lossy",
-        late: Odds { runs_ppm: MOST, low_ppm: 1_000, high_ppm: 200_000 },
-        loss: Odds { runs_ppm: MOST, low_ppm: 10_000, high_ppm: 300_000 },
-        duplicate: Odds { runs_ppm: MOST, low_ppm: 10_000, high_ppm: 500_000 },
-        session_loss: Odds { runs_ppm: MOST, low_ppm: 1_000, high_ppm: 50_000 },
-        partition: Often {
-            runs_ppm: MOST,
-            gap: Span::millis(300, 8_000),
-            length: Span::millis(50, 6_000),
-        },
-        clog: Often { runs_ppm: HALF, ..Self::DEFAULT.clog },
-        crash: Often { runs_ppm: FEW, ..Self::DEFAULT.crash },
-        ..Self::DEFAULT
-    };
-
-    /// Nodes that crash and pause all the time.
-    pub const CRASHY: Self = Self {
-        name: "crashy",
-        crash: Often {
-            runs_ppm: 1_000_000,
-            gap: Span::millis(100, 4_000),
-            length: Span::millis(1, 2_000),
-        },
-        pause: Often { runs_ppm: HALF, ..Self::DEFAULT.pause },
-        failing_sync: Odds { runs_ppm: HALF, low_ppm: 100, high_ppm: 5_000 },
-        ..Self::DEFAULT
-    };
-
-    /// Disks that take long, each in its own way, and stall.
-    pub const SLOW_DISKS: Self = Self {
-        name: "slow-disks",
-        sync: Span::micros(50, 200_000),
-        stall: Often {
-            runs_ppm: MOST,
-            gap: Span::millis(500, 8_000),
-            length: Span::millis(500, 6_000),
-        },
-        ..Self::DEFAULT
-    };
-
-    /// A planted fault: disks that say durable and lose it in a crash. It must be found.
-    pub const LYING_DISK: Self = Self {
-        name: "lying-disk",
-        lie: Odds { runs_ppm: 1_000_000, low_ppm: 500_000, high_ppm: 1_000_000 },
-        ..Self::CRASHY
-    };
-
-    /// All mixes that have a name.
-    pub const NAMED: [Self; 6] =
-        [Self::CALM, Self::DEFAULT, Self::LOSSY, Self::CRASHY, Self::SLOW_DISKS, Self::LYING_DISK];
-
-    /// The mix called `name`, if there is one.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::NAMED.into_iter().find(|mix| mix.name == name)
-    }
-
     /// The faults of one run.
     pub(crate) fn draw(&self, dice: &mut Dice) -> Faults {
         Faults {
@@ -277,16 +160,19 @@ impl Mix {
             duplicate_ppm: self.duplicate.draw(dice),
             session_loss_ppm: self.session_loss.draw(dice),
             partition: self.partition.draw(dice),
+            shapes_ppm: self.shapes_ppm,
             clog: self.clog.draw(dice),
             crash: self.crash.draw(dice),
             pause: self.pause.draw(dice),
             busy: self.busy.draw(dice),
             batch: dice.between(u64::from(self.batch.0), u64::from(self.batch.1)) as u32,
-            drift_ppm: self.drift_ppm,
+            drift_ppm: self.drift_ppm + self.beyond_ppm,
+            suspend_ppm: self.suspend_ppm,
             sync: self.sync,
             stall: self.stall.draw(dice),
             failing_sync_ppm: self.failing_sync.draw(dice),
             lie_ppm: self.lie.draw(dice),
+            full: self.full.draw(dice),
         }
     }
 }
@@ -303,14 +189,17 @@ pub(crate) struct Faults {
     pub(crate) duplicate_ppm: u32,
     pub(crate) session_loss_ppm: u32,
     pub(crate) partition: Option<Recurring>,
+    pub(crate) shapes_ppm: u32,
     pub(crate) clog: Option<Recurring>,
     pub(crate) crash: Option<Recurring>,
     pub(crate) pause: Option<Recurring>,
     pub(crate) busy: u64,
     pub(crate) batch: u32,
     pub(crate) drift_ppm: u32,
+    pub(crate) suspend_ppm: u32,
     pub(crate) sync: Span,
     pub(crate) stall: Option<Recurring>,
+    pub(crate) full: Option<Recurring>,
     pub(crate) failing_sync_ppm: u32,
     pub(crate) lie_ppm: u32,
 }
@@ -327,6 +216,7 @@ impl Faults {
         self.crash = None;
         self.pause = None;
         self.stall = None;
+        self.full = None;
         self.failing_sync_ppm = 0;
         self.lie_ppm = 0;
     }

@@ -79,12 +79,16 @@
 //! # What a run is like
 //!
 //! - **Time** is virtual, in nanoseconds. Each node has a clock of its own, that starts anywhere in
-//!   each life and drifts. A batch of inputs may keep a node busy; what arrives meanwhile is taken
-//!   in by the next batch. A pause is a long such time.
+//!   each life and runs at its own pace within [a bound](Mix::drift_ppm). A batch of inputs may keep a
+//!   node busy; what arrives meanwhile is taken in by the next batch. A pause is a long such time: when
+//!   it ends, the clock has gone on, timers are late, and everything comes at once.
 //! - **Disk**: records written in a batch are synced together, after a time that differs from node
 //!   to node. Held effects wait in a [`HeldQueue`](synod_engine::HeldQueue). A crash takes what was
 //!   not synced, but for a random prefix; a record torn in half is gone, as a checksum would find.
-//!   At start a node has everything from its newest durable checkpoint on.
+//!   At start a node has everything from its newest durable checkpoint on. A disk that is full takes
+//!   nothing that [may be refused](synod_engine::Message::fills_disk); what is left is for votes.
+//! - **A wiped node** comes back as another incarnation that remembers nothing. Peers refuse it until
+//!   it is [admitted](Sim::admit), and nothing reaches it that was meant for the one before.
 //! - **Links**: ordered messages travel in sessions, first in, first out in each lane. A loss ends
 //!   the session: what is sent from then on is lost, both ends see it end, each in its own time, and
 //!   only then does a new one begin. Datagrams are lost, repeated, overtaken. With
@@ -96,8 +100,8 @@
 //!   before the message is delivered. A blob goes once a durable checkpoint has made dead the last
 //!   record that names it; one that no record names goes when its node restarts.
 //!
-//! What it does not do: damage records that were synced, fill a disk, change who is a member, step
-//! clocks (engines see monotonic time only).
+//! What it does not do: damage records that were synced, run out of the space that is kept for votes,
+//! set clocks back (engines see monotonic time only).
 
 mod app;
 mod blobs;
@@ -110,12 +114,14 @@ mod faults;
 mod life;
 mod links;
 mod mischief;
+mod mixes;
 mod network;
 mod node;
 mod plan;
 mod queue;
 pub mod replicated;
 mod report;
+mod shapes;
 mod sim;
 mod slab;
 mod step;
@@ -133,7 +139,7 @@ pub use dice::Dice;
 pub use faults::{Mix, Odds, Often, Recurring, Span};
 pub use plan::{Chance, Plan, Transport};
 pub use report::{Counts, Report, Verdict};
-pub use sim::Sim;
+pub use sim::{Newborn, Sim};
 pub use swarm::{Summary, Swarm};
 pub use unchecked::Unchecked;
 pub use workload::{ClientId, Outside, Workload};

@@ -19,18 +19,17 @@ where
 {
     /// A node that is down rebuilds its engine from its disk and starts.
     pub(crate) fn start(&mut self, node: u32) {
-        let it = &mut self.nodes[node as usize];
-        if it.engine.is_some() {
+        if self.nodes[node as usize].engine.is_some() {
             return;
         }
+        let drift_ppm = self.draw_pace();
+        let it = &mut self.nodes[node as usize];
         let (body, world) = (&mut it.body, &mut self.world);
         body.life += 1;
         let life = u64::from(body.life);
         body.random = Random::new(mix(mix(self.seed, 1 + body.id.0), life));
-        let drift = i64::from(world.faults.drift_ppm);
-        let drift = world.dice.process.below(2 * drift as u64 + 1) as i64 - drift;
         let offset = world.dice.process.below(1 << 40);
-        body.clock = Clock { born: world.now, offset, drift_ppm: drift as i32 };
+        body.clock = Clock { born: world.now, offset, drift_ppm };
         let mut engine = E::new(it.config.clone());
         for record in body.disk.records() {
             if let Err(corrupt) = engine.replay(record.clone()) {
@@ -94,6 +93,30 @@ where
                 let link = world.links.number(node, peer);
                 world.end_session(link);
             }
+        }
+    }
+
+    /// A node dies and loses all that it had; its next life is another incarnation's.
+    pub(crate) fn wipe_now(&mut self, node: u32, config: E::Config) {
+        self.crash_now(node, "wiped");
+        let it = &mut self.nodes[node as usize];
+        it.config = config;
+        it.body.lose_all();
+        self.invariants.wiped(it.body.id);
+        let world = &mut self.world;
+        world.network.forget(node);
+        world.counts.wipes += 1;
+        world.sometimes.reached("node wiped");
+        world.event(node, world.counts.wipes);
+        world.trace.say(world.now, Some(it.body.id), format_args!("lost all that it had"));
+    }
+
+    /// A client, in its part as operator, had this node wiped; it comes back after a while.
+    pub(crate) fn wipe_by_order(&mut self, node: u32) {
+        if let Some(newborn) = self.newborn {
+            let config = newborn(&self.nodes[node as usize].config);
+            self.wipe_now(node, config);
+            self.restart_later(node);
         }
     }
 

@@ -1,4 +1,5 @@
-//! Faults: by hand for tests that tell a story, and by chance.
+//! Faults of nodes and disks: by hand for tests that tell a story, and by chance. Those of the network
+//! are in `shapes.rs`.
 
 use std::time::Duration;
 
@@ -51,21 +52,37 @@ where
         }
     }
 
-    /// Parts these nodes from all others, until [`heal`](Self::heal).
-    pub fn isolate(&mut self, nodes: &[NodeId]) {
-        let side = self.world.ids.iter().map(|id| nodes.contains(id)).collect();
-        self.part(side, false);
+    /// This node's disk has little space left for this long: messages that would fill it are lost,
+    /// and its local user hears so from [`Desk::disk_is_full`](crate::Desk::disk_is_full).
+    pub fn fill_disk(&mut self, node: NodeId, length: Duration) {
+        if let Some(node) = self.world.index(node) {
+            self.fill_now(node, length.as_nanos() as u64);
+        }
     }
 
-    /// Lets nothing that these nodes send reach the others, until [`heal`](Self::heal).
-    pub fn silence(&mut self, nodes: &[NodeId]) {
-        let side = self.world.ids.iter().map(|id| nodes.contains(id)).collect();
-        self.part(side, true);
+    /// A node loses all it had, as when its directory is emptied. It dies, and [`restart`](Self::restart)
+    /// begins the life of another incarnation, made from `config`; nothing that was under way to or
+    /// from the lost one arrives. Its links stay closed to it until [`admit`](Self::admit), since peers
+    /// know it by the incarnation that is gone.
+    pub fn wipe(&mut self, node: NodeId, config: E::Config) {
+        if let Some(node) = self.world.index(node) {
+            self.wipe_now(node, config);
+        }
     }
 
-    /// Ends partitions and clogs.
-    pub fn heal(&mut self) {
-        self.world.network.heal_all();
+    /// Peers take a node that was wiped for what it is now.
+    pub fn admit(&mut self, node: NodeId) {
+        if let Some(node) = self.world.index(node) {
+            self.world.network.admit(node);
+        }
+    }
+
+    /// The clock of this node runs fast by so many millionths, from here on until its next life or
+    /// its next pause.
+    pub fn set_pace(&mut self, node: NodeId, drift_ppm: i32) {
+        if let Some(node) = self.world.index(node) {
+            self.set_pace_now(node, drift_ppm);
+        }
     }
 
     /// From here on nothing goes wrong: heals the network and all disks, restarts what is down.
@@ -77,6 +94,7 @@ where
             let body = &mut self.nodes[node as usize].body;
             body.disk.lie_ppm = 0;
             body.disk.stalled_until = 0;
+            body.disk.full_until = 0;
             body.disk.never_syncs = false;
             let due = Due::Synced { node, sync: body.disk.sync };
             self.world.queue.push(self.world.now + body.disk.latency, due);
@@ -86,16 +104,24 @@ where
         }
     }
 
+    /// Whether the victim of a fault leads, for the points that count such faults.
+    fn reach(&mut self, node: u32, point: &'static str, of_the_leader: &'static str) {
+        self.world.sometimes.reached(point);
+        if self.nodes[node as usize].app.as_ref().is_some_and(A::leads) {
+            self.world.sometimes.reached(of_the_leader);
+        }
+    }
+
     fn pause_now(&mut self, node: u32, length: u64) {
         let it = &mut self.nodes[node as usize];
         if it.engine.is_none() {
             return;
         }
         it.body.busy_until = it.body.busy_until.max(self.world.now + length);
-        self.world.counts.pauses += 1;
-        self.world.sometimes.reached("pause");
-        self.world.event(node, length);
         let id = it.body.id;
+        self.world.counts.pauses += 1;
+        self.reach(node, "pause", "pause of the leader");
+        self.world.event(node, length);
         self.world.trace.say(
             self.world.now,
             Some(id),
@@ -105,10 +131,10 @@ where
     }
 
     fn stall_now(&mut self, node: u32, length: u64) {
+        self.reach(node, "disk stall", "disk stall of the leader");
         let body = &mut self.nodes[node as usize].body;
         body.disk.stalled_until = body.disk.stalled_until.max(self.world.now + length);
         self.world.counts.stalls += 1;
-        self.world.sometimes.reached("disk stall");
         self.world.event(node, length);
         self.world.trace.say(
             self.world.now,
@@ -117,41 +143,61 @@ where
         );
     }
 
-    fn part(&mut self, side: Vec<bool>, one_way: bool) -> u32 {
-        self.world.counts.partitions += 1;
-        self.world.sometimes.reached("partition");
-        let alone = side.iter().filter(|side| **side).count() * 2 < side.len();
-        let cut_off = |index: usize| side[index] == alone;
-        if self.leaders().any(|leader| cut_off(leader as usize)) {
-            self.world.sometimes.reached("partition of the leader");
-        }
-        let from: Vec<_> = (0..side.len()).filter(|&index| side[index]).collect();
-        let from: Vec<_> = from.into_iter().map(|index| self.world.ids[index]).collect();
-        let arrow = if one_way { "to" } else { "from" };
-        self.world.event(u32::MAX, from.len() as u64);
+    fn fill_now(&mut self, node: u32, length: u64) {
+        self.reach(node, "disk full", "disk of the leader full");
+        let body = &mut self.nodes[node as usize].body;
+        body.disk.full_until = body.disk.full_until.max(self.world.now + length);
+        self.world.counts.full_disks += 1;
+        self.world.event(node, length);
         self.world.trace.say(
             self.world.now,
-            None,
-            format_args!("partition {arrow} others: {from:?}"),
+            Some(body.id),
+            format_args!("disk is full for {:?}", Duration::from_nanos(length)),
         );
-        self.world.network.part(side, one_way)
     }
 
-    fn leaders(&self) -> impl Iterator<Item = u32> {
-        let leads = |app: &Option<A>| app.as_ref().is_some_and(A::leads);
-        (0..).zip(&self.nodes).filter(move |(_, node)| leads(&node.app)).map(|(index, _)| index)
+    /// A pace within the bound for the clock of a node: as fast or as slow as may be in half of the
+    /// draws.
+    pub(crate) fn draw_pace(&mut self) -> i32 {
+        let (most, dice) = (self.world.faults.drift_ppm, &mut self.world.dice.process);
+        let drift = match dice.below(4) {
+            0 | 1 => dice.below(u64::from(most) + 1) as i32,
+            _ => most as i32,
+        };
+        if dice.chance(500_000) { -drift } else { drift }
     }
 
-    pub(crate) fn heal_partition(&mut self, number: u32) {
-        if self.world.network.heal(number) {
-            self.world.trace.say(self.world.now, None, format_args!("partition heals"));
+    fn set_pace_now(&mut self, node: u32, drift_ppm: i32) {
+        let (now, body) = (self.world.now, &mut self.nodes[node as usize].body);
+        let old = body.clock;
+        body.clock.set_pace(now, drift_ppm);
+        let new = body.clock;
+        body.timers.reset(|at| new.after(now, old.shows(at).since(old.shows(now))));
+        self.arm(node);
+    }
+
+    /// A pause by chance: it may change the pace of the clock, or stop it.
+    fn pause_by_chance(&mut self, node: u32, length: u64) {
+        if self.nodes[node as usize].engine.is_none() {
+            return;
         }
+        let pace = self.draw_pace();
+        self.set_pace_now(node, pace);
+        if self.world.dice.process.chance(self.world.faults.suspend_ppm) {
+            self.world.sometimes.reached("clock stands still");
+            let (now, body) = (self.world.now, &mut self.nodes[node as usize].body);
+            let old = body.clock;
+            body.clock.stand_still(now, length);
+            let new = body.clock;
+            body.timers.reset(|at| new.after(now, old.shows(at).since(old.shows(now))));
+        }
+        self.pause_now(node, length);
     }
 
     /// Schedules the first fault of every kind that this run has.
     pub(crate) fn plot_mischief(&mut self) {
-        use Mischief::{Clog, Crash, Partition, Pause, Stall};
-        for mischief in [Crash, Pause, Partition, Clog, Stall] {
+        use Mischief::{Clog, Crash, Full, Partition, Pause, Stall};
+        for mischief in [Crash, Pause, Partition, Clog, Stall, Full] {
             self.plot(mischief);
         }
     }
@@ -165,6 +211,7 @@ where
             Mischief::Partition => (faults.partition, &mut dice.network),
             Mischief::Clog => (faults.clog, &mut dice.network),
             Mischief::Stall => (faults.stall, &mut dice.disk),
+            Mischief::Full => (faults.full, &mut dice.disk),
         };
         let fault = fault?;
         let gap = fault.gap.as_nanos() as u64;
@@ -182,7 +229,7 @@ where
         let dice = match mischief {
             Mischief::Crash | Mischief::Pause => &mut dice.process,
             Mischief::Partition | Mischief::Clog => &mut dice.network,
-            Mischief::Stall => &mut dice.disk,
+            Mischief::Stall | Mischief::Full => &mut dice.disk,
         };
         let anyone = dice.below(count) as u32;
         let victim = leader.filter(|_| dice.chance(300_000)).unwrap_or(anyone);
@@ -194,26 +241,16 @@ where
                     self.world.queue.push(self.world.now + length, Due::Start(node));
                 }
             }
-            Mischief::Pause => self.pause_now(victim, length),
+            Mischief::Pause => self.pause_by_chance(victim, length),
             Mischief::Stall => self.stall_now(victim, length),
+            Mischief::Full => self.fill_now(victim, length),
             Mischief::Clog => {
                 let to = dice.below(count) as u32;
                 self.world.network.clog(self.world.now, victim, to, self.world.now + length);
                 self.world.counts.clogs += 1;
                 self.world.sometimes.reached("clogged link");
             }
-            Mischief::Partition => {
-                let alone = dice.chance(500_000);
-                let side = (0..count as u32)
-                    .map(|node| node == victim || (!alone && dice.chance(500_000)));
-                let mut side: Vec<bool> = side.collect();
-                if side.iter().all(|side| *side) {
-                    side[(victim as usize + 1) % count as usize] = false;
-                }
-                let one_way = dice.chance(300_000);
-                let number = self.part(side, one_way);
-                self.world.queue.push(self.world.now + length, Due::Heal(number));
-            }
+            Mischief::Partition => self.part_by_chance(victim, length),
         }
     }
 }

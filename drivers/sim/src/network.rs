@@ -1,5 +1,7 @@
 //! Partitions, clogged links, and how long a message takes.
 
+use std::collections::BTreeMap;
+
 use crate::Dice;
 use crate::dice::mix;
 use crate::faults::Faults;
@@ -7,19 +9,39 @@ use crate::faults::Faults;
 /// What the network is like at this moment.
 #[derive(Debug, Default)]
 pub(crate) struct Network {
-    partition: Option<Partition>,
+    partition: Option<Cut>,
     /// Counts partitions, so that the end of one does not heal the next.
     partitions: u32,
     clogs: Vec<Clog>,
+    /// How often nodes lost all that they had; those that never did are not here.
+    incarnations: BTreeMap<u32, u32>,
+    /// Nodes that lost all and are not admitted yet: peers know them as what they no longer are.
+    strangers: Vec<u32>,
 }
 
-/// Two sides that do not hear each other.
-#[derive(Debug)]
-struct Partition {
-    /// Which side each node is on.
-    side: Vec<bool>,
-    /// Whether the nodes of side `false` can still be heard by the others.
-    one_way: bool,
+/// Who does not hear whom.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Cut {
+    /// Nodes of different sides do not hear each other; `one_way` silences only side `true`.
+    Sides { side: Vec<bool>, one_way: bool },
+    /// Only neighbours in this order hear each other.
+    Chain { place: Vec<u32> },
+    /// All hear this one, and it hears all; the others do not hear each other.
+    Star { hub: u32 },
+}
+
+impl Cut {
+    /// Whether nothing gets through from `from` to `to`.
+    pub(crate) fn blocks(&self, from: u32, to: u32) -> bool {
+        match self {
+            Self::Sides { side, one_way } => {
+                let (from, to) = (side[from as usize], side[to as usize]);
+                from != to && (from || !one_way)
+            }
+            Self::Chain { place } => place[from as usize].abs_diff(place[to as usize]) > 1,
+            Self::Star { hub } => from != *hub && to != *hub,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -30,11 +52,20 @@ struct Clog {
 }
 
 impl Network {
-    /// Parts the nodes on side `true` from the others; `one_way` silences only side `true`.
-    pub(crate) fn part(&mut self, side: Vec<bool>, one_way: bool) -> u32 {
-        self.partition = Some(Partition { side, one_way });
+    /// Begins a partition, which ends any other; gives its number.
+    pub(crate) fn part(&mut self, cut: Cut) -> u32 {
+        self.partition = Some(cut);
         self.partitions += 1;
         self.partitions
+    }
+
+    /// Gives the partition of this number another shape, if it lasts still; true if it does.
+    pub(crate) fn reshape(&mut self, number: u32, cut: Cut) -> bool {
+        let lasts = self.partitions == number && self.partition.is_some();
+        if lasts {
+            self.partition = Some(cut);
+        }
+        lasts
     }
 
     /// Ends the partition of this number, if it lasts still; true if it did.
@@ -55,10 +86,29 @@ impl Network {
 
     /// Whether nothing gets through from `from` to `to`.
     pub(crate) fn blocks(&self, from: u32, to: u32) -> bool {
-        self.partition.as_ref().is_some_and(|partition| {
-            let (from, to) = (partition.side[from as usize], partition.side[to as usize]);
-            from != to && (from || !partition.one_way)
-        })
+        self.partition.as_ref().is_some_and(|cut| cut.blocks(from, to))
+            || self.strangers.iter().any(|node| *node == from || *node == to)
+    }
+
+    /// A node lost all that it had: it is a stranger until it is admitted.
+    pub(crate) fn forget(&mut self, node: u32) {
+        *self.incarnations.entry(node).or_default() += 1;
+        self.admit(node);
+        self.strangers.push(node);
+    }
+
+    /// A node is known as what it is.
+    pub(crate) fn admit(&mut self, node: u32) {
+        self.strangers.retain(|stranger| *stranger != node);
+    }
+
+    /// Changes whenever one of the two loses all that it had: what was sent before is not for it.
+    pub(crate) fn acquaintance(&self, from: u32, to: u32) -> u32 {
+        if self.incarnations.is_empty() {
+            return 0;
+        }
+        let times = |node| self.incarnations.get(&node).copied().unwrap_or(0);
+        times(from) + times(to)
     }
 
     /// When a message that is sent now arrives.

@@ -95,6 +95,12 @@ impl<E: Engine> Body<E> {
         self.armed = u64::MAX;
     }
 
+    /// Loses even what was durable. The node is down.
+    pub(crate) fn lose_all(&mut self) {
+        self.disk.lose_all();
+        self.blobs = Blobs::default();
+    }
+
     /// Whether a held effect must wait.
     pub(crate) fn must_hold(&self) -> bool {
         !self.disk.is_clean() || !self.held.is_empty()

@@ -22,6 +22,10 @@ pub(crate) enum Due {
     Reconnect(u32),
     /// A partition ends.
     Heal(u32),
+    /// The node that this partition cuts off becomes the only one that all others hear.
+    Turn { partition: u32, hub: u32 },
+    /// A node loses all that it had.
+    Wipe(u32),
     /// A fault of this kind is due.
     Mischief(Mischief),
     /// A client wakes.
@@ -36,6 +40,7 @@ pub(crate) enum Mischief {
     Partition,
     Clog,
     Stall,
+    Full,
 }
 
 /// A heap in the order of time, and of entry where times are equal.

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use synod_consensus::{
-    Batch, Event, Index, Outcome, Output, Payload, Request, Role, Snapshot, StateMachine, Task,
+    Batch, Event, Index, Outcome, Output, Payload, Refusal, Request, Role, Snapshot, StateMachine,
+    Task,
 };
 use synod_engine::{Blob, Engine, Input, TaskId, Token};
 
@@ -150,7 +151,7 @@ where
 
     fn task(&mut self, desk: &mut Desk<'_, E, Self>, id: TaskId, task: Task) {
         match task {
-            Task::Snapshot if self.applied == Index::ZERO => {
+            Task::Snapshot if self.applied == Index::ZERO || desk.disk_is_full() => {
                 desk.submit(Input::TaskDone { id, output: Output::SnapshotFailed });
             }
             Task::Snapshot => {
@@ -176,6 +177,11 @@ where
         self.tokens += 1;
         let token = Token(self.tokens);
         let (request, query) = match call {
+            Call::Write(_) if desk.disk_is_full() => {
+                desk.reached("write refused by a full disk");
+                let refusal = Outcome::Refused(Refusal::DiskFull);
+                return desk.answer(caller, Answer::Written(refusal));
+            }
             Call::Write(command) => (Request::Propose(command), None),
             Call::Read(query) => (Request::Read, Some(query)),
         };

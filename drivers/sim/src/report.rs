@@ -66,6 +66,10 @@ pub struct Counts {
     pub pauses: u64,
     /// Disks that stalled.
     pub stalls: u64,
+    /// Disks that filled up.
+    pub full_disks: u64,
+    /// Nodes that lost all they had.
+    pub wipes: u64,
     /// Syncs that ended well.
     pub syncs: u64,
     /// Syncs that failed and stopped their node.
@@ -84,12 +88,12 @@ impl Counts {
 
     /// All counts, by name.
     #[must_use]
-    pub fn fields(&self) -> [(&'static str, u64); 12] {
+    pub fn fields(&self) -> [(&'static str, u64); 14] {
         let mut copy = *self;
         copy.fields_mut().map(|(name, count)| (name, *count))
     }
 
-    fn fields_mut(&mut self) -> [(&'static str, &mut u64); 12] {
+    fn fields_mut(&mut self) -> [(&'static str, &mut u64); 14] {
         [
             ("delivered", &mut self.delivered),
             ("lost", &mut self.lost),
@@ -100,6 +104,8 @@ impl Counts {
             ("crashes", &mut self.crashes),
             ("pauses", &mut self.pauses),
             ("stalls", &mut self.stalls),
+            ("full disks", &mut self.full_disks),
+            ("wipes", &mut self.wipes),
             ("syncs", &mut self.syncs),
             ("failed syncs", &mut self.failed_syncs),
             ("records lost", &mut self.records_lost),

@@ -17,6 +17,9 @@ use crate::trace::Trace;
 use crate::workload::{Outside, Workload};
 use crate::world::{Later, World};
 
+/// Makes of a node's configuration the one of its next incarnation.
+pub type Newborn<C> = fn(&C) -> C;
+
 /// A cluster of engines in virtual time.
 ///
 /// [`run`](Self::run) does a whole run under the faults of its plan. Tests that tell a story drive
@@ -32,6 +35,8 @@ pub struct Sim<E: Engine, A: App<E>, I, W> {
     pub(crate) app: A::Config,
     pub(crate) verdict: Verdict,
     pub(crate) effects: Vec<Effect<E>>,
+    /// The configuration of a node that comes back after it lost all that it had.
+    pub(crate) newborn: Option<Newborn<E::Config>>,
     next_checkpoint: u64,
 }
 
@@ -75,11 +80,20 @@ where
             app,
             verdict: Verdict::Sound,
             effects: Vec::new(),
+            newborn: None,
             next_checkpoint: plan.checkpoint_every,
             plan,
         };
         sim.begin();
         sim
+    }
+
+    /// Nodes may be wiped by the workload, and come back with what `newborn` makes of their
+    /// configuration: that of a node which is to join. Without this, [`Outside::wipe`] does nothing.
+    #[must_use]
+    pub fn with_wipes(mut self, newborn: Newborn<E::Config>) -> Self {
+        self.newborn = Some(newborn);
+        self
     }
 
     fn begin(&mut self) {

@@ -35,6 +35,12 @@ impl<T: Copy + Ord> Timers<T> {
         self.soonest = u64::MAX;
     }
 
+    /// Gives each timer another deadline.
+    pub(crate) fn reset(&mut self, deadline: impl Fn(u64) -> u64) {
+        self.set.iter_mut().for_each(|(at, _)| *at = deadline(*at));
+        self.soonest = self.set.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX);
+    }
+
     /// No timer is due before this.
     pub(crate) fn soonest(&self) -> u64 {
         self.soonest

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use synod_engine::{Engine, NodeId, Violation};
 
+use crate::queue::Due;
 use crate::world::World;
 use crate::{App, Dice};
 
@@ -70,6 +71,22 @@ impl<E: Engine, A: App<E>> Outside<'_, E, A> {
     /// Calls [`Workload::woken`] after this time.
     pub fn wake(&mut self, client: ClientId, after: Duration) {
         self.world.wake_client(client, after.as_nanos() as u64);
+    }
+
+    /// Has a node lose all that it had, at once: see [`Sim::wipe`](crate::Sim::wipe). It comes back by
+    /// itself, as [`Sim::with_wipes`](crate::Sim::with_wipes) says, and is heard again once it is
+    /// admitted.
+    pub fn wipe(&mut self, node: NodeId) {
+        if let Some(node) = self.world.index(node) {
+            self.world.queue.push(self.world.now, Due::Wipe(node));
+        }
+    }
+
+    /// Peers take a node that was wiped for what it is now.
+    pub fn admit(&mut self, node: NodeId) {
+        if let Some(node) = self.world.index(node) {
+            self.world.network.admit(node);
+        }
     }
 
     /// Counts an interesting point.

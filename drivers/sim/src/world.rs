@@ -48,6 +48,8 @@ pub(crate) struct Flight<E: Engine> {
     pub(crate) from: u32,
     pub(crate) to: u32,
     pub(crate) route: Route,
+    /// What the network said of the two when it was sent: see [`Network::acquaintance`].
+    pub(crate) acquaintance: u32,
     pub(crate) message: E::Message,
     pub(crate) attachment: Option<Box<(Blob, Pieces)>>,
 }
@@ -169,6 +171,7 @@ impl<E: Engine, A: App<E>> World<E, A> {
         if let Some(attachment) = &attachment {
             at = at.saturating_add(attachment.0.size_bytes.saturating_mul(NANOS_PER_BYTE));
         }
+        let acquaintance = self.network.acquaintance(from, to);
         match route {
             Route::Ordered { lane, .. } => at = self.links.arrival(from, to, lane, at),
             Route::Datagram => {
@@ -177,11 +180,12 @@ impl<E: Engine, A: App<E>> World<E, A> {
                     self.sometimes.reached("duplicate delivered");
                     let twin = self.arrival(from, to);
                     let (message, attachment) = (message.clone(), attachment.clone());
-                    self.fly(twin, Flight { from, to, route, message, attachment });
+                    let twin_flight = Flight { from, to, route, acquaintance, message, attachment };
+                    self.fly(twin, twin_flight);
                 }
             }
         }
-        self.fly(at, Flight { from, to, route, message, attachment });
+        self.fly(at, Flight { from, to, route, acquaintance, message, attachment });
     }
 
     fn arrival(&mut self, from: u32, to: u32) -> u64 {

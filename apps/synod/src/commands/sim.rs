@@ -25,8 +25,8 @@ pub(crate) struct SimArgs {
     /// On how many threads [default: all]
     #[arg(long)]
     jobs: Option<std::num::NonZeroUsize>,
-    /// Which faults: calm, default, lossy, crashy, slow-disks or lying-disk [default: all but calm
-    /// and lying-disk, in turn]
+    /// Which faults: calm, default, lossy, crashy, slow-disks, drifting, lying-disk or bad-clocks
+    /// [default: default, lossy, crashy, slow-disks and drifting, in turn]
     #[arg(long, value_parser = mix)]
     mix: Option<Mix>,
     /// How messages travel: sessions or datagrams [default: in turn]

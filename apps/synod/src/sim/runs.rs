@@ -14,18 +14,27 @@ pub const POINTS: &[&str] = &[
     "crash between write and sync",
     "torn tail",
     "partition of the leader",
+    "one-way partition",
+    "chained partition",
+    "quorum-loss partition",
+    "constrained partition",
+    "pause of the leader",
+    "disk of the leader full",
+    "write refused by a full disk",
+    "message dropped by a full disk",
     "duplicate client command",
     "session expired",
     "write of unknown fate",
 ];
 
 /// The mixes that a sound protocol survives and that differ from each other.
-const MIXES: [Mix; 4] = [Mix::DEFAULT, Mix::LOSSY, Mix::CRASHY, Mix::SLOW_DISKS];
+const MIXES: [Mix; 5] =
+    [Mix::DEFAULT, Mix::LOSSY, Mix::CRASHY, Mix::SLOW_DISKS, Mix::DRIFTING];
 
 /// What the runs of a batch have in common.
 #[derive(Clone, Debug)]
 pub struct Runs {
-    /// The faults; `None` takes the default, lossy, crashy and slow-disks mixes in turn.
+    /// The faults; `None` takes the default, lossy, crashy, slow-disks and drifting mixes in turn.
     pub mix: Option<Mix>,
     /// How messages travel; `None` takes sessions and datagrams in turn.
     pub transport: Option<Transport>,
@@ -46,7 +55,7 @@ impl Runs {
     /// The plan of one seed.
     #[must_use]
     pub fn plan(&self, seed: u64) -> Plan {
-        let turn = (seed % 8) as usize;
+        let turn = (seed % (2 * MIXES.len() as u64)) as usize;
         let mix = self.mix.clone().unwrap_or_else(|| MIXES[turn / 2].clone());
         let in_turn = [Transport::Sessions, Transport::Datagrams][turn % 2];
         let transport = self.transport.unwrap_or(in_turn);

@@ -108,6 +108,10 @@ impl Message for Say {
             _ => None,
         }
     }
+
+    fn fills_disk(&self) -> bool {
+        matches!(self, Self::Carry(_))
+    }
 }
 
 impl Record for Keep {
@@ -302,6 +306,11 @@ impl Invariants<Toy> for Promises {
         }
         let detail = format!("{node} lost {lost:?}");
         Err(Violation { invariant: "promises are durable", detail })
+    }
+
+    fn wiped(&mut self, node: NodeId) {
+        self.heard.remove(&node);
+        self.durable.remove(&node);
     }
 
     fn checkpoint<'a>(
