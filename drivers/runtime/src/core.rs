@@ -175,10 +175,8 @@ where
             match self.taken.control.pop_front() {
                 None => return,
                 Some(Control::Message(arrived)) => self.take_message(now, arrived),
-                Some(Control::TaskDone { id, output }) => {
-                    if let synod_consensus::Output::Snapshot { blob, .. } = &output {
-                        self.outlets.blobs.learned(blob.id);
-                    }
+                Some(Control::TaskDone { id, output, claim }) => {
+                    claim.into_iter().for_each(|claim| self.outlets.blobs.learned(claim));
                     self.host.step(now, Input::TaskDone { id, output });
                 }
                 Some(Control::Link { peer, session, state: LinkState::Opened }) => {
@@ -204,7 +202,7 @@ where
 
     /// A message of a session that is over is lost, as is one that there is no room for.
     fn take_message(&mut self, now: Instant, arrived: Arrived<L>) {
-        let Arrived { from, session, message } = arrived;
+        let Arrived { from, session, message, claim } = arrived;
         if session.is_some() && self.sessions.get(&from) != session.as_ref() {
             return;
         }
@@ -213,9 +211,7 @@ where
             self.metrics.dropped.inc();
             return;
         }
-        if let Some(blob) = message.attachment() {
-            self.outlets.blobs.learned(blob.id);
-        }
+        claim.into_iter().for_each(|claim| self.outlets.blobs.learned(claim));
         self.host.step(now, Input::Message { from, message });
     }
 

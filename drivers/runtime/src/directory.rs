@@ -13,6 +13,17 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     rename_durably(&part, path)
 }
 
+/// Makes the directory `path` and what is missing above it; durable when it returns.
+pub(crate) fn make_durably(path: &Path) -> io::Result<()> {
+    let path = std::path::absolute(path)?;
+    let missing: Vec<&Path> = path.ancestors().take_while(|level| !level.exists()).collect();
+    std::fs::create_dir_all(&path)?;
+    missing
+        .iter()
+        .filter_map(|level| level.parent())
+        .try_for_each(|dir| File::open(dir)?.sync_all())
+}
+
 /// Renames `from`, whose bytes are durable, to `to` in the same directory; durable when it returns.
 pub(crate) fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)?;

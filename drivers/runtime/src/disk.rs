@@ -1,4 +1,5 @@
-//! Watches the free space of the directory's file system, off the core thread.
+//! Watches the free space of the directory's file system, and sweeps blobs that nobody needs, off the
+//! core thread.
 //!
 //! Below the reserve the node refuses proposals and takes no entries from a leader; what is left is
 //! for votes. It is [`Disk::Ample`] again a little above the reserve.
@@ -8,11 +9,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use synod_engine::Engine;
 use tracing::{info, warn};
 
+use crate::blobs::Store;
 use crate::inbox::Inbox;
 use crate::metrics::Metrics;
 use crate::{Disk, Limits};
@@ -80,6 +82,7 @@ impl fmt::Debug for LogDisk {
 pub(crate) struct Watch<E: Engine> {
     pub(crate) dir: PathBuf,
     pub(crate) free: FreeSpace,
+    pub(crate) store: Store,
     pub(crate) limits: Limits,
     pub(crate) inbox: Arc<Inbox<E>>,
     pub(crate) metrics: Arc<Metrics>,
@@ -107,6 +110,7 @@ impl<E: Engine> Watch<E> {
         let pause = Duration::from_millis(self.limits.disk_watch_ms.max(1));
         while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(pause) {
             let now = self.look(disk);
+            self.store.sweep(Instant::now(), now == Disk::Low);
             if now == disk {
                 continue;
             }

@@ -2,10 +2,9 @@
 //! node of which cluster wrote it.
 //!
 //! `DIR/lock` is locked for as long as the node lives and holds its pid. `DIR/identity.toml` is written
-//! once, with the directory, and again when a peer is met for the first time: peers are remembered by
-//! their incarnation, so that one that lost its data does not pass for the one that promised.
+//! with the directory, when its log is begun, and when a peer is met for the first time.
 //!
-//! Next: [`crate::transport`], which asks [`Identity::meet`] in each handshake.
+//! Next: [`crate::acquaintances`], which writes down the peers.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -34,6 +33,8 @@ pub struct Identity {
     /// The life of this directory.
     pub incarnation: Incarnation,
     peers: BTreeMap<NodeId, Incarnation>,
+    /// Whether there has been a log: if it is gone, it was lost.
+    log_begun: bool,
 }
 
 /// A directory that belongs to this process until the lock is dropped.
@@ -97,6 +98,15 @@ pub enum IdentityError {
         /// What is wrong.
         why: String,
     },
+    /// There was a log, and it is gone: this node has lost what it promised.
+    #[error(
+        "{dir} is empty or gone, though this node had a log; nothing was changed; put it back, or run \
+         `synod repair` so that the node joins anew"
+    )]
+    LogGone {
+        /// Where the log was.
+        dir: PathBuf,
+    },
     /// The directory cannot be written.
     #[error("{dir} cannot be written: {error}; nothing was changed")]
     NotWritable {
@@ -131,7 +141,7 @@ impl Lock {
             }
             _ => IdentityError::Io { path: dir.to_owned(), error },
         };
-        std::fs::create_dir_all(dir).map_err(failed)?;
+        directory::make_durably(dir).map_err(failed)?;
         let open = OpenOptions::new()
             .read(true)
             .write(true)
@@ -182,12 +192,27 @@ impl Lock {
             let found = identity.node;
             return Err(IdentityError::Node { dir: self.dir.clone(), found, expected: node });
         }
-        let log = std::fs::read_dir(self.dir.join("log"));
-        let has_log = log.is_ok_and(|mut files| files.next().is_some());
-        if !identity.peers.is_empty() && !has_log {
-            return Err(damaged("this node has met its peers, yet its log/ is gone".into()));
+        if (identity.log_begun || !identity.peers.is_empty()) && !self.has_log() {
+            return Err(IdentityError::LogGone { dir: self.dir.join("log") });
         }
         Ok(identity)
+    }
+
+    /// Takes durable note that this node has a log: it does not start without it again.
+    ///
+    /// # Errors
+    /// [`IdentityError`]; nothing in the directory was changed.
+    pub(crate) fn log_begun(&self, identity: &mut Identity) -> Result<(), IdentityError> {
+        if identity.log_begun {
+            return Ok(());
+        }
+        identity.log_begun = true;
+        identity.write(&self.dir).map_err(|error| IdentityError::Io { path: self.file(), error })
+    }
+
+    fn has_log(&self) -> bool {
+        let files = std::fs::read_dir(self.dir.join("log")).into_iter().flatten().flatten();
+        files.into_iter().any(|file| file.path().extension().is_some_and(|end| end == "wal"))
     }
 
     fn create(&self, cluster: ClusterId, node: NodeId) -> Result<Identity, IdentityError> {
@@ -198,7 +223,8 @@ impl Lock {
         }
         let io = |error| IdentityError::Io { path: self.dir.clone(), error };
         let incarnation = Incarnation(directory::random_u64().map_err(io)?);
-        let identity = Identity { cluster, node, incarnation, peers: BTreeMap::new() };
+        let peers = BTreeMap::new();
+        let identity = Identity { cluster, node, incarnation, peers, log_begun: false };
         identity.write(&self.dir).map_err(io)?;
         Ok(identity)
     }
@@ -208,43 +234,23 @@ impl Lock {
     }
 }
 
-/// What [`Identity::meet`] says of a peer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Acquaintance {
-    /// It is who it was, or was met for the first time and is now remembered.
-    Known,
-    /// It once had this incarnation and has another now: its directory was replaced.
-    Replaced {
-        /// What it was.
-        known: Incarnation,
-    },
-}
-
 impl Identity {
     /// Makes it durable in `dir`.
-    fn write(&self, dir: &Path) -> io::Result<()> {
+    pub(crate) fn write(&self, dir: &Path) -> io::Result<()> {
         let text = toml::to_string(&Written::of(self)).map_err(io::Error::other)?;
         directory::write_durably(&dir.join(FILE), text.as_bytes())
     }
 
-    /// Whether `peer` is who it was. A peer met for the first time is remembered durably in `dir`.
-    pub(crate) fn meet(
-        &mut self,
-        dir: &Path,
-        peer: NodeId,
-        incarnation: Incarnation,
-    ) -> io::Result<Acquaintance> {
-        match self.peers.get(&peer) {
-            Some(known) if *known == incarnation => Ok(Acquaintance::Known),
-            Some(known) => Ok(Acquaintance::Replaced { known: *known }),
-            None => {
-                let mut next = self.clone();
-                next.peers.insert(peer, incarnation);
-                next.write(dir)?;
-                *self = next;
-                Ok(Acquaintance::Known)
-            }
-        }
+    /// The incarnation by which `peer` is known.
+    pub(crate) fn peer(&self, peer: NodeId) -> Option<Incarnation> {
+        self.peers.get(&peer).copied()
+    }
+
+    /// The same, knowing `peer` by this incarnation.
+    pub(crate) fn with_peer(&self, peer: NodeId, incarnation: Incarnation) -> Self {
+        let mut next = self.clone();
+        next.peers.insert(peer, incarnation);
+        next
     }
 }
 
@@ -262,6 +268,8 @@ struct Written {
     node: String,
     incarnation: String,
     #[serde(default)]
+    log_begun: bool,
+    #[serde(default)]
     peers: BTreeMap<String, String>,
 }
 
@@ -274,6 +282,7 @@ impl Written {
             cluster: hex(identity.cluster.0),
             node: identity.node.0.to_string(),
             incarnation: hex(identity.incarnation.0),
+            log_begun: identity.log_begun,
             peers: peers
                 .map(|(node, incarnation)| (node.0.to_string(), hex(incarnation.0)))
                 .collect(),
@@ -290,6 +299,7 @@ impl Written {
             node: node(&self.node)?,
             incarnation: Incarnation(id(&self.incarnation)?),
             peers: peers.collect::<Option<_>>()?,
+            log_begun: self.log_begun,
         })
     }
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use synod_engine::{Engine, LinkState, NodeId, Position, TaskId};
 use tokio::sync::Notify;
 
+use crate::blobs::Claim;
 use crate::{Disk, StopReason};
 
 /// Waiting for the core.
@@ -41,9 +42,18 @@ pub(crate) struct Arrivals<E: Engine> {
 
 /// What is taken in first.
 pub(crate) enum Control<E: Engine> {
-    Link { peer: NodeId, session: u64, state: LinkState },
+    Link {
+        peer: NodeId,
+        session: u64,
+        state: LinkState,
+    },
     Message(Arrived<E>),
-    TaskDone { id: TaskId, output: E::Output },
+    /// With a claim on the blob that the output names, if it names one.
+    TaskDone {
+        id: TaskId,
+        output: E::Output,
+        claim: Option<Claim>,
+    },
 }
 
 /// A message from a peer.
@@ -52,6 +62,8 @@ pub(crate) struct Arrived<E: Engine> {
     /// The session of the link that it came by; `None` if it came with an attachment.
     pub(crate) session: Option<u64>,
     pub(crate) message: E::Message,
+    /// On its attachment, if it has one.
+    pub(crate) claim: Option<Claim>,
 }
 
 /// How the node shall stop.
@@ -61,6 +73,8 @@ pub(crate) enum Stop {
     Gracefully,
     /// At once, as if it were killed.
     Abruptly,
+    /// At once, because what was written is damaged.
+    Damaged(String),
     /// At once, because it cannot go on.
     Fatal(String),
 }
@@ -69,6 +83,7 @@ impl From<Stop> for StopReason {
     fn from(stop: Stop) -> Self {
         match stop {
             Stop::Gracefully | Stop::Abruptly => Self::Shutdown,
+            Stop::Damaged(why) => Self::Damaged(why),
             Stop::Fatal(why) => Self::Fatal(why),
         }
     }
@@ -115,7 +130,7 @@ impl<E: Engine> Inbox<E> {
     pub(crate) fn stop(&self, stop: Stop) {
         self.put(|arrivals| match &arrivals.stop {
             None | Some(Stop::Gracefully) => arrivals.stop = Some(stop),
-            Some(Stop::Abruptly | Stop::Fatal(_)) => {}
+            Some(Stop::Abruptly | Stop::Damaged(_) | Stop::Fatal(_)) => {}
         });
     }
 

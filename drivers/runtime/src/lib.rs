@@ -23,6 +23,7 @@
 //!
 //! One group per node; peers come from the configuration; no TLS; datagrams travel by TCP.
 
+mod acquaintances;
 mod blobs;
 mod config;
 mod core;

@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use synod_consensus::{ReplicatedLog, StateMachine};
-use synod_engine::{Engine, Sound};
+use synod_engine::{Blob, Engine, Sound};
 use tokio::sync::watch;
 
 use crate::inbox::Stop;
@@ -37,7 +37,9 @@ pub struct Node<S: StateMachine, R> {
 pub enum StopReason {
     /// It was asked to.
     Shutdown,
-    /// It could not go on: a failed sync, damage, a bug. Nothing that was acknowledged is lost.
+    /// What it had written is not there any more: a snapshot cannot be read. Nothing was changed.
+    Damaged(String),
+    /// It could not go on: a failed sync, a bug. Nothing that was acknowledged is lost.
     Fatal(String),
 }
 
@@ -66,6 +68,19 @@ pub enum StartError {
     Replay {
         /// Where the log is.
         dir: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A snapshot that the log needs is not what was written. Nothing was changed.
+    #[error(
+        "{blob} in {dir} is damaged: {why}; nothing was changed; restore the file, or run `synod \
+         repair` so that the node joins anew"
+    )]
+    Damaged {
+        /// The directory of snapshots.
+        dir: PathBuf,
+        /// What the log says of it.
+        blob: Blob,
         /// What is wrong.
         why: String,
     },
@@ -105,10 +120,11 @@ where
 {
     config.limits.check().map_err(StartError::Limits)?;
     let lock = Lock::take(&config.dir)?;
-    let identity = lock.identity(config.cluster, config.node)?;
+    let mut identity = lock.identity(config.cluster, config.node)?;
     let listener = std::net::TcpListener::bind(config.listen)
         .map_err(|error| StartError::Listen { address: config.listen, error })?;
     let recovered = Recovery::<L>::of(config, engine(&identity))?;
+    lock.log_begun(&mut identity)?;
     let plant = Plant::<L, S, R>::build(config, identity.clone(), recovered, listener)?;
     plant.start(config, identity, lock, empty)
 }

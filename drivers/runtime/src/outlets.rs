@@ -15,14 +15,15 @@ use synod_engine::{
 };
 use tracing::{error, info};
 
-use crate::blobs::{ledger::Ledger, send};
+use crate::blobs::ledger::{Ledger, Missing};
+use crate::blobs::send;
 use crate::handle::Door;
 use crate::host::Outlets;
 use crate::inbox::{Control, Stop};
 use crate::metrics::Metrics;
 use crate::pending::Pending;
 use crate::replica::{Queue, Work};
-use crate::sync::Journal;
+use crate::sync::{Journal, Refused};
 use crate::transport::outbox::{Outbox, Sent};
 use crate::transport::session::is_control;
 use crate::transport::{GROUP, Net, kind};
@@ -107,10 +108,7 @@ where
 
     /// Everything up to `durable` is: blobs that a checkpoint replaced may go.
     pub(crate) fn durable(&mut self, durable: Position) {
-        let unneeded = self.blobs.unneeded(durable);
-        if !unneeded.is_empty() {
-            self.works.push(Work::Forget(unneeded));
-        }
+        self.blobs.durable(durable);
     }
 
     /// The node stops: whoever still waits is answered.
@@ -142,11 +140,15 @@ where
     fn persist(&mut self, position: Position, record: L::Record) {
         let blob = record.blob().map(|blob| blob.id);
         let is_checkpoint = record.checkpoint().is_some();
-        if is_checkpoint || blob.is_some() {
-            self.blobs.persisted(position, is_checkpoint, blob);
+        if let Err(Missing(id)) = self.blobs.persisted(position, is_checkpoint, blob) {
+            self.journal.refuse();
+            self.fail(format!("a record names blob {id:016x}, which is gone: a bug"));
         }
-        if let Err(why) = self.journal.append(GroupId(GROUP), position, &record) {
-            self.fail(format!("the log cannot take a record: {why}"));
+        match self.journal.append(GroupId(GROUP), position, &record) {
+            Ok(()) | Err(Refused::Before) => {}
+            Err(Refused::TooLarge(why)) => {
+                self.fail(format!("the log cannot take a record: {why}; the node must stop"));
+            }
         }
     }
 
@@ -204,7 +206,10 @@ where
                 let replies = replies.collect();
                 self.works.push(Work::Commit { batch, replies });
             }
-            Event::Install(snapshot) => self.works.push(Work::Install(snapshot)),
+            Event::Install(snapshot) => match self.blobs.claim(snapshot.blob.id) {
+                Some(claim) => self.works.push(Work::Install(snapshot, claim)),
+                None => self.fail(format!("{snapshot} is to be installed and gone: a bug")),
+            },
             Event::ReadReady { index: _, tokens } => {
                 let reads =
                     tokens.into_iter().filter_map(|token| match self.pending.remove(token) {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use prometheus_client::registry::Registry;
@@ -21,7 +21,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
-use crate::blobs::Transfers;
+use crate::acquaintances::Acquaintances;
 use crate::core::{Clock, Core};
 use crate::disk::Watch;
 use crate::handle::Door;
@@ -83,14 +83,14 @@ where
         });
         let net = Net {
             me: config.node,
-            identity: Mutex::new(identity),
-            dir: config.dir.clone(),
+            acquaintances: Acquaintances::new(config.dir.clone(), identity.clone()),
+            identity,
             store: recovery.store.clone(),
             peers: peers.collect(),
             inbox: inbox.clone(),
             metrics: metrics.clone(),
             limits: config.limits.clone(),
-            transfers: Transfers::default(),
+            transfers: Arc::default(),
             sessions: AtomicU64::new(1),
             disk_low: AtomicBool::new(false),
             stopped: Arc::default(),
@@ -134,10 +134,13 @@ where
             });
             net.stop();
             core_runtime.shutdown_background();
+            // Nobody touches the directory once it is unlocked.
+            net.transfers.end();
+            net.acquaintances.close();
             workers.end(stop != Stop::Gracefully);
             drop(lock);
             match &stop {
-                Stop::Fatal(why) => error!("stopped: {why}"),
+                Stop::Damaged(why) | Stop::Fatal(why) => error!("stopped: {why}"),
                 Stop::Gracefully | Stop::Abruptly => info!("stopped"),
             }
             said.send_replace(Some(stop.into()));
@@ -221,6 +224,7 @@ where
         Watch {
             dir: config.dir.clone(),
             free: config.free_space.clone(),
+            store: self.recovery.store.clone(),
             limits: config.limits.clone(),
             inbox: self.inbox.clone(),
             metrics: self.metrics.clone(),

@@ -3,17 +3,18 @@
 //!
 //! Next: [`crate::plant`], which makes a node of it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use synod_consensus::ReplicatedLog;
-use synod_engine::{GroupId, Record as _};
+use synod_engine::{Blob, GroupId, Record as _};
 use synod_wal::{Log, Options, Preparation};
 use tracing::info;
 
 use crate::blobs::{Store, ledger::Ledger};
+use crate::directory;
 use crate::transport::GROUP;
 use crate::{Limits, NodeConfig, StartError};
 
@@ -37,7 +38,7 @@ where
             let path = path.clone();
             move |error: io::Error| StartError::Io { path, error }
         };
-        std::fs::create_dir_all(&dir).map_err(io(&dir))?;
+        directory::make_durably(&dir).map_err(io(&dir))?;
         let disk = config.log_disk.open(&dir).map_err(io(&dir))?;
         let options = log_options(&config.limits);
         let (log, recovered) = Log::open_on(disk, options, Preparation::Background)?;
@@ -48,7 +49,7 @@ where
         let replay = |why: String| StartError::Replay { dir: dir.clone(), why };
         let mut engine = L::new(engine);
         let mut ledger = Ledger::default();
-        let mut needed = BTreeSet::new();
+        let mut needed = BTreeMap::new();
         for (number, entry) in recovered.entries.iter().enumerate() {
             if entry.group != GroupId(GROUP) {
                 return Err(replay(format!("it holds records of {}", entry.group)));
@@ -58,15 +59,32 @@ where
             if record.checkpoint().is_some() {
                 needed.clear();
             }
-            needed.extend(record.blob().map(|blob| blob.id));
+            needed.extend(record.blob().map(|blob| (blob.id, blob)));
             engine.replay(record).map_err(|error| replay(error.to_string()))?;
         }
-        needed.iter().for_each(|id| ledger.learned(*id));
         let dir = config.dir.join("blobs");
-        let store = Store::open(&dir, &needed).map_err(io(&dir))?;
+        let (store, claims) = Store::open(&dir, |id| needed.contains_key(&id)).map_err(io(&dir))?;
+        for claim in claims {
+            ledger.learned(claim);
+        }
+        for blob in needed.into_values() {
+            check(&dir, &ledger, blob)?;
+        }
         info!(records = recovered.entries.len(), "replayed");
         Ok(Self { engine, log, store, ledger })
     }
+}
+
+/// What a record names is there, as long as it was. Whether it is what was written shows when it is
+/// read.
+fn check(dir: &Path, ledger: &Ledger, blob: Blob) -> Result<(), StartError> {
+    let damaged = |why: String| StartError::Damaged { dir: dir.to_owned(), blob, why };
+    let claim = ledger.claim(blob.id).ok_or_else(|| damaged("it is missing".into()))?;
+    let length = std::fs::metadata(claim.path()).map_err(|error| damaged(error.to_string()))?.len();
+    if length == blob.size_bytes {
+        return Ok(());
+    }
+    Err(damaged(format!("it has {length} bytes")))
 }
 
 fn log_options(limits: &Limits) -> Options {

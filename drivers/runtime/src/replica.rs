@@ -15,7 +15,7 @@ use synod_consensus::{
 use synod_engine::TaskId;
 use tracing::{error, info, warn};
 
-use crate::blobs::{Store, file};
+use crate::blobs::{Claim, Store, file};
 use crate::inbox::{Control, Inbox, Stop};
 use crate::metrics::Metrics;
 use crate::{Answer, Reply};
@@ -29,12 +29,10 @@ pub(crate) enum Work<S: StateMachine, R> {
     Commit { batch: Batch, replies: Vec<(Index, R)> },
     /// Answer these.
     Read(Vec<(S::Query, R)>),
-    /// Replace the state.
-    Install(Snapshot),
+    /// Replace the state by a snapshot, whose bytes stay until then.
+    Install(Snapshot, Claim),
     /// Freeze the state and write it in the background.
     Snapshot(TaskId),
-    /// Remove blobs that nobody needs. In this queue since an install before may still need them.
-    Forget(Vec<u64>),
 }
 
 impl<S: StateMachine, R> Work<S, R> {
@@ -42,7 +40,7 @@ impl<S: StateMachine, R> Work<S, R> {
         match self {
             Self::Commit { batch, .. } => batch.len(),
             Self::Read(reads) => reads.len(),
-            Self::Install(_) | Self::Snapshot(_) | Self::Forget(_) => 1,
+            Self::Install(..) | Self::Snapshot(_) => 1,
         }
     }
 }
@@ -145,7 +143,7 @@ where
         }
         // Nothing is written once the directory is unlocked.
         if let Some(Err(_)) = self.writer.take().map(JoinHandle::join) {
-            warn!("the state machine panicked while a snapshot was written");
+            warn!("the thread that wrote a snapshot panicked");
         }
     }
 
@@ -157,7 +155,7 @@ where
                 let done = self.perform(work);
                 self.queue.unapplied.fetch_sub(size, Ordering::Relaxed);
                 if let Err(why) = done {
-                    self.inbox.stop(Stop::Fatal(why));
+                    self.inbox.stop(Stop::Damaged(why));
                     return;
                 }
             }
@@ -175,20 +173,13 @@ where
                     self.answer(reply, Answer::Read(answer));
                 }
             }
-            Work::Install(snapshot) => {
-                self.state = file::read(&self.store, snapshot.blob)?;
+            Work::Install(snapshot, claim) => {
+                self.state = file::read(&claim, snapshot.blob)?;
                 self.applied = snapshot.index;
                 self.metrics.installs.inc();
                 info!(%snapshot, "installed");
             }
             Work::Snapshot(id) => self.snapshot(id),
-            Work::Forget(blobs) => {
-                for id in blobs {
-                    if let Err(error) = self.store.remove(id) {
-                        warn!("blob {id:016x} stays until the next start: {error}");
-                    }
-                }
-            }
         }
         Ok(())
     }
@@ -220,24 +211,27 @@ where
             (self.inbox.clone(), self.store.clone(), self.metrics.clone());
         let stopped = self.stopped.clone();
         let write = move || {
-            let output = match file::write::<S>(&store, &frozen, &stopped) {
-                Ok(blob) => {
+            let (output, claim) = match file::write::<S>(&store, &frozen, &stopped) {
+                Ok((blob, claim)) => {
                     metrics.snapshots.inc();
                     info!(%index, %blob, "snapshot written");
-                    Output::Snapshot { index, blob }
+                    (Output::Snapshot { index, blob }, Some(claim))
                 }
                 Err(error) => {
                     warn!("no snapshot could be written: {error}; the log keeps what it has");
-                    Output::SnapshotFailed
+                    (Output::SnapshotFailed, None)
                 }
             };
-            inbox.put(|arrivals| arrivals.control.push_back(Control::TaskDone { id, output }));
+            inbox.put(|arrivals| {
+                arrivals.control.push_back(Control::TaskDone { id, output, claim });
+            });
         };
         match thread::Builder::new().name("synod-snapshot".into()).spawn(write) {
             Ok(writer) => self.writer = Some(writer),
             Err(error) => {
                 error!("no thread for a snapshot: {error}");
-                let done = Control::TaskDone { id, output: Output::SnapshotFailed };
+                let output = Output::SnapshotFailed;
+                let done = Control::TaskDone { id, output, claim: None };
                 self.inbox.put(|arrivals| arrivals.control.push_back(done));
             }
         }

@@ -36,7 +36,18 @@ struct Papers {
 pub(crate) struct Journal {
     filling: Batch,
     position: Position,
+    /// A record was refused: no later one may become durable, or it would seem that this one is.
+    refused: bool,
     desk: Arc<Desk>,
+}
+
+/// Why the journal did not take a record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Refused {
+    /// The log cannot take one of this size: the node must stop.
+    TooLarge(String),
+    /// An earlier one was refused, and the node stops.
+    Before,
 }
 
 impl Journal {
@@ -47,7 +58,7 @@ impl Journal {
             changed: Condvar::new(),
             undurable_bytes: AtomicUsize::new(0),
         };
-        Self { filling, position: Position::default(), desk: Arc::new(desk) }
+        Self { filling, position: Position::default(), refused: false, desk: Arc::new(desk) }
     }
 
     /// What the sync thread works at.
@@ -58,21 +69,32 @@ impl Journal {
     /// Adds the record that is the `position`-th of this life.
     ///
     /// # Errors
-    /// If the log cannot take a record of this size: the node must stop.
+    /// [`Refused`]; from then on it takes none.
     pub(crate) fn append<T: Record + Serialize>(
         &mut self,
         group: GroupId,
         position: Position,
         record: &T,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refused> {
+        if self.refused {
+            return Err(Refused::Before);
+        }
         let kind = record.checkpoint().map_or(Kind::Fact, |keeps| Kind::Checkpoint { keeps });
         let before = self.filling.size_bytes();
         let encode = |out: &mut Vec<u8>| synod_codec::encode(record, out);
-        self.filling.append_with(group, kind, encode).map_err(|error| error.to_string())?;
+        if let Err(error) = self.filling.append_with(group, kind, encode) {
+            self.refused = true;
+            return Err(Refused::TooLarge(error.to_string()));
+        }
         let bytes = self.filling.size_bytes() - before;
         self.desk.undurable_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.position = position;
         Ok(())
+    }
+
+    /// Takes no more records: one that must not become durable comes next.
+    pub(crate) fn refuse(&mut self) {
+        self.refused = true;
     }
 
     /// Bytes of records that are not durable yet.
@@ -172,5 +194,44 @@ fn sync_all<E: Engine>(log: &mut Log, desk: &Desk, inbox: &Inbox<E>, metrics: &M
                 arrivals.log_full = Some(false);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use synod_wal::Options;
+
+    use super::*;
+
+    #[derive(Clone, Debug, Serialize)]
+    struct Text(String);
+
+    impl fmt::Display for Text {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("text")
+        }
+    }
+
+    impl Record for Text {}
+
+    #[test]
+    fn after_a_refused_record_the_journal_takes_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { max_record_bytes: 1000, ..Options::default() };
+        let (log, _) = Log::open(dir.path(), options).unwrap();
+        let mut journal = Journal::new(log.batch(), vec![log.batch()]);
+        let mut append = |position, length| {
+            journal.append(GroupId(0), Position(position), &Text("x".repeat(length)))
+        };
+        assert_eq!(append(1, 10), Ok(()));
+        assert!(matches!(append(2, 2000), Err(Refused::TooLarge(_))));
+        // Were it taken, its sync would seem to cover the second as well.
+        assert_eq!(append(3, 10), Err(Refused::Before));
+        let desk = journal.desk();
+        journal.hand_over();
+        let (batch, position) = desk.next().unwrap();
+        assert_eq!((batch.records(), position), (1, Position(1)));
     }
 }

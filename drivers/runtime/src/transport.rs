@@ -16,19 +16,18 @@ pub(crate) mod session;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use synod_engine::{Engine, Incarnation, NodeId};
+use synod_engine::{Engine, NodeId};
 
-use crate::Limits;
+use crate::acquaintances::Acquaintances;
 use crate::blobs::{Store, Transfers};
-use crate::identity::{Acquaintance, Identity};
 use crate::inbox::Inbox;
 use crate::metrics::Metrics;
+use crate::{Identity, Limits};
 use handshake::{Hello, Purpose};
 use outbox::Outbox;
 
@@ -52,15 +51,16 @@ pub(crate) mod kind {
 /// What all connections of a node share.
 pub(crate) struct Net<E: Engine> {
     pub(crate) me: NodeId,
-    pub(crate) identity: Mutex<Identity>,
-    pub(crate) dir: PathBuf,
+    /// Who this node is. Whom it knows by now: `acquaintances`.
+    pub(crate) identity: Identity,
+    pub(crate) acquaintances: Acquaintances,
     pub(crate) store: Store,
     pub(crate) peers: BTreeMap<NodeId, Peer>,
     pub(crate) inbox: Arc<Inbox<E>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
     /// The peers to and from whom a blob is under way.
-    pub(crate) transfers: Transfers,
+    pub(crate) transfers: Arc<Transfers>,
     pub(crate) sessions: AtomicU64,
     /// The disk is low: no bulk bytes are taken.
     pub(crate) disk_low: AtomicBool,
@@ -77,15 +77,8 @@ pub(crate) struct Peer {
 impl<E: Engine> Net<E> {
     /// How this node introduces itself.
     pub(crate) fn hello(&self, to: NodeId, purpose: Purpose) -> Hello {
-        let identity = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
-        let Identity { cluster, node, incarnation, .. } = *identity;
+        let Identity { cluster, node, incarnation, .. } = self.identity;
         Hello { cluster, from: node, to, incarnation, purpose }
-    }
-
-    /// Whether `peer` is who it was; one met for the first time is remembered durably. May write.
-    pub(crate) fn meet(&self, peer: NodeId, life: Incarnation) -> io::Result<Acquaintance> {
-        let mut identity = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
-        identity.meet(&self.dir, peer, life)
     }
 
     /// The node stops: all sessions end, transfers too.

@@ -7,6 +7,8 @@ mod story;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -16,6 +18,7 @@ use synod_codec::hash;
 use synod_consensus::{Epoch, Index, Snapshot};
 use synod_engine::{Blob, Incarnation, NodeId};
 use synod_raft::Message;
+use synod_runtime::{Disk, FreeSpace};
 use tempfile::TempDir;
 
 const HELLO: u8 = 1;
@@ -94,11 +97,16 @@ fn file(lines: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn install(bytes: &[u8]) -> Message {
-    let blob = Blob { id: 0xb10b, size_bytes: bytes.len() as u64, checksum: hash(bytes) };
-    let snapshot = Snapshot { index: Index(50), epoch: Epoch(3), blob };
+    offer_of(0xb10b, 50, 5, bytes)
+}
+
+/// The offer, in a leader's term, of blob `id` with the state up to `index`.
+fn offer_of(id: u64, index: u64, term: u64, bytes: &[u8]) -> Message {
+    let blob = Blob { id, size_bytes: bytes.len() as u64, checksum: hash(bytes) };
+    let snapshot = Snapshot { index: Index(index), epoch: Epoch(3), blob };
     let voters = synod_raft::Config::new(NodeId(1), [NodeId(1), NodeId(2), NodeId(3)]);
     let voters = voters.initial_voters.unwrap();
-    Message::Install { term: Epoch(5), snapshot, voters }
+    Message::Install { term: Epoch(term), snapshot, voters }
 }
 
 /// Node 2 of three, alone.
@@ -186,6 +194,120 @@ async fn a_damaged_snapshot_is_refused_and_asked_for_anew() {
     let mut fake = Fake::connect(address);
     assert_eq!(fake.offer(&message), bytes.len() as u64, "what is there is not sent again");
     assert_eq!(fake.next().kind, DONE);
+}
+
+/// Streams the whole of it, or what the node lacks, until the node has it; it may have to clear an
+/// earlier copy away first.
+async fn stream(address: SocketAddr, message: &Message, bytes: &[u8]) {
+    for _ in 0..1000 {
+        let mut fake = Fake::connect(address);
+        let mut offer = Vec::new();
+        synod_codec::encode(message, &mut offer);
+        fake.send(OFFER, &offer);
+        let mut peek = [0; 1];
+        if !fake.stream.peek(&mut peek).is_ok_and(|read| read > 0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            continue;
+        }
+        let resume = fake.next();
+        if resume.kind == FAILED {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            continue;
+        }
+        let offset: u64 = synod_codec::decode(&resume.payload).unwrap();
+        for chunk in bytes[offset as usize..].chunks(250_000) {
+            fake.send(CHUNK, chunk);
+        }
+        assert_eq!(fake.next().kind, DONE);
+        return;
+    }
+    panic!("it is never taken");
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_offered_again_while_it_is_cleared_away_is_not_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let addresses = addresses(3);
+    let config = config(2, dir.path(), &addresses);
+    let node = begin(&config).unwrap();
+    let (address, bytes) = (addresses[1], file(&lines()));
+    let handle = node.handle();
+    let mut index = 0;
+    for round in 0..20u64 {
+        index += 10;
+        let (first, second) = (index, index + 1);
+        // A leader that lost its place offers one, and another checkpoint replaces it...
+        stream(address, &offer_of(round, second, 4, &bytes), &bytes).await;
+        stream(address, &offer_of(1000 + round, first, 5, &bytes), &bytes).await;
+        // ...just when it is offered again by a leader that has it.
+        stream(address, &offer_of(round, second, 5, &bytes), &bytes).await;
+        let applied = || handle.status().log.applied;
+        until("it is installed", || applied() == Index(second)).await;
+    }
+    node.shutdown().await;
+    begin(&config).unwrap().shutdown().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_whose_message_is_dropped_goes_while_the_node_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let addresses = addresses(3);
+    let mut config = config(2, dir.path(), &addresses);
+    let free = Arc::new(AtomicU64::new(u64::MAX));
+    let reported = free.clone();
+    config.free_space = FreeSpace::of(move |_| Ok(reported.load(Ordering::Relaxed)));
+    let node = begin(&config).unwrap();
+    let handle = node.handle();
+    let bytes = file(&lines());
+    let mut fake = Fake::connect(addresses[1]);
+    assert_eq!(fake.offer(&install(&bytes)), 0);
+    free.store(0, Ordering::Relaxed);
+    until("the disk is low", || handle.status().disk == Disk::Low).await;
+    for chunk in bytes.chunks(250_000) {
+        fake.send(CHUNK, chunk);
+    }
+    assert_eq!(fake.next().kind, DONE);
+    let blobs = || std::fs::read_dir(dir.path().join("blobs")).unwrap().count();
+    until("it is swept away", || blobs() == 0).await;
+    assert_eq!(handle.status().log.applied, Index(0));
+    // So is what a connection that breaks leaves.
+    free.store(u64::MAX, Ordering::Relaxed);
+    until("the disk has room", || handle.status().disk == Disk::Ample).await;
+    drop(fake);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut fake = Fake::connect(addresses[1]);
+    assert_eq!(fake.offer(&install(&bytes)), 0);
+    fake.send(CHUNK, &bytes[..1000]);
+    until("a piece is there", || blobs() == 1).await;
+    drop(fake);
+    free.store(0, Ordering::Relaxed);
+    until("it is swept away", || blobs() == 0).await;
+}
+
+#[tokio::test]
+async fn a_stop_breaks_a_transfer_off_and_nothing_is_written_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let addresses = addresses(3);
+    let config = config(2, dir.path(), &addresses);
+    let node = begin(&config).unwrap();
+    let bytes = file(&lines());
+    let mut fake = Fake::connect(addresses[1]);
+    assert_eq!(fake.offer(&install(&bytes)), 0);
+    fake.send(CHUNK, &bytes[..1000]);
+    let part = dir.path().join("blobs/000000000000b10b.part");
+    until("a piece is there", || part.exists()).await;
+    // The fake says no more: its thread waits for `link_timeout_ms`, ten seconds.
+    let begun = std::time::Instant::now();
+    node.shutdown().await;
+    assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+    let length = || std::fs::metadata(&part).unwrap().len();
+    let before = length();
+    let mut out = Vec::new();
+    frame::write(CHUNK, 0, &mut out, |out| out.extend_from_slice(&bytes[1000..]));
+    drop(fake.stream.write_all(&out));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(length(), before);
+    begin(&config).unwrap().shutdown().await;
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use synod_wal::disk::{Directory, Disk, DiskFile};
 struct Rig {
     stalls: Arc<AtomicBool>,
     fails: Arc<AtomicBool>,
+    panics: Arc<AtomicBool>,
 }
 
 impl Rig {
@@ -94,6 +95,7 @@ impl DiskFile for RiggedFile {
         while self.rig.stalls.load(Ordering::Relaxed) {
             sleep(Duration::from_millis(2));
         }
+        assert!(!self.rig.panics.load(Ordering::Relaxed), "a bug");
         if self.rig.fails.load(Ordering::Relaxed) {
             return Err(io::Error::other("the disk is broken"));
         }
@@ -113,10 +115,30 @@ async fn a_failed_sync_stops_the_node_and_nothing_acknowledged_is_lost() {
     assert_eq!(node.handle().write("in doubt").await, Outcome::Unknown);
     match node.stopped().await {
         StopReason::Fatal(why) => assert!(why.contains("the disk is broken"), "{why}"),
-        StopReason::Shutdown => panic!("it goes on"),
+        other => panic!("{other:?}"),
     }
     drop(node);
     rig.fails.store(false, Ordering::Relaxed);
+    let node = begin(&config).unwrap();
+    assert_eq!(lines(&[&node]).await[0], "acknowledged");
+}
+
+#[tokio::test]
+async fn a_sync_thread_that_panics_stops_the_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::default();
+    let mut config = config(1, dir.path(), &addresses(1));
+    config.log_disk = rig.disk();
+    let node = begin(&config).unwrap();
+    write(&[&node], "acknowledged").await;
+    rig.panics.store(true, Ordering::Relaxed);
+    assert_eq!(node.handle().write("in doubt").await, Outcome::Unknown);
+    match node.stopped().await {
+        StopReason::Fatal(why) => assert!(why.contains("the sync thread panicked"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    drop(node);
+    rig.panics.store(false, Ordering::Relaxed);
     let node = begin(&config).unwrap();
     assert_eq!(lines(&[&node]).await[0], "acknowledged");
 }

@@ -226,10 +226,70 @@ async fn a_damaged_snapshot_stops_the_node_and_is_named() {
     }
     let node = begin_with(&config, raft).unwrap();
     match node.stopped().await {
-        StopReason::Fatal(why) => {
+        StopReason::Damaged(why) => {
             assert!(names.iter().any(|name| why.contains(name)), "{why}");
         }
-        StopReason::Shutdown => panic!("it runs on damage"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_missing_log_or_snapshot_is_refused_even_where_nobody_was_met() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(1, dir.path(), &addresses(1));
+    let mut raft = raft(&config);
+    raft.snapshot_every = 10;
+    let node = begin_with(&config, raft.clone()).unwrap();
+    let handle = node.handle();
+    while handle.status().log.snapshot.0 < 10 {
+        write(&[&node], "a line").await;
+    }
+    node.shutdown().await;
+    let away = dir.path().join("away");
+    let log = dir.path().join("log");
+    std::fs::rename(&log, &away).unwrap();
+    for made in [false, true] {
+        if made {
+            std::fs::create_dir(&log).unwrap();
+            std::fs::write(log.join("unfinished.tmp"), "").unwrap();
+        }
+        match begin_with(&config, raft.clone()).map(drop) {
+            Err(StartError::Identity(IdentityError::LogGone { dir })) => assert_eq!(dir, log),
+            other => panic!("{other:?}"),
+        }
+    }
+    std::fs::remove_dir_all(&log).unwrap();
+    std::fs::rename(&away, &log).unwrap();
+    let blobs = dir.path().join("blobs");
+    std::fs::rename(&blobs, &away).unwrap();
+    match begin_with(&config, raft.clone()).map(drop) {
+        Err(StartError::Damaged { why, .. }) => assert_eq!(why, "it is missing"),
+        other => panic!("{other:?}"),
+    }
+    std::fs::remove_dir(&blobs).unwrap();
+    std::fs::rename(&away, &blobs).unwrap();
+    begin_with(&config, raft).unwrap().shutdown().await;
+}
+
+#[tokio::test]
+async fn a_panic_while_a_snapshot_is_written_fails_that_one_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(1, dir.path(), &addresses(1));
+    let mut raft = raft(&config);
+    raft.snapshot_every = 10;
+    let node = begin_with(&config, raft).unwrap();
+    write(&[&node], story::POISON).await;
+    for number in 0..30 {
+        write(&[&node], &number.to_string()).await;
+    }
+    let handle = node.handle();
+    assert_eq!(handle.status().log.snapshot.0, 0, "it cannot be written");
+    write(&[&node], story::POISON).await;
+    let mut written = 32;
+    while handle.status().log.snapshot.0 < 30 {
+        write(&[&node], "more").await;
+        written += 1;
+        assert!(written < 100_000, "no snapshot is ever tried again");
     }
 }
 

@@ -87,6 +87,13 @@ async fn live(config: &Node) -> Result<Exit> {
             tracing::info!(node = config.id, "stopped");
             Ok(Exit::Done)
         }
+        StopReason::Damaged(what) => {
+            let what = format!(
+                "{what}; the node stopped, nothing was changed; restore the file, or run `synod repair` \
+                 so that the node joins anew"
+            );
+            Err(Failure::new(Exit::Data, what))
+        }
         StopReason::Fatal(what) => {
             let what = format!("{what}; the node stopped; nothing that was acknowledged is lost");
             Err(Failure::new(Exit::Fatal, what))

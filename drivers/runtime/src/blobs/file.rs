@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use synod_codec::{Hash, hash};
 use synod_consensus::StateMachine;
 use synod_engine::Blob;
 
-use super::Store;
+use super::{Claim, Store};
 use crate::directory;
 
 const MAGIC: &[u8; 8] = b"synodsnp";
@@ -30,22 +31,31 @@ pub(crate) fn write<S: StateMachine>(
     store: &Store,
     frozen: &S::Frozen,
     stopped: &AtomicBool,
-) -> io::Result<Blob> {
+) -> io::Result<(Blob, Claim)> {
     let id = directory::random_u64()?;
-    let written = write_part::<S>(store, id, frozen, stopped);
-    if written.is_err() {
-        store.remove(id)?;
+    let taken = || io::Error::other(format!("blob {id:016x} is there already"));
+    let claim = store.part(id).ok_or_else(taken)?;
+    // A state machine may panic while it is asked for its chunks.
+    let write = AssertUnwindSafe(|| write_part::<S>(&claim, frozen, stopped));
+    match catch_unwind(write) {
+        Ok(Ok(blob)) => Ok((blob, claim)),
+        Ok(Err(error)) => {
+            claim.discard()?;
+            Err(error)
+        }
+        Err(_) => {
+            claim.discard()?;
+            Err(io::Error::other("the state machine panicked: a bug"))
+        }
     }
-    written
 }
 
 fn write_part<S: StateMachine>(
-    store: &Store,
-    id: u64,
+    claim: &Claim,
     frozen: &S::Frozen,
     stopped: &AtomicBool,
 ) -> io::Result<Blob> {
-    let file = File::create_new(store.part(id))?;
+    let file = File::create_new(claim.part_path())?;
     let mut out =
         Summing { out: BufWriter::with_capacity(1 << 18, file), hash: Hash::default(), size: 0 };
     out.write(MAGIC)?;
@@ -67,8 +77,8 @@ fn write_part<S: StateMachine>(
     out.write(&0u32.to_le_bytes())?;
     let file = out.out.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
-    store.finish(id)?;
-    Ok(Blob { id, size_bytes: out.size, checksum: out.hash.finish() })
+    claim.finish()?;
+    Ok(Blob { id: claim.id(), size_bytes: out.size, checksum: out.hash.finish() })
 }
 
 /// A file whose bytes are summed up on their way.
@@ -95,12 +105,12 @@ impl<F: Read> Summing<F> {
     }
 }
 
-/// The state that `blob` holds.
+/// The state that `blob` holds, which `claim` is on.
 ///
 /// # Errors
 /// What is wrong with the file: it is missing, damaged, or not this service's.
-pub(crate) fn read<S: StateMachine>(store: &Store, blob: Blob) -> Result<S, String> {
-    let path = store.whole(blob.id);
+pub(crate) fn read<S: StateMachine>(claim: &Claim, blob: Blob) -> Result<S, String> {
+    let path = claim.path();
     let fault = |what: String| format!("snapshot {}: {what}", path.display());
     let file = File::open(&path).map_err(|error| fault(error.to_string()))?;
     let input = BufReader::with_capacity(1 << 18, file);
@@ -177,13 +187,11 @@ impl<F: Read> Chunks<F> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use synod_consensus::{Index, RestoreError};
 
     use super::*;
 
-    /// Its chunks are its state.
+    /// Its chunks are its state. A line of "panic" is a bug.
     struct Lines(Vec<Bytes>);
 
     impl StateMachine for Lines {
@@ -200,7 +208,7 @@ mod tests {
             self.0.clone()
         }
         fn chunks(frozen: &Vec<Bytes>) -> impl Iterator<Item = Bytes> {
-            frozen.iter().cloned()
+            frozen.iter().inspect(|line| assert_ne!(&line[..], b"panic")).cloned()
         }
         fn restore(chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
             Ok(Self(chunks.collect()))
@@ -208,22 +216,32 @@ mod tests {
     }
 
     #[test]
+    fn a_state_machine_that_panics_is_a_failed_snapshot_that_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(dir.path(), |_| false).unwrap();
+        let lines = vec![Bytes::from_static(b"one"), Bytes::from_static(b"panic")];
+        let failed = write::<Lines>(&store, &lines, &AtomicBool::new(false)).map(drop);
+        assert!(failed.unwrap_err().to_string().contains("panicked"));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn a_snapshot_comes_back_and_any_damaged_byte_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), &BTreeSet::new()).unwrap();
+        let (store, _) = Store::open(dir.path(), |_| false).unwrap();
         let lines = vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")];
-        let blob = write::<Lines>(&store, &lines, &AtomicBool::new(false)).unwrap();
-        assert_eq!(read::<Lines>(&store, blob).unwrap().0, lines);
-        let path = store.whole(blob.id);
+        let (blob, claim) = write::<Lines>(&store, &lines, &AtomicBool::new(false)).unwrap();
+        assert_eq!(read::<Lines>(&claim, blob).unwrap().0, lines);
+        let path = claim.path();
         let good = std::fs::read(&path).unwrap();
         assert_eq!(good.len() as u64, blob.size_bytes);
         for place in 0..good.len() {
             let mut bad = good.clone();
             bad[place] ^= 0x40;
             std::fs::write(&path, &bad).unwrap();
-            assert!(read::<Lines>(&store, blob).is_err(), "byte {place} went unnoticed");
+            assert!(read::<Lines>(&claim, blob).is_err(), "byte {place} went unnoticed");
         }
         std::fs::write(&path, &good[..good.len() - 1]).unwrap();
-        assert!(read::<Lines>(&store, blob).is_err());
+        assert!(read::<Lines>(&claim, blob).is_err());
     }
 }

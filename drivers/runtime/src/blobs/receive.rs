@@ -16,8 +16,8 @@ use synod_engine::{Blob, Engine, Message as _, NodeId};
 use tokio::net::TcpStream;
 use tracing::{debug, error, info};
 
-use super::Direction;
 use super::stream::{CHUNK_BYTES, Stream};
+use super::{Claim, Direction, Transfer};
 use crate::inbox::Arrived;
 use crate::transport::{Net, kind};
 
@@ -32,26 +32,27 @@ where
     E::Output: Send,
 {
     // One at a time from anybody: two senders of the same blob would write the same file.
-    if !net.transfers.begin(Direction::In, net.me) {
+    let Some(transfer) = net.transfers.begin(Direction::In, net.me) else {
         debug!(%from, "not received: another blob is on its way");
         return;
-    }
-    let thread_net = net.clone();
-    let transfer = move || {
-        let net = thread_net;
-        match serve(&net, from, stream, buffer) {
-            Ok(blob) => info!(%from, %blob, "received"),
-            Err(error) => info!(%from, "a blob was not received: {error}"),
-        }
-        net.transfers.end(Direction::In, net.me);
     };
-    if let Err(error) = thread::Builder::new().name("synod-blob-in".into()).spawn(transfer) {
+    let net = net.clone();
+    let receive = move || match serve(&net, &transfer, from, stream, buffer) {
+        Ok(blob) => info!(%from, %blob, "received"),
+        Err(error) => info!(%from, "a blob was not received: {error}"),
+    };
+    if let Err(error) = thread::Builder::new().name("synod-blob-in".into()).spawn(receive) {
         error!("no thread to receive a blob: {error}");
-        net.transfers.end(Direction::In, net.me);
     }
 }
 
-fn serve<E>(net: &Net<E>, from: NodeId, stream: TcpStream, buffer: BytesMut) -> io::Result<Blob>
+fn serve<E>(
+    net: &Net<E>,
+    transfer: &Transfer,
+    from: NodeId,
+    stream: TcpStream,
+    buffer: BytesMut,
+) -> io::Result<Blob>
 where
     E: Engine,
     E::Message: DeserializeOwned,
@@ -61,12 +62,14 @@ where
     let patience = Duration::from_millis(net.limits.link_timeout_ms.max(1));
     socket.set_read_timeout(Some(patience))?;
     socket.set_write_timeout(Some(patience))?;
+    transfer.uses(&socket)?;
     let mut stream = Stream::new(socket, buffer);
     let received = receive(net, &mut stream);
     match received {
-        Ok((blob, message)) => {
+        Ok((blob, claim, message)) => {
             net.inbox.put(|arrivals| {
-                arrivals.messages.push_back(Arrived { from, session: None, message });
+                let claim = Some(claim);
+                arrivals.messages.push_back(Arrived { from, session: None, message, claim });
             });
             stream.send(kind::DONE, |_| {})?;
             Ok(blob)
@@ -82,7 +85,7 @@ where
     }
 }
 
-fn receive<E>(net: &Net<E>, stream: &mut Stream) -> io::Result<(Blob, E::Message)>
+fn receive<E>(net: &Net<E>, stream: &mut Stream) -> io::Result<(Blob, Claim, E::Message)>
 where
     E: Engine,
     E::Message: DeserializeOwned,
@@ -100,12 +103,16 @@ where
     if net.disk_low.load(Ordering::Relaxed) {
         return Err(io::Error::other("the disk is low"));
     }
-    let whole = net.store.whole(blob.id);
-    if fs::metadata(&whole).is_ok_and(|file| file.len() == blob.size_bytes) {
+    if let Some(claim) = net.store.whole(blob.id) {
+        if fs::metadata(claim.path())?.len() != blob.size_bytes {
+            return Err(io::Error::other("another blob has its name"));
+        }
         resume(stream, blob.size_bytes)?;
-        return Ok((blob, message));
+        return Ok((blob, claim, message));
     }
-    let mut part = Part::open(net, blob)?;
+    let busy = || io::Error::other("an earlier copy is not cleared away yet");
+    let claim = net.store.part(blob.id).ok_or_else(busy)?;
+    let mut part = Part::open(&claim, blob)?;
     resume(stream, part.size)?;
     while part.size < blob.size_bytes {
         if net.stopped.load(Ordering::Relaxed) {
@@ -116,21 +123,10 @@ where
             return Err(io::Error::other(format!("a frame of kind {}", frame.kind)));
         }
         net.metrics.bytes_in.inc_by(frame.payload.len() as u64);
-        part.write(&frame.payload).map_err(|error| forget(net, blob, error))?;
+        part.write(&frame.payload)?;
     }
-    if (part.size, part.hash.finish()) != (blob.size_bytes, blob.checksum) {
-        net.store.remove(blob.id)?;
-        return Err(io::Error::other("its bytes are not what they should be"));
-    }
-    part.file.sync_all().map_err(|error| forget(net, blob, error))?;
-    net.store.finish(blob.id)?;
-    Ok((blob, message))
-}
-
-/// What could not be written is not resumed: a failed sync is told once, and the pages that it lost
-/// look clean from then on.
-fn forget<E: Engine>(net: &Net<E>, blob: Blob, error: io::Error) -> io::Error {
-    net.store.remove(blob.id).err().unwrap_or(error)
+    part.finish(blob)?;
+    Ok((blob, claim, message))
 }
 
 fn resume(stream: &mut Stream, offset: u64) -> io::Result<()> {
@@ -138,21 +134,36 @@ fn resume(stream: &mut Stream, offset: u64) -> io::Result<()> {
 }
 
 /// A blob of which the first `size` bytes are there.
-struct Part {
-    file: File,
+///
+/// What could not be written is not resumed: a failed sync is told once, and the pages that it lost
+/// look clean from then on.
+struct Part<'a, F = File> {
+    claim: &'a Claim,
+    file: F,
     hash: Hash,
     size: u64,
     unsynced: usize,
 }
 
-impl Part {
+/// A file that can be made durable.
+trait Durable: Write {
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl Durable for File {
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_all()
+    }
+}
+
+impl<'a> Part<'a> {
     /// What an earlier connection left, if there is any.
-    fn open<E: Engine>(net: &Net<E>, blob: Blob) -> io::Result<Self> {
-        let path = net.store.part(blob.id);
+    fn open(claim: &'a Claim, blob: Blob) -> io::Result<Self> {
+        let path = claim.part_path();
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut part =
-            Self { file: file.try_clone()?, hash: Hash::default(), size: 0, unsynced: 0 };
+            Self { claim, file: file.try_clone()?, hash: Hash::default(), size: 0, unsynced: 0 };
         let mut piece = vec![0; CHUNK_BYTES];
         loop {
             match file.read(&mut piece)? {
@@ -170,16 +181,83 @@ impl Part {
         }
         Ok(part)
     }
+}
 
+impl<F: Durable> Part<'_, F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
+        let written = self.file.write_all(bytes);
+        self.keep_or_discard(written)?;
         self.hash.update(bytes);
         self.size += bytes.len() as u64;
         self.unsynced += bytes.len();
         if self.unsynced >= SYNC_EVERY_BYTES {
-            self.file.sync_data()?;
+            let synced = self.file.sync();
+            self.keep_or_discard(synced)?;
             self.unsynced = 0;
         }
         Ok(())
+    }
+
+    /// All bytes are there; makes a whole blob of it if they are the right ones.
+    fn finish(mut self, blob: Blob) -> io::Result<()> {
+        if (self.size, self.hash.finish()) != (blob.size_bytes, blob.checksum) {
+            self.claim.discard()?;
+            return Err(io::Error::other("its bytes are not what they should be"));
+        }
+        let synced = self.file.sync();
+        self.keep_or_discard(synced)?;
+        self.claim.finish()
+    }
+
+    fn keep_or_discard(&self, result: io::Result<()>) -> io::Result<()> {
+        result.map_err(|error| self.claim.discard().err().unwrap_or(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blobs::Store;
+
+    /// A file on a disk that is broken from the `sound`-th sync on.
+    struct Broken {
+        file: File,
+        sound: usize,
+    }
+
+    impl Write for Broken {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.file.write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            self.file.flush()
+        }
+    }
+
+    impl Durable for Broken {
+        fn sync(&mut self) -> io::Result<()> {
+            self.sound = self.sound.checked_sub(1).ok_or(io::ErrorKind::InvalidData)?;
+            self.file.sync()
+        }
+    }
+
+    #[test]
+    fn a_part_whose_sync_failed_is_not_resumed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(dir.path(), |_| false).unwrap();
+        for sound in [0, 1] {
+            let claim = store.part(1).unwrap();
+            let file = File::create(claim.part_path()).unwrap();
+            let file = Broken { file, sound };
+            let mut part =
+                Part { claim: &claim, file, hash: Hash::default(), size: 0, unsynced: 0 };
+            let bytes = vec![7; SYNC_EVERY_BYTES];
+            let mut hash = Hash::default();
+            hash.update(&bytes);
+            let blob = Blob { id: 1, size_bytes: bytes.len() as u64, checksum: hash.finish() };
+            let failed = part.write(&bytes).and_then(|()| part.finish(blob));
+            assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::InvalidData);
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "sound {sound}");
+        }
     }
 }

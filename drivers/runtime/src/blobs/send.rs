@@ -16,9 +16,9 @@ use serde::Serialize;
 use synod_engine::{Blob, Engine, NodeId};
 use tracing::{debug, error, info};
 
-use super::Direction;
 use super::stream::{CHUNK_BYTES, Stream};
-use crate::identity::Acquaintance;
+use super::{Claim, Direction, Transfer};
+use crate::acquaintances::Acquaintance;
 use crate::transport::handshake::{self, Purpose};
 use crate::transport::{Net, kind, tune};
 
@@ -29,30 +29,39 @@ where
     E::Message: Serialize + Send,
     E::Output: Send,
 {
-    if !net.peers.contains_key(&to) || !net.transfers.begin(Direction::Out, to) {
-        debug!(%to, %blob, "not sent: another blob is on its way");
+    if !net.peers.contains_key(&to) {
         return;
     }
+    let Some(claim) = net.store.whole(blob.id) else {
+        debug!(%to, %blob, "not sent: it is no longer needed here");
+        return;
+    };
+    let Some(transfer) = net.transfers.begin(Direction::Out, to) else {
+        debug!(%to, %blob, "not sent: another blob is on its way");
+        return;
+    };
     let mut encoded = Vec::new();
     synod_codec::encode(message, &mut encoded);
-    let thread_net = net.clone();
-    let transfer = move || {
-        let net = thread_net;
-        match stream(&net, to, &encoded, blob) {
-            Ok(()) => info!(%to, %blob, "sent"),
-            Err(error) => info!(%to, %blob, "not sent: {error}"),
-        }
-        net.transfers.end(Direction::Out, to);
+    let net = net.clone();
+    let send = move || match stream(&net, &transfer, to, &encoded, blob, &claim) {
+        Ok(()) => info!(%to, %blob, "sent"),
+        Err(error) => info!(%to, %blob, "not sent: {error}"),
     };
-    if let Err(error) = thread::Builder::new().name("synod-blob-out".into()).spawn(transfer) {
+    if let Err(error) = thread::Builder::new().name("synod-blob-out".into()).spawn(send) {
         error!("no thread to send {blob}: {error}");
-        net.transfers.end(Direction::Out, to);
     }
 }
 
-fn stream<E: Engine>(net: &Net<E>, to: NodeId, message: &[u8], blob: Blob) -> io::Result<()> {
-    let mut file = File::open(net.store.whole(blob.id))?;
-    let mut stream = connect(net, to)?;
+fn stream<E: Engine>(
+    net: &Net<E>,
+    transfer: &Transfer,
+    to: NodeId,
+    message: &[u8],
+    blob: Blob,
+    claim: &Claim,
+) -> io::Result<()> {
+    let mut file = File::open(claim.path())?;
+    let mut stream = connect(net, transfer, to)?;
     stream.send(kind::OFFER, |out| out.extend_from_slice(message))?;
     let resume = expect(&mut stream, kind::RESUME)?;
     let offset: u64 = synod_codec::decode(&resume).map_err(io::Error::other)?;
@@ -85,9 +94,10 @@ fn expect(stream: &mut Stream, kind: u8) -> io::Result<bytes::Bytes> {
     }
 }
 
-fn connect<E: Engine>(net: &Net<E>, to: NodeId) -> io::Result<Stream> {
+fn connect<E: Engine>(net: &Net<E>, transfer: &Transfer, to: NodeId) -> io::Result<Stream> {
     let failed = |failure: handshake::Failure| io::Error::other(failure.to_string());
     let socket = TcpStream::connect_timeout(&net.peers[&to].address, net.handshake_timeout())?;
+    transfer.uses(&socket)?;
     tune(&socket, &net.limits)?;
     // The peer syncs what it got before it answers.
     let patience = Duration::from_millis(net.limits.link_timeout_ms.max(1));
@@ -97,7 +107,7 @@ fn connect<E: Engine>(net: &Net<E>, to: NodeId) -> io::Result<Stream> {
     handshake::write(kind::HELLO, &net.hello(to, Purpose::Blob), &mut stream.out);
     io::Write::write_all(&mut stream.socket, &stream.out)?;
     let welcome = handshake::answer(stream.next(handshake::MAX_BYTES)?).map_err(failed)?;
-    match net.meet(to, welcome.incarnation)? {
+    match net.acquaintances.meet(to, welcome.incarnation)? {
         Acquaintance::Known => {
             stream.out.clear();
             handshake::write(kind::READY, &(), &mut stream.out);

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{GROUP, Net, kind};
-use crate::identity::Acquaintance;
+use crate::acquaintances::Acquaintance;
 
 const MAGIC: &[u8; 8] = b"synod/p2";
 
@@ -272,7 +272,7 @@ where
     E::Output: Send,
 {
     let net = net.clone();
-    let met = tokio::task::spawn_blocking(move || net.meet(peer, life)).await;
+    let met = tokio::task::spawn_blocking(move || net.acquaintances.meet(peer, life)).await;
     match met {
         Ok(Ok(Acquaintance::Known)) => Ok(()),
         Ok(Ok(Acquaintance::Replaced { known })) => {

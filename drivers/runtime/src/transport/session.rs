@@ -118,7 +118,8 @@ where
             }
             bytes += frame.payload.len() + frame::OVERHEAD_BYTES;
             let queue = if is_control(message.class()) { &mut *control } else { &mut *messages };
-            queue.push(Arrived { from: self.peer, session: Some(self.session), message });
+            let (from, session) = (self.peer, Some(self.session));
+            queue.push(Arrived { from, session, message, claim: None });
         }
         Ok(bytes)
     }

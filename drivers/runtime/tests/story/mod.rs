@@ -11,6 +11,10 @@ use synod_engine::{ClusterId, NodeId};
 use synod_raft::{Config, Raft};
 use synod_runtime::{Node, NodeConfig, Oneshot, Outcome, StartError, start};
 
+/// A state machine with an odd number of these lines panics when its snapshot is written.
+#[allow(dead_code, reason = "not every story has one")]
+pub(crate) const POISON: &str = "poison";
+
 /// A state machine that keeps every command as a line, and answers how many there are.
 #[derive(Clone, Default)]
 pub(crate) struct Lines(Vec<Bytes>);
@@ -35,6 +39,8 @@ impl StateMachine for Lines {
     }
 
     fn chunks(frozen: &Vec<Bytes>) -> impl Iterator<Item = Bytes> {
+        let poison = frozen.iter().filter(|line| **line == POISON.as_bytes()).count();
+        assert!(poison.is_multiple_of(2), "an odd number of poisonous lines");
         frozen.iter().cloned()
     }
 
