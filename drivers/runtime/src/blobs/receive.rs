@@ -257,7 +257,7 @@ mod tests {
             let blob = Blob { id: 1, size_bytes: bytes.len() as u64, checksum: hash.finish() };
             let failed = part.write(&bytes).and_then(|()| part.finish(blob));
             assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::InvalidData);
-            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "sound {sound}");
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "sound {sound}");
         }
     }
 }
