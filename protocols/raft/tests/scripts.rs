@@ -70,4 +70,10 @@ scripts! {
     snapshot_install
     partitioned_leader
     pre_vote
+    chained_partition
+    quorum_loss_partition
+    constrained_partition
+    one_way_partition
+    duplicates
+    paused_leader
 }

@@ -1,9 +1,10 @@
 //! The nodes of a script and the links between them.
 //!
 //! A node that was given something to take in does so at once, with a flush at the end, and again as
-//! long as its own effects give it more. What it sends waits in the link.
+//! long as its own effects give it more; one that is paused does so when it is resumed. What it sends
+//! waits in the link.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Display;
 
 use synod_consensus::Event;
@@ -19,8 +20,10 @@ use crate::node::{Message, Node, User, spelled};
 pub(crate) struct Cluster<S: Subject> {
     pub(crate) nodes: BTreeMap<NodeId, Node<S>>,
     pub(crate) links: BTreeMap<Pair, Link<S>>,
-    /// The sides of a partition; nodes on none of them hear everybody.
-    pub(crate) sides: Vec<Vec<NodeId>>,
+    /// Who knows that nothing from whom can reach whom: these links are closed.
+    pub(crate) parted: BTreeSet<Pair>,
+    /// Links on which everything is lost, and neither end knows.
+    pub(crate) cut: BTreeSet<Pair>,
     pub(crate) now: Instant,
     invariants: S::Invariants,
     sometimes: Sometimes,
@@ -61,7 +64,8 @@ impl<S: Subject> Cluster<S> {
         Self {
             links: links.collect(),
             nodes: nodes.into_iter().map(|node| (node.id, node)).collect(),
-            sides: Vec::new(),
+            parted: BTreeSet::new(),
+            cut: BTreeSet::new(),
             now: Instant::START,
             invariants: S::Invariants::default(),
             sometimes: Sometimes::default(),
@@ -87,14 +91,16 @@ impl<S: Subject> Cluster<S> {
         self.pump(id)
     }
 
-    /// Opens and closes links: both ends must be up and on the same side.
+    /// Closes these links and no others.
+    pub(crate) fn part(&mut self, parted: impl Fn(Pair) -> bool) -> Result<(), Trouble> {
+        self.parted = self.links.keys().copied().filter(|pair| parted(*pair)).collect();
+        self.relink()
+    }
+
+    /// Opens and closes links: both ends must be up, and not parted.
     pub(crate) fn relink(&mut self) -> Result<(), Trouble> {
         let up = |id: NodeId| self.nodes[&id].engine.is_some();
-        let hears = |(from, to): Pair| {
-            let side = |node| self.sides.iter().position(|side| side.contains(&node));
-            let parted = matches!((side(from), side(to)), (Some(a), Some(b)) if a != b);
-            up(from) && up(to) && !parted
-        };
+        let hears = |pair: Pair| up(pair.0) && up(pair.1) && !self.parted.contains(&pair);
         let changed: Vec<_> = self
             .links
             .iter()
@@ -130,8 +136,20 @@ impl<S: Subject> Cluster<S> {
         self.pump(pair.1)
     }
 
+    /// Lets these messages arrive once more, each after itself.
+    pub(crate) fn duplicate(&mut self, pair: Pair, place: usize) {
+        let link = self.links.get_mut(&pair).expect("a link of this cluster");
+        if let Some(InFlight { message, attachment }) = link.flight.get(place) {
+            let twin = InFlight { message: message.clone(), attachment: attachment.clone() };
+            link.flight.insert(place + 1, twin);
+        }
+    }
+
     /// Lets a node take in its inbox, and whatever comes of that by itself.
     pub(crate) fn pump(&mut self, id: NodeId) -> Result<(), Trouble> {
+        if self.node(id)?.is_paused {
+            return Ok(());
+        }
         loop {
             while let Some(input) = self.node(id)?.inbox.pop_front() {
                 self.step(id, input)?;
@@ -257,7 +275,8 @@ impl<S: Subject> Cluster<S> {
                 snapshot.map(|snapshot| (blob.id, snapshot))
             }
         };
-        match self.links.get_mut(&(from, to)).filter(|link| link.is_open) {
+        let reaches = !self.cut.contains(&(from, to));
+        match self.links.get_mut(&(from, to)).filter(|link| link.is_open && reaches) {
             None => self.say(format!("{from} -> {to} {message} (lost)")),
             Some(link) => {
                 let text = format!("{from} -> {to} {message}");

@@ -19,11 +19,18 @@ pub(crate) enum Command {
     Nodes { count: u64, options: Options },
     Given { node: NodeId, epoch: Epoch, log: Vec<Epoch> },
     Tick { node: NodeId, timer: Option<String> },
+    Wait { millis: u64 },
     Deliver(Flight),
     Drop(Flight),
     Settle(Vec<NodeId>),
+    Duplicate(Flight),
     Partition(Vec<Vec<NodeId>>),
+    Chain(Vec<NodeId>),
+    Star(NodeId),
+    Cut(Flight),
     Heal,
+    Pause(NodeId),
+    Resume(NodeId),
     Crash(NodeId),
     Restart(NodeId),
     Hold(NodeId),
@@ -75,13 +82,32 @@ fn command(name: &str, words: &[&str]) -> Result<Command, String> {
             [at, timer] => Command::Tick { node: node(at)?, timer: Some((*timer).to_owned()) },
             _ => return Err("tick takes a node and a timer".to_owned()),
         },
+        "wait" => match words {
+            [time] => {
+                let millis = time.strip_suffix("ms").ok_or("wait takes a time, as in 500ms")?;
+                Command::Wait { millis: number(millis)? }
+            }
+            _ => return Err("wait takes a time, as in 500ms".to_owned()),
+        },
         "deliver" => Command::Deliver(flight(words)?),
         "drop" => Command::Drop(flight(words)?),
+        "duplicate" => Command::Duplicate(flight(words)?),
         "settle" => Command::Settle(all_nodes(words)?),
         "partition" => {
             let sides = words.split(|word| *word == "|");
             Command::Partition(sides.map(all_nodes).collect::<Result<_, _>>()?)
         }
+        "chain" => match words {
+            [_, _, ..] => Command::Chain(all_nodes(words)?),
+            _ => return Err("chain takes nodes in a row".to_owned()),
+        },
+        "star" => Command::Star(one()?),
+        "cut" => match words {
+            [_] => Command::Cut(flight(words)?),
+            _ => return Err("cut takes a link, as in n1->n2 or n1->*".to_owned()),
+        },
+        "pause" => Command::Pause(one()?),
+        "resume" => Command::Resume(one()?),
         "heal" => nothing(words, Command::Heal)?,
         "crash" => Command::Crash(one()?),
         "restart" => Command::Restart(one()?),

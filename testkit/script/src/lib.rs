@@ -22,7 +22,7 @@
 //!
 //! With `SYNOD_REWRITE=1` in the environment, [`check`] writes what it finds into the file instead of
 //! comparing; what an `expect` says must hold even then. Invariants of the protocol are checked after
-//! every step. Chance is seeded by the node and its life, time moves only by `tick`.
+//! every step. Chance is seeded by the node and its life, time moves only by `tick` and `wait`.
 //!
 //! # Vocabulary
 //!
@@ -34,11 +34,18 @@
 //! | `nodes 3 [option=5 …]` | a new cluster of n1, n2, n3, all started, all links open |
 //! | `given n1 epoch=7 log=1,1,4,4` | n1 has lived: it starts again, with entries of these epochs |
 //! | `tick n1 [timer]` | the time of this timer has come; without a name, of the only one set |
+//! | `wait 500ms` | time passes: messages arrive at once, timers fire as they come due |
 //! | `deliver [n1->n2 [#1]]` | messages arrive, in the order they were sent |
 //! | `drop [n1->n2 [#1]]` | messages are lost |
+//! | `duplicate [n1->n2 [#1]]` | messages in flight will arrive twice |
 //! | `settle [n1 n2 …]` | messages arrive until none is in flight, between all or these nodes |
 //! | `partition n1 n2 \| n3` | nodes on different sides no longer hear each other |
+//! | `chain n1 n2 n3` | each hears only its neighbours in this row |
+//! | `star n1` | all hear n1, and it hears all; the others do not hear each other |
+//! | `cut n1->n2` | from here on what n1 sends to n2 is lost, and neither knows |
 //! | `heal` | all nodes hear each other again |
+//! | `pause n1` | n1 stands still: what arrives waits |
+//! | `resume n1` | n1 goes on, and takes in at once what waits |
 //! | `crash n1` | the node dies, with its held effects and what its disk had not synced |
 //! | `restart n1` | a dead node starts from what was durable |
 //! | `hold n1` | from here on the disk of n1 syncs only on command |

@@ -25,6 +25,8 @@ pub(crate) struct Node<S: Subject> {
     lives: u64,
     pub(crate) random: Random,
     pub(crate) timers: BTreeMap<Timer<S>, Instant>,
+    /// Whether it takes in nothing, while its inbox fills.
+    pub(crate) is_paused: bool,
     /// What it takes in before its next flush.
     pub(crate) inbox: VecDeque<Input<S::Log>>,
     pub(crate) disk: Disk<RecordOf<S>>,
@@ -72,6 +74,7 @@ impl<S: Subject> Node<S> {
             lives: 0,
             random: Random::new(id.0),
             timers: BTreeMap::new(),
+            is_paused: false,
             inbox: VecDeque::new(),
             disk: Disk::with(records),
             held: HeldQueue::default(),
@@ -102,6 +105,7 @@ impl<S: Subject> Node<S> {
     /// Loses what is not durable.
     pub(crate) fn crash(&mut self) {
         self.engine = None;
+        self.is_paused = false;
         self.timers.clear();
         self.inbox.clear();
         self.held = HeldQueue::default();

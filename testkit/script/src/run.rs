@@ -1,5 +1,7 @@
 //! What each command does.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use synod_consensus::{Batch, Epoch, Index, Output, Payload, Request};
 use synod_engine::{Blob, Input, NodeId, Token};
@@ -52,19 +54,27 @@ impl<S: Subject> Run<S> {
                 cluster.living(node)?.timers.remove(&timer);
                 self.give(node, [Input::Timer(timer)])
             }
+            Command::Wait { millis } => self.wait(Duration::from_millis(millis)),
             Command::Deliver(flight) => self.deliver(&flight),
             Command::Drop(flight) => self.lose(&flight),
+            Command::Duplicate(flight) => self.duplicate(&flight),
             Command::Settle(nodes) => self.settle(&nodes),
-            Command::Partition(sides) => {
-                for node in sides.iter().flatten() {
-                    cluster.node(*node)?;
-                }
-                cluster.sides = sides;
-                cluster.relink()
-            }
+            Command::Partition(sides) => self.partition(&sides),
+            Command::Chain(row) => self.chain(&row),
+            Command::Star(hub) => self.star(hub),
+            Command::Cut(flight) => self.cut(&flight),
             Command::Heal => {
-                cluster.sides.clear();
-                cluster.relink()
+                cluster.cut.clear();
+                cluster.part(|_| false)
+            }
+            Command::Pause(node) => {
+                cluster.living(node)?.is_paused = true;
+                Ok(())
+            }
+            Command::Resume(node) => {
+                cluster.living(node)?.is_paused = false;
+                cluster.release(node)?;
+                cluster.pump(node)
             }
             Command::Crash(node) => {
                 cluster.living(node)?.crash();
@@ -81,12 +91,7 @@ impl<S: Subject> Run<S> {
                 cluster.node(node)?.disk.is_held = true;
                 Ok(())
             }
-            Command::Sync(node) => {
-                cluster.living(node)?;
-                cluster.sync(node)?;
-                cluster.release(node)?;
-                cluster.pump(node)
-            }
+            Command::Sync(node) => self.sync(node),
             Command::Release(node) => {
                 cluster.node(node)?.disk.is_held = false;
                 cluster.pump(node)
@@ -185,6 +190,81 @@ impl<S: Subject> Run<S> {
             }
         }
         Ok(())
+    }
+
+    fn duplicate(&mut self, flight: &Flight) -> Result<(), Trouble> {
+        for (pair, count) in self.links(flight)? {
+            let places = flight.number.map_or(0..count, |number| number - 1..number);
+            places.rev().for_each(|place| self.cluster.duplicate(pair, place));
+        }
+        Ok(())
+    }
+
+    /// Nodes of different sides part; nodes on none of them hear everybody.
+    fn partition(&mut self, sides: &[Vec<NodeId>]) -> Result<(), Trouble> {
+        for node in sides.iter().flatten() {
+            self.cluster.node(*node)?;
+        }
+        let side = |node| sides.iter().position(|side| side.contains(&node));
+        self.cluster
+            .part(|(from, to)| matches!((side(from), side(to)), (Some(a), Some(b)) if a != b))
+    }
+
+    /// Each hears its neighbours in this row; nodes that are not in it hear everybody.
+    fn chain(&mut self, row: &[NodeId]) -> Result<(), Trouble> {
+        for node in row {
+            self.cluster.node(*node)?;
+        }
+        let place = |node| row.iter().position(|it| *it == node);
+        self.cluster.part(|(from, to)| {
+            matches!((place(from), place(to)), (Some(a), Some(b)) if a.abs_diff(b) > 1)
+        })
+    }
+
+    /// All hear this one, and it hears all.
+    fn star(&mut self, hub: NodeId) -> Result<(), Trouble> {
+        self.cluster.node(hub)?;
+        self.cluster.part(|(from, to)| from != hub && to != hub)
+    }
+
+    fn cut(&mut self, Flight { from, to, .. }: &Flight) -> Result<(), Trouble> {
+        let meant = |(a, b): &Pair| from.is_none_or(|it| it == *a) && to.is_none_or(|it| it == *b);
+        let links: Vec<Pair> = self.cluster.links.keys().copied().filter(meant).collect();
+        if links.is_empty() {
+            return Err(Trouble::Senseless("there is no such link".to_owned()));
+        }
+        self.cluster.cut.extend(links);
+        Ok(())
+    }
+
+    /// The disk syncs, whether or not the node stands still.
+    fn sync(&mut self, node: NodeId) -> Result<(), Trouble> {
+        let is_paused = self.cluster.living(node)?.is_paused;
+        self.cluster.sync(node)?;
+        if is_paused {
+            return Ok(());
+        }
+        self.cluster.release(node)?;
+        self.cluster.pump(node)
+    }
+
+    /// Time passes: messages arrive at once, timers fire as they come due.
+    fn wait(&mut self, time: Duration) -> Result<(), Trouble> {
+        let end = self.cluster.now + time;
+        for _ in 0..ENDLESS * ENDLESS {
+            self.settle(&[])?;
+            let awake = self.cluster.nodes.iter().filter(|(_, node)| !node.is_paused);
+            let set = awake
+                .flat_map(|(id, node)| node.timers.iter().map(|(timer, due)| (*due, *id, *timer)));
+            let Some((due, id, timer)) = set.min().filter(|(due, ..)| *due <= end) else {
+                self.cluster.now = end;
+                return Ok(());
+            };
+            self.cluster.now = self.cluster.now.max(due);
+            self.cluster.living(id)?.timers.remove(&timer);
+            self.give(id, [Input::Timer(timer)])?;
+        }
+        Err(Trouble::Broken("timers cause timers, and no time passes".to_owned()))
     }
 
     fn settle(&mut self, nodes: &[NodeId]) -> Result<(), Trouble> {

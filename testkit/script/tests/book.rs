@@ -110,6 +110,11 @@ fn commands_alone_are_completed() {
 #[test]
 fn a_line_that_makes_no_sense_is_named_with_the_reason() {
     for (line, reason) in [
+        ("wait 5", "wait takes a time, as in 500ms"),
+        ("chain n1", "chain takes nodes in a row"),
+        ("star n7", "there is no n7"),
+        ("cut n1->n7", "there is no such link"),
+        ("resume n5", "there is no n5"),
         ("jump n1", "there is no command \"jump\""),
         ("quiet", "quiet what?"),
         ("nodes 2", "there are nodes already"),
@@ -190,4 +195,60 @@ expect n1 leader epoch=2 commit=3 applies=a
 ";
     let (_folder, path) = file(script);
     rewrite::<Broken>(&path).unwrap();
+}
+
+/// The last lines that these commands say, on three nodes of which n1 leads.
+fn said(commands: &str) -> String {
+    let text = format!("nodes 3\nquiet tick n1 election\nquiet settle\n\n{commands}\n");
+    let (_folder, path) = file(&text);
+    rewrite::<Broken>(&path).expect("commands that make sense");
+    let text = fs::read_to_string(&path).expect("what was written");
+    text.rsplit("----\n").next().expect("a last part").to_owned()
+}
+
+/// How often n1 speaks to this node, and how much of it is lost.
+fn spoken(said: &str, to: &str) -> (usize, usize) {
+    let lines = said.lines().filter(|line| line.starts_with(&format!("n1 -> {to} Heartbeat")));
+    let lines: Vec<_> = lines.collect();
+    (lines.len(), lines.iter().filter(|line| line.ends_with("(lost)")).count())
+}
+
+#[test]
+fn what_is_sent_on_a_link_that_is_cut_is_lost_and_neither_end_knows() {
+    let cut = said("cut n1->*\ntick n1 heartbeat");
+    assert_eq!((spoken(&cut, "n2"), spoken(&cut, "n3")), ((1, 1), (1, 1)), "{cut}");
+    let healed = said("cut n1->n3\nquiet heal\ntick n1 heartbeat");
+    assert_eq!((spoken(&healed, "n2"), spoken(&healed, "n3")), ((1, 0), (1, 0)), "{healed}");
+}
+
+#[test]
+fn in_a_chain_and_a_star_links_are_closed_between_those_who_do_not_hear_each_other() {
+    let beats = "quiet settle\ntick n1 heartbeat";
+    let chain = said(&format!("quiet chain n1 n2 n3\n{beats}"));
+    assert_eq!((spoken(&chain, "n2"), spoken(&chain, "n3")), ((1, 0), (1, 1)), "{chain}");
+    let star = said(&format!("quiet star n3\n{beats}"));
+    assert_eq!((spoken(&star, "n2"), spoken(&star, "n3")), ((1, 1), (1, 0)), "{star}");
+}
+
+#[test]
+fn a_message_that_is_duplicated_arrives_twice() {
+    let twice = said("quiet tick n1 heartbeat\nquiet duplicate n1->n2\nsettle");
+    let answers = |from: &str| twice.lines().filter(|line| line.starts_with(from)).count();
+    assert_eq!((answers("n2 -> n1"), answers("n3 -> n1")), (2, 1), "{twice}");
+}
+
+#[test]
+fn a_node_that_is_paused_takes_in_at_once_what_came_meanwhile() {
+    let beat = "quiet tick n1 heartbeat\nquiet settle";
+    let write = "quiet propose n1 a\nquiet settle\n\nexpect n2 last=1";
+    let said = said(&format!("pause n2\n{beat}\n{write}\nresume n2"));
+    assert!(said.contains("n2 -> n1 HeartbeatReply"), "{said}");
+    assert!(said.contains("n2 -> n1 AppendReply t1 matches 2"), "{said}");
+}
+
+#[test]
+fn while_time_passes_timers_fire_and_messages_arrive() {
+    assert_eq!(said("quiet wait 60000ms\nexpect n1 leader epoch=1"), "ok\n");
+    let elected = said("quiet crash n1\nquiet wait 5000ms\nexpect n2 n3 epoch=2");
+    assert!(elected.contains(" leader in epoch 2"), "{elected}");
 }

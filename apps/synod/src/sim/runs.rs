@@ -28,8 +28,7 @@ pub const POINTS: &[&str] = &[
 ];
 
 /// The mixes that a sound protocol survives and that differ from each other.
-const MIXES: [Mix; 5] =
-    [Mix::DEFAULT, Mix::LOSSY, Mix::CRASHY, Mix::SLOW_DISKS, Mix::DRIFTING];
+const MIXES: [Mix; 5] = [Mix::DEFAULT, Mix::LOSSY, Mix::CRASHY, Mix::SLOW_DISKS, Mix::DRIFTING];
 
 /// What the runs of a batch have in common.
 #[derive(Clone, Debug)]
