@@ -9,7 +9,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("core/engine", &[]),
     ("core/codec", &[]),
     ("core/quorum", &["core/engine"]),
-    ("core/consensus", &["core/engine"]),
+    ("core/consensus", &["core/engine", "core/quorum"]),
     ("protocols/raft", &["core/*"]),
     ("protocols/paxos", &["core/*"]),
     ("protocols/gossip", &["core/*"]),

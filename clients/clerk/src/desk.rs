@@ -451,8 +451,15 @@ impl Desk {
 /// Whether the cluster would refuse the same request again, wherever it is sent.
 fn is_final(refusal: Refusal) -> bool {
     match refusal {
-        Refusal::TooLarge { .. } | Refusal::DiskFull => true,
-        Refusal::NotLeader { .. } | Refusal::Busy | Refusal::Cancelled => false,
+        Refusal::TooLarge { .. }
+        | Refusal::DiskFull
+        | Refusal::BadChange(_)
+        | Refusal::NoSuccessor => true,
+        Refusal::NotLeader { .. }
+        | Refusal::Busy
+        | Refusal::Cancelled
+        | Refusal::ChangePending
+        | Refusal::NotCaughtUp { .. } => false,
     }
 }
 

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::Membership;
+
 /// A place in a replicated log; the first entry has index 1, and 0 is before all entries.
 #[derive(
     Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize,
@@ -70,6 +72,8 @@ pub enum Payload {
     Noop,
     /// A command for the state machine. Reference-counted; never copied inside a node.
     Command(Bytes),
+    /// Who belongs to the group from this entry on, committed or not (Raft thesis §4.1).
+    Members(Arc<Membership>),
 }
 
 impl Payload {
@@ -79,6 +83,7 @@ impl Payload {
         match self {
             Self::Noop => 8,
             Self::Command(command) => command.len() + 8,
+            Self::Members(membership) => membership.size_bytes() + 8,
         }
     }
 }
@@ -171,6 +176,15 @@ impl Batch {
         Some(Self { first, start, len, size_bytes, payloads: self.payloads.clone(), ..*self })
     }
 
+    /// The membership that it brings; such a batch has one entry.
+    #[must_use]
+    pub fn members(&self) -> Option<&Arc<Membership>> {
+        match self.payloads() {
+            [Payload::Members(members)] => Some(members),
+            _ => None,
+        }
+    }
+
     /// The longest run from the front that stays within `max_bytes`, and at least one entry.
     #[must_use]
     pub fn head(&self, max_bytes: usize) -> Self {
@@ -232,6 +246,10 @@ impl<'de> Deserialize<'de> for Batch {
         }
         if first.0.checked_add(payloads.len() as u64).is_none() {
             return Err(D::Error::custom("a batch ends before the last index"));
+        }
+        let brings_members = |payload: &Payload| matches!(payload, Payload::Members(_));
+        if payloads.len() > 1 && payloads.iter().any(brings_members) {
+            return Err(D::Error::custom("a membership is alone in its batch"));
         }
         Ok(Self::new(first, epoch, payloads))
     }

@@ -1,5 +1,6 @@
 //! What a replicated log is asked, what it tells, and how it looks from outside.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use synod_engine::{Blob, Engine, NodeId, Token};
 
-use crate::{Batch, Epoch, Index};
+use crate::{BadChange, Batch, Change, Epoch, Index, Membership};
 
 /// An engine that keeps one log the same on a majority of nodes.
 ///
@@ -24,9 +25,14 @@ pub trait ReplicatedLog:
 pub enum Request {
     /// Append this command. Ends in [`Event::Committed`], [`Event::Refused`] or [`Event::Unknown`].
     Propose(Bytes),
-    /// Name an index that a linearizable read must have reached. Ends in [`Event::ReadReady`] or
-    /// [`Event::Refused`].
+    /// Name an index that a linearizable read must have reached. Any member may be asked. Ends in
+    /// [`Event::ReadReady`] or [`Event::Refused`].
     Read,
+    /// Change who belongs to the group; these wishes together are one change. Ends like a proposal.
+    Change(Vec<Change>),
+    /// Hand leadership to this voter, or to the best one. Ends in [`Event::Transferred`] or
+    /// [`Event::Refused`].
+    Transfer(Option<NodeId>),
 }
 
 /// What a replicated log tells its local user.
@@ -62,6 +68,14 @@ pub enum Event {
         /// Which proposal.
         token: Token,
     },
+    /// Leadership was handed over, as this request asked.
+    Transferred {
+        /// Which request.
+        token: Token,
+    },
+    /// Who belongs to the group, as this node knows it from here on. The change may still be undone
+    /// as long as its entry is not committed.
+    Members(Arc<Membership>),
     /// This node's role, leader or epoch changed.
     Leadership {
         /// Its role now.
@@ -103,6 +117,21 @@ pub enum Refusal {
     DiskFull,
     /// The user gave up before it was sent on.
     Cancelled,
+    /// Another change of members is under way, or a new leader has not committed its first entry;
+    /// ask again later.
+    ChangePending,
+    /// This learner lacks so many entries that it would hold up commits; ask again later.
+    NotCaughtUp {
+        /// Which learner.
+        node: NodeId,
+        /// How many entries it lacks.
+        behind: u64,
+    },
+    /// The change makes no sense.
+    BadChange(BadChange),
+    /// Leadership cannot be handed over: no such voter, or none that is up to date and may lead, or
+    /// it did not take it in time.
+    NoSuccessor,
 }
 
 /// The state of a state machine after everything up to an index.
@@ -167,8 +196,25 @@ pub struct Status {
     pub applied: Index,
     /// The last entry in its newest snapshot.
     pub snapshot: Index,
-    /// The members whose majority decides.
-    pub voters: Vec<NodeId>,
+    /// Who belongs to the group.
+    pub members: Arc<Membership>,
+    /// Whether the entry that says so is committed.
+    pub members_settled: bool,
+    /// What a leader knows of the other members; empty for everyone else.
+    pub peers: Vec<Peer>,
+}
+
+/// What a leader knows of another member.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Peer {
+    /// Which one.
+    pub node: NodeId,
+    /// Up to here its log is durable and agrees with the leader's.
+    pub matched: Index,
+    /// Whether it gets the log from a snapshot, since what it lacks is no longer in the leader's.
+    pub installs: bool,
+    /// Whether it answered lately.
+    pub heard: bool,
 }
 
 impl fmt::Display for Snapshot {
@@ -197,6 +243,8 @@ impl fmt::Display for Event {
             }
             Self::Refused { token, refusal } => write!(f, "refused {token}: {refusal}"),
             Self::Unknown { token } => write!(f, "unknown {token}"),
+            Self::Transferred { token } => write!(f, "transferred {token}"),
+            Self::Members(members) => write!(f, "members {members}"),
             Self::Leadership { role, leader: Some(leader), epoch } => {
                 write!(f, "{role} in epoch {epoch}, led by {leader}")
             }
@@ -214,6 +262,14 @@ impl fmt::Display for Refusal {
             Self::TooLarge { max_bytes } => write!(f, "larger than {max_bytes} bytes"),
             Self::DiskFull => write!(f, "the disk is full"),
             Self::Cancelled => write!(f, "cancelled"),
+            Self::ChangePending => {
+                write!(f, "another change of members is under way, or the leader is new; try again")
+            }
+            Self::NotCaughtUp { node, behind } => {
+                write!(f, "{node} still lacks {behind} entries; try again when it has caught up")
+            }
+            Self::BadChange(bad) => write!(f, "{bad}"),
+            Self::NoSuccessor => write!(f, "no voter could take over"),
         }
     }
 }

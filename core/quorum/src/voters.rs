@@ -57,10 +57,8 @@ impl Voters {
     /// The highest position that a majority has reached, where `position` tells what each voter has;
     /// `None` where there are no voters.
     pub fn reached<P: Ord + Copy>(&self, position: impl Fn(NodeId) -> P) -> Option<P> {
-        self.iter()
-            .map(&position)
-            .filter(|candidate| self.is_quorum(|node| position(node) >= *candidate))
-            .max()
+        let reached = |wanted: P| self.iter().filter(|node| position(*node) >= wanted).count();
+        self.iter().map(&position).filter(|wanted| reached(*wanted) >= self.majority()).max()
     }
 }
 

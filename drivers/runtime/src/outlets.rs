@@ -225,6 +225,7 @@ where
                     self.answers.push(waiting.refuse(refusal));
                 }
             }
+            Event::Members(_) | Event::Transferred { .. } => {}
             Event::Unknown { token } => {
                 self.metrics.unknown.inc();
                 if let Some(waiting) = self.pending.remove(token) {

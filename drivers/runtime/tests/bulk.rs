@@ -15,7 +15,7 @@ use bytes::BytesMut;
 use story::{CLUSTER, LineNode, addresses, begin, config, until};
 use synod_codec::frame::{self, Frame};
 use synod_codec::hash;
-use synod_consensus::{Epoch, Index, Snapshot};
+use synod_consensus::{Epoch, Index, Membership, Snapshot};
 use synod_engine::{Blob, Incarnation, NodeId};
 use synod_raft::Message;
 use synod_runtime::{Disk, FreeSpace};
@@ -105,8 +105,8 @@ fn offer_of(id: u64, index: u64, term: u64, bytes: &[u8]) -> Message {
     let blob = Blob { id, size_bytes: bytes.len() as u64, checksum: hash(bytes) };
     let snapshot = Snapshot { index: Index(index), epoch: Epoch(3), blob };
     let voters = synod_raft::Config::new(NodeId(1), [NodeId(1), NodeId(2), NodeId(3)]);
-    let voters = voters.initial_voters.unwrap();
-    Message::Install { term: Epoch(term), snapshot, voters }
+    let members = Arc::new(Membership::founded_by(&voters.initial_voters.unwrap()));
+    Message::Install { term: Epoch(term), snapshot, members }
 }
 
 /// Node 2 of three, alone.

@@ -146,6 +146,10 @@ where
                 None => {}
             },
             Event::Leadership { role, .. } => self.role = role,
+            Event::Transferred { token } => {
+                self.ended(desk, token);
+            }
+            Event::Members(_) => {}
         }
     }
 
@@ -263,7 +267,11 @@ impl<S: StateMachine> Replica<S> {
                     }
                 }
             }
-            Event::Refused { .. } | Event::Unknown { .. } | Event::Leadership { .. } => {}
+            Event::Refused { .. }
+            | Event::Unknown { .. }
+            | Event::Transferred { .. }
+            | Event::Members(_)
+            | Event::Leadership { .. } => {}
         }
     }
 
@@ -279,6 +287,9 @@ impl<S: StateMachine> Replica<S> {
         for (index, payload) in batch.iter() {
             let token = own.next_if(|(at, _)| *at == index).map(|(_, token)| token);
             match payload {
+                Payload::Members(_) => {
+                    token.and_then(|token| self.ended(desk, token));
+                }
                 Payload::Noop => {
                     if let Some(token) = token {
                         let detail = format!("{}: {token} at {index}", desk.node());

@@ -5,6 +5,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use synod_codec::hash_chained;
@@ -293,5 +294,6 @@ fn link(previous: u64, term: Term, payload: &Payload) -> u64 {
     match payload {
         Payload::Noop => hash_chained(seed, &[]),
         Payload::Command(command) => hash_chained(!seed, command),
+        Payload::Members(members) => hash_chained(seed ^ 1, members.to_string().as_bytes()),
     }
 }

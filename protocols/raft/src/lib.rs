@@ -40,7 +40,7 @@
 //!
 //! # What is left out
 //!
-//! Changes of membership, leadership transfer, leases, learners, reads by followers, forwarding.
+//! Leadership transfer, leases, reads by followers, forwarding.
 //!
 //! # Reading order
 //!
@@ -58,6 +58,7 @@ extern crate alloc;
 mod config;
 mod invariants;
 mod log;
+mod members;
 mod message;
 mod node;
 mod progress;

@@ -13,12 +13,12 @@
 //! * **PreVote** and **PreVoteReply** promise nothing: they speak of a term that may come to be. (A
 //!   refusal that names the sender's own term is held, since that is an identity.)
 
+use alloc::sync::Arc;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
-use synod_consensus::{Batch, Index, Payload, Snapshot};
+use synod_consensus::{Batch, Index, Membership, Payload, Snapshot};
 use synod_engine::{Blob, Class};
-use synod_quorum::Voters;
 
 use crate::{EntryId, Term};
 
@@ -101,8 +101,8 @@ pub enum Message {
         term: Term,
         /// What to install.
         snapshot: Snapshot,
-        /// The voters as of the snapshot.
-        voters: Voters,
+        /// Who belongs to the group, as of the snapshot.
+        members: Arc<Membership>,
     },
 }
 
@@ -152,8 +152,8 @@ impl Message {
             Self::AppendReply { result: AppendResult::Conflict { previous, last, .. }, .. } => {
                 (*previous).max(*last) < LAST_INDEX
             }
-            Self::Install { term, snapshot, voters } => {
-                snapshot.index < LAST_INDEX && snapshot.epoch <= *term && !voters.is_empty()
+            Self::Install { term, snapshot, members } => {
+                snapshot.index < LAST_INDEX && snapshot.epoch <= *term && !members.is_empty()
             }
             Self::PreVote { .. }
             | Self::PreVoteReply { .. }
@@ -184,11 +184,12 @@ impl synod_engine::Message for Message {
         if let Self::Install { snapshot, .. } = self { Some(snapshot.blob) } else { None }
     }
 
-    /// Not the no-op of a new leader: nothing could be committed, and so nothing read, without it.
+    /// Not the no-op of a new leader: nothing could be committed, and so nothing read, without it. Nor
+    /// a change of members: it may be what brings a disk with room.
     fn fills_disk(&self) -> bool {
         match self {
             Self::Append { entries: Some(entries), .. } => {
-                entries.payloads().iter().any(|payload| *payload != Payload::Noop)
+                entries.payloads().iter().any(|payload| matches!(payload, Payload::Command(_)))
             }
             Self::Install { .. } => true,
             Self::Append { entries: None, .. }

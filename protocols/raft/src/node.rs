@@ -1,9 +1,12 @@
 //! A Raft node: the term rule, the dispatch table, and the one place where a role changes.
 
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
 use synod_consensus::{
-    Event, Index, Output, Refusal, ReplicatedLog, Request, Role as OutsideRole, Status, Task,
+    Event, Index, Membership, Output, Refusal, ReplicatedLog, Request, Role as OutsideRole, Status,
+    Task,
 };
 use synod_engine::{Context, Corrupt, Engine, Input, Instant, LinkState, NodeId, Sound, Token};
 
@@ -89,11 +92,17 @@ impl<R: Rules> Engine for Raft<R> {
             Input::Applied(position) => {
                 self.state.applied(context, Index(position));
             }
-            Input::Flush => match &mut self.role {
-                Role::Follower(follower) => follower.flush(&self.state, context),
-                Role::Candidate(_) => {}
-                Role::Leader(leader) => leader.flush(&mut self.state, context),
-            },
+            Input::Flush => {
+                let becomes = match &mut self.role {
+                    Role::Follower(follower) => {
+                        follower.flush(&self.state, context);
+                        Becomes::Same
+                    }
+                    Role::Candidate(_) => Becomes::Same,
+                    Role::Leader(leader) => leader.flush(&mut self.state, context),
+                };
+                self.become_(context, becomes);
+            }
         }
         self.announce(context);
     }
@@ -127,7 +136,12 @@ impl<R: Rules> ReplicatedLog for Raft<R> {
             commit: self.state.commit,
             applied: self.state.applied,
             snapshot: self.state.snapshot_id().index,
-            voters: self.state.voters.iter().collect(),
+            members: self.state.members.current().clone(),
+            members_settled: self.state.members.since() <= self.state.commit,
+            peers: match &self.role {
+                Role::Leader(leader) => leader.peers(),
+                Role::Follower(_) | Role::Candidate(_) => Vec::new(),
+            },
         }
     }
 }
@@ -141,18 +155,20 @@ impl<R: Rules> Raft<R> {
 
     /// The first input of a life: a new cluster's voters become the first record.
     fn start(&mut self, context: &mut Context<'_, Self>) {
-        let is_new = self.state.voters.is_empty();
-        if let Some(voters) = self.state.config.initial_voters.clone().filter(|_| is_new) {
-            self.state.voters = voters;
+        let is_new = self.state.has_no_record();
+        if let Some(voters) = self.state.config.initial_voters.as_ref().filter(|_| is_new) {
+            let founders = Arc::new(Membership::founded_by(voters));
+            self.state.members.rebase(Index::ZERO, founders);
             self.state.write_checkpoint(context);
         }
+        self.state.tell_members(context);
         if let Some(snapshot) = self.state.snapshot {
             context.emit_now(Event::Install(snapshot));
         }
         if let Role::Follower(follower) = &self.role {
             follower.wait(&self.state, context);
         }
-        if self.state.is_voter() && self.state.voters.len() == 1 {
+        if self.state.is_voter() && self.state.other_voters().next().is_none() {
             self.become_(context, Becomes::Candidate(Campaign::PreVote));
         }
     }
@@ -193,9 +209,9 @@ impl<R: Rules> Raft<R> {
                     follower.learn_commit(state, context, commit, matched);
                 }
             }
-            Message::Install { snapshot, voters, .. } => {
+            Message::Install { snapshot, members, .. } => {
                 if let Some((follower, state)) = self.follow(context, from) {
-                    follower.install(state, context, snapshot, voters);
+                    follower.install(state, context, snapshot, members);
                 }
             }
             Message::AppendReply { result, .. } => {
@@ -211,20 +227,16 @@ impl<R: Rules> Raft<R> {
         }
     }
 
-    /// Whether a correct node could have said this. Whatever else a peer sends changes nothing: the
-    /// voters are fixed, so a stranger to them has no say; and to itself a node says only that its
-    /// records are durable.
+    /// Whether a correct node could have said this. Whatever else a peer sends changes nothing. A
+    /// stranger may be a member of whom this node has not read yet, so it is heard (thesis §4.1); what
+    /// it answers counts in no quorum. To itself a node says only that its records are durable.
     fn is_credible(&self, from: NodeId, message: &Message) -> bool {
-        let voters = &self.state.voters;
-        let may_speak = if from == self.state.me() {
-            matches!(
+        let may_speak = from != self.state.me()
+            || matches!(
                 message,
                 Message::VoteReply { granted: true, .. }
                     | Message::AppendReply { result: AppendResult::Matches(_), .. }
-            )
-        } else {
-            voters.is_empty() || voters.contains(from)
-        };
+            );
         let furthest = self.state.term().0.saturating_add(MAX_TERM_LEAP);
         may_speak
             && message.term().0 <= furthest.min(u64::MAX - MAX_TERM_LEAP)
@@ -373,6 +385,12 @@ impl<R: Rules> Raft<R> {
                 leader.propose(&self.state, context, token, command);
             }
             (Role::Leader(leader), Request::Read) => leader.read(&self.state, context, token),
+            (Role::Leader(leader), Request::Change(wishes)) => {
+                leader.change(&mut self.state, context, token, &wishes);
+            }
+            (Role::Leader(_), Request::Transfer(_)) => {
+                context.emit_now(Event::Refused { token, refusal: Refusal::NoSuccessor });
+            }
             (Role::Follower(_) | Role::Candidate(_), _) => {
                 let refusal = Refusal::NotLeader { leader: self.leadership().1 };
                 context.emit_now(Event::Refused { token, refusal });

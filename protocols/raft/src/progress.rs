@@ -4,6 +4,9 @@ use alloc::collections::VecDeque;
 
 use synod_consensus::Index;
 
+/// Heartbeats that a member which was removed still gets, unless it acknowledges sooner.
+const FAREWELL_HEARTBEATS: u32 = 40;
+
 /// How far a follower has come (`nextIndex` and `matchIndex` of figure 2, and what is under way).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Progress {
@@ -19,14 +22,28 @@ pub(crate) struct Progress {
     pub(crate) round: u64,
     /// Whether it answered since the last check of the quorum.
     pub(crate) heard: bool,
+    /// Whether it had answered before that check.
+    pub(crate) heard_before: bool,
+    /// Whether it had, at the last heartbeat, all that there was at the one before.
+    pub(crate) caught_up: bool,
     /// `matched` at the last heartbeat; unchanged at the next means that something was lost, or its
     /// disk is slow.
     pub(crate) matched_at_heartbeat: Index,
     /// The entry that it was asked about while appends were under way. Other conflicts come from
     /// appends that overtook each other, and are no reason to send the window again.
     pub(crate) asked: Option<Index>,
+    /// It is no member any more, since this entry.
+    leaving: Option<Leaving>,
     in_flight: VecDeque<InFlight>,
     in_flight_bytes: usize,
+}
+
+/// A member that was removed, and should hear of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Leaving {
+    since: Index,
+    /// Heartbeats since.
+    age: u32,
 }
 
 /// An append that was not answered yet.
@@ -65,8 +82,11 @@ impl Progress {
             mode: Mode::Probe { asked: false },
             round: 0,
             heard: false,
+            heard_before: false,
+            caught_up: false,
             matched_at_heartbeat: Index::ZERO,
             asked: None,
+            leaving: None,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
         }
@@ -136,6 +156,25 @@ impl Progress {
             Mode::Probe { asked } => *asked = false,
             Mode::Replicate | Mode::Install { .. } => self.probe(self.matched.next()),
         }
+    }
+
+    /// It is no member any more, by the entry `since`.
+    pub(crate) fn leave(&mut self, since: Index) {
+        self.leaving.get_or_insert(Leaving { since, age: 0 });
+    }
+
+    /// Whether it is no member any more.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// At a heartbeat: whether it needs nothing more, since it knows that its removal is committed, or
+    /// had time enough to hear of it.
+    pub(crate) fn has_left(&mut self, commit: Index) -> bool {
+        let Some(leaving) = &mut self.leaving else { return false };
+        leaving.age += 1;
+        let knows = self.matched.min(self.told_commit).min(commit) >= leaving.since;
+        knows || leaving.age > FAREWELL_HEARTBEATS
     }
 
     /// The snapshot up to `index` was sent.

@@ -64,6 +64,11 @@ impl Proposals {
         batches
     }
 
+    /// The entry at `index` was asked for by `token`.
+    pub(crate) fn appended(&mut self, index: Index, token: Token) {
+        self.appended.push_back((index, token));
+    }
+
     /// Takes out the proposals up to `last`, which are committed.
     pub(crate) fn committed(&mut self, last: Index) -> Vec<(Index, Token)> {
         let count = self.appended.partition_point(|(index, _)| *index <= last);

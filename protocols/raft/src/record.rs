@@ -1,11 +1,11 @@
 //! What survives a crash.
 
+use alloc::sync::Arc;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
-use synod_consensus::{Batch, Snapshot};
+use synod_consensus::{Batch, Membership, Snapshot};
 use synod_engine::{Blob, NodeId};
-use synod_quorum::Voters;
 
 use crate::Term;
 
@@ -34,8 +34,8 @@ pub enum Record {
 pub struct Checkpoint {
     /// Term and vote.
     pub hard: HardState,
-    /// Who votes.
-    pub voters: Voters,
+    /// Who belongs to the group, as of the snapshot.
+    pub members: Arc<Membership>,
     /// The state machine up to an index; `None` while that index is 0.
     pub snapshot: Option<Snapshot>,
     /// How many of the records right before it hold entries behind the snapshot. If none, then the log
@@ -73,8 +73,8 @@ impl fmt::Display for Record {
         match self {
             Self::HardState(hard) => write!(f, "{hard}"),
             Self::Entries(batch) => write!(f, "entries {batch}"),
-            Self::Checkpoint(Checkpoint { hard, voters, snapshot, keeps }) => {
-                write!(f, "checkpoint {hard} voters {voters}")?;
+            Self::Checkpoint(Checkpoint { hard, members, snapshot, keeps }) => {
+                write!(f, "checkpoint {hard} members {members}")?;
                 if let Some(snapshot) = snapshot {
                     write!(f, " {snapshot}")?;
                 }

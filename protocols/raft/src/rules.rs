@@ -22,5 +22,13 @@ synod_engine::rules! {
         fn read_is_confirmed;
         /// A new leader serves no read before an entry of its own term is committed (§8).
         fn read_after_own_commit;
+        /// A new leader changes no members before an entry of its own term is committed (thesis §4.1,
+        /// as corrected in 2015).
+        fn noop_before_change;
+        /// Members change one step at a time: the last change is committed, and a joint one over, before
+        /// the next (§6; thesis §4.1).
+        fn one_change_at_a_time;
+        /// While a joint change is under way both majorities decide (§6).
+        fn both_majorities;
     }
 }

@@ -1,12 +1,14 @@
 //! What every role shares: the durable state in memory, and what is committed and applied.
 
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use synod_consensus::{Batch, Event, Index, Output, Snapshot, Task};
+use synod_consensus::{Batch, Event, Index, Membership, Output, Snapshot, Task};
 use synod_engine::{Corrupt, NodeId, TaskId, Token};
-use synod_quorum::Voters;
+use synod_quorum::Quorum;
 
+use crate::members::Members;
 use crate::record::{Checkpoint, HardState, Record};
 use crate::written::Written;
 use crate::{Config, EntryId, Log, Raft, Rules, Term};
@@ -18,7 +20,7 @@ pub(crate) type Context<'a, R> = synod_engine::Context<'a, Raft<R>>;
 pub(crate) struct State<R> {
     pub(crate) config: Config<R>,
     pub(crate) hard: HardState,
-    pub(crate) voters: Voters,
+    pub(crate) members: Members,
     pub(crate) log: Log,
     /// The newest snapshot that a checkpoint record names.
     pub(crate) snapshot: Option<Snapshot>,
@@ -39,10 +41,11 @@ struct Snapshotting {
 
 impl<R: Rules> State<R> {
     pub(crate) fn new(config: Config<R>) -> Self {
+        let both = config.rules.both_majorities();
         Self {
             config,
             hard: HardState::default(),
-            voters: Voters::default(),
+            members: Members::none(both),
             log: Log::default(),
             snapshot: None,
             commit: Index::ZERO,
@@ -64,14 +67,24 @@ impl<R: Rules> State<R> {
         self.config.rules
     }
 
+    /// Whether no life of this node has written anything.
+    pub(crate) fn has_no_record(&self) -> bool {
+        self.written.is_empty()
+    }
+
+    /// Who decides.
+    pub(crate) fn quorum(&self) -> &Quorum {
+        self.members.quorum()
+    }
+
     /// Whether this node may vote and lead.
     pub(crate) fn is_voter(&self) -> bool {
-        self.voters.contains(self.me())
+        self.quorum().contains(self.me())
     }
 
     /// The other voters.
-    pub(crate) fn peers(&self) -> impl Iterator<Item = NodeId> {
-        self.voters.iter().filter(|node| *node != self.me())
+    pub(crate) fn other_voters(&self) -> impl Iterator<Item = NodeId> {
+        self.quorum().iter().filter(|node| *node != self.me())
     }
 
     /// The last entry that the newest snapshot contains.
@@ -113,32 +126,37 @@ impl<R: Rules> State<R> {
             self.log = Log::after(EntryId { index: before, term: Term::default() });
         }
         self.log.truncate(batch.first());
+        self.members.truncate(batch.first());
         let last = self.log.last();
         if last.index != before || batch.epoch() < last.term {
             return Err(Corrupt(format!("entries {batch} after {last}")));
         }
         self.written.entries(&batch);
+        if let Some(members) = batch.members() {
+            self.members.adopt(batch.first(), members.clone());
+        }
         self.log.append(batch);
         Ok(())
     }
 
     fn replay_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), Corrupt> {
-        let Checkpoint { hard, voters, snapshot, keeps } = checkpoint;
-        if voters.is_empty() {
-            return Err(Corrupt("a checkpoint without voters".into()));
+        let Checkpoint { hard, members, snapshot, keeps } = checkpoint;
+        if members.is_empty() {
+            return Err(Corrupt("a checkpoint without members".into()));
         }
         if keeps > 0 && self.written.is_empty() {
             return Err(Corrupt(format!("a checkpoint without the {keeps} records that it keeps")));
         }
         self.replay_hard(hard)?;
         self.written.other();
-        self.voters = voters;
         self.snapshot = snapshot;
         let id = self.snapshot_id();
         (self.commit, self.applied) = (id.index, id.index);
+        self.members.rebase(id.index, members);
         if keeps == 0 {
             self.written.clear();
             self.log = Log::after(id);
+            self.members.truncate(id.index.next());
         } else if self.log.base().index <= id.index {
             let kept: Vec<_> = self.log.range(id.index.next(), self.log.last().index).collect();
             self.log = Log::after(id);
@@ -162,18 +180,32 @@ impl<R: Rules> State<R> {
         self.persist(context, Record::HardState(hard));
     }
 
-    /// Puts a batch into the log, in place of what it had from the batch's first entry on.
+    /// Puts a batch into the log, in place of what it had from the batch's first entry on. A
+    /// membership in it counts from here on, and one that it replaces counts no more.
     pub(crate) fn store(&mut self, context: &mut Context<'_, R>, batch: Batch) {
         self.log.truncate(batch.first());
+        let mut changed = self.members.truncate(batch.first());
+        if let Some(members) = batch.members() {
+            self.members.adopt(batch.first(), members.clone());
+            changed = true;
+        }
         self.log.append(batch.clone());
         self.persist(context, Record::Entries(batch));
+        if changed {
+            self.tell_members(context);
+        }
+    }
+
+    /// Tells the driver who belongs to the group, as far as this node knows.
+    pub(crate) fn tell_members(&self, context: &mut Context<'_, R>) {
+        context.emit_now(Event::Members(self.members.current().clone()));
     }
 
     /// Writes down the whole durable state, its log starting behind the newest snapshot.
     pub(crate) fn write_checkpoint(&mut self, context: &mut Context<'_, R>) {
         let keeps = self.written.behind(self.snapshot_id().index);
-        let (hard, voters, snapshot) = (self.hard, self.voters.clone(), self.snapshot);
-        let checkpoint = Checkpoint { hard, voters, snapshot, keeps };
+        let members = self.members.at(self.snapshot_id().index).clone();
+        let checkpoint = Checkpoint { hard: self.hard, members, snapshot: self.snapshot, keeps };
         self.persist(context, Record::Checkpoint(checkpoint));
     }
 
@@ -213,7 +245,13 @@ impl<R: Rules> State<R> {
         let entries = self.applied.0.saturating_sub(snapshot.0);
         let due = entries >= self.config.snapshot_every
             || entries > 0 && self.log.size_bytes() >= self.config.snapshot_every_bytes;
-        if due && self.snapshots.running.is_none() && self.applied >= self.snapshots.not_before {
+        // A node that joined and has not read yet who belongs to the group cannot write it down.
+        let is_member = !self.members.at(self.applied).is_empty();
+        if due
+            && is_member
+            && self.snapshots.running.is_none()
+            && self.applied >= self.snapshots.not_before
+        {
             self.snapshots.started += 1;
             let id = TaskId(self.snapshots.started);
             self.snapshots.running = Some(id);
@@ -238,6 +276,7 @@ impl<R: Rules> State<R> {
                 }
                 let epoch = self.log.term_at(index).expect("applied entries are in the log");
                 self.snapshot = Some(Snapshot { index, epoch, blob });
+                self.members.rebase(index, self.members.at(index).clone());
                 self.write_checkpoint(context);
                 let config = &self.config;
                 self.log.compact(Index(index.0.saturating_sub(config.keep_entries)));
@@ -252,16 +291,18 @@ impl<R: Rules> State<R> {
         &mut self,
         context: &mut Context<'_, R>,
         snapshot: Snapshot,
-        voters: Voters,
+        members: Arc<Membership>,
     ) {
         let id = EntryId { index: snapshot.index, term: snapshot.epoch };
+        self.members.rebase(id.index, members);
         if !self.log.holds(id) {
             self.log = Log::after(id);
             self.written.clear();
+            self.members.truncate(id.index.next());
         }
         self.snapshot = Some(snapshot);
-        self.voters = voters;
         self.write_checkpoint(context);
+        self.tell_members(context);
         self.log.compact(id.index);
         self.commit = id.index;
         context.emit_now(Event::Install(snapshot));
@@ -269,8 +310,8 @@ impl<R: Rules> State<R> {
 
     pub(crate) fn fingerprint<H: core::hash::Hasher>(&self, hasher: &mut H) {
         use core::hash::Hash;
-        let Self { config: _, hard, voters, log, snapshot, commit, applied, written, snapshots } =
+        let Self { config: _, hard, members, log, snapshot, commit, applied, written, snapshots } =
             self;
-        (hard, voters, log, snapshot, commit, applied, written, snapshots).hash(hasher);
+        (hard, members, log, snapshot, commit, applied, written, snapshots).hash(hasher);
     }
 }

@@ -1,8 +1,9 @@
 //! Scenarios of Raft, written by hand in `scripts/*.txt`; the vocabulary is in `testkit/script`.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use synod_consensus::{Batch, Epoch};
+use synod_consensus::{Batch, Epoch, Membership};
 use synod_engine::NodeId;
 use synod_raft::{Checkpoint, Config, HardState, Invariants, Raft, Record};
 use synod_script::{Options, Subject};
@@ -29,7 +30,7 @@ impl Subject for Scripted {
     fn lived(nodes: &[NodeId], epoch: Epoch, entries: Vec<Batch>) -> Vec<Record> {
         let born = Record::Checkpoint(Checkpoint {
             hard: HardState { term: epoch, vote: None },
-            voters: nodes.iter().copied().collect(),
+            members: Arc::new(Membership::founded_by(&nodes.iter().copied().collect())),
             snapshot: None,
             keeps: 0,
         });

@@ -80,7 +80,7 @@ async fn status(State(shared): State<Arc<Shared>>) -> Response {
         commit: report.log.commit.0,
         applied: report.log.applied.0,
         snapshot: report.log.snapshot.0,
-        voters: report.log.voters.iter().map(|node| node.0).collect(),
+        voters: report.log.members.quorum().iter().map(|node| node.0).collect(),
         ready: report.is_ready,
         disk: match disk {
             Disk::Ample => "ample",

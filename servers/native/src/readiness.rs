@@ -22,6 +22,8 @@ impl Readiness {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use synod_consensus::{Epoch, Role};
     use synod_engine::NodeId;
 
@@ -37,7 +39,9 @@ mod tests {
             commit: applied,
             applied,
             snapshot: Index(0),
-            voters: vec![],
+            members: Arc::default(),
+            members_settled: true,
+            peers: vec![],
         }
     }
 

@@ -315,7 +315,11 @@ fn told(event: &Event) -> String {
             let tokens: Vec<String> = tokens.iter().map(ToString::to_string).collect();
             format!("ready at {index}: {}", tokens.join(", "))
         }
-        Event::Install(_) | Event::Refused { .. } | Event::Unknown { .. } => event.to_string(),
+        Event::Install(_)
+        | Event::Refused { .. }
+        | Event::Unknown { .. }
+        | Event::Transferred { .. }
+        | Event::Members(_) => event.to_string(),
         Event::Leadership { .. } => format!("is {event}"),
     }
 }

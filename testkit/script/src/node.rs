@@ -160,15 +160,17 @@ impl User {
             Event::ReadReady { .. }
             | Event::Refused { .. }
             | Event::Unknown { .. }
+            | Event::Transferred { .. }
+            | Event::Members(_)
             | Event::Leadership { .. } => None,
         }
     }
 }
 
-/// A command as text; `None` for a no-op.
+/// A command as text; `None` for an entry that is none.
 pub(crate) fn spelled(payload: &Payload) -> Option<String> {
     match payload {
-        Payload::Noop => None,
+        Payload::Noop | Payload::Members(_) => None,
         Payload::Command(command) => Some(String::from_utf8_lossy(command).into_owned()),
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use synod_consensus::{Batch, Epoch};
+use synod_consensus::{Batch, Epoch, Membership};
 use synod_engine::{NodeId, Without};
 use synod_raft::{Checkpoint, Config, HardState, Invariants, RULES, Raft, Record};
 use synod_script::{Options, ScriptError, Subject, compare, rewrite};
@@ -35,7 +36,7 @@ impl Subject for Broken {
     fn lived(nodes: &[NodeId], epoch: Epoch, entries: Vec<Batch>) -> Vec<Record> {
         let born = Record::Checkpoint(Checkpoint {
             hard: HardState { term: epoch, vote: None },
-            voters: nodes.iter().copied().collect(),
+            members: Arc::new(Membership::founded_by(&nodes.iter().copied().collect())),
             snapshot: None,
             keeps: 0,
         });

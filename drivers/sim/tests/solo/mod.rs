@@ -5,7 +5,9 @@
 use std::fmt;
 use std::hash::Hasher;
 
-use synod_consensus::{Batch, Epoch, Event, Index, Output, Payload, Request, Role, Snapshot, Task};
+use synod_consensus::{
+    Batch, Epoch, Event, Index, Output, Payload, Refusal, Request, Role, Snapshot, Task,
+};
 use synod_engine::{
     Blob, Class, Context, Corrupt, Engine, Input, Instant, Message, Record, Sound, TaskId, Token,
 };
@@ -120,6 +122,10 @@ impl Engine for Solo {
                 let early = if self.bug == Bug::EarlyRead { 1 } else { 0 };
                 let index = Index(self.last.0 + early);
                 context.emit(Event::ReadReady { index, tokens: vec![token] });
+            }
+            Input::Request { token, request: Request::Change(_) | Request::Transfer(_) } => {
+                let refusal = Refusal::NoSuccessor;
+                context.emit(Event::Refused { token, refusal });
             }
             Input::Applied(applied) => {
                 let taken = self.snapshot.map_or(0, |snapshot| snapshot.index.0);

@@ -42,7 +42,7 @@ impl Candidate {
             Campaign::PreVote => {
                 tally.record(state.me(), true);
                 let term = state.term().next();
-                for peer in state.peers() {
+                for peer in state.other_voters() {
                     context.send_now(peer, Message::PreVote { term, last });
                 }
             }
@@ -55,7 +55,7 @@ impl Candidate {
                 }
                 let term = hard.term;
                 context.send(state.me(), Message::VoteReply { term, granted: true });
-                for peer in state.peers() {
+                for peer in state.other_voters() {
                     context.send(peer, Message::Vote { term, last });
                 }
             }
@@ -72,7 +72,7 @@ impl Candidate {
         if let Some((node, granted)) = answer {
             self.tally.record(node, granted);
         }
-        match (self.tally.outcome(&state.voters), self.campaign) {
+        match (state.quorum().outcome(&self.tally), self.campaign) {
             (Outcome::Won, Campaign::PreVote) => Becomes::Candidate(Campaign::Vote),
             (Outcome::Won, Campaign::Vote) => Becomes::Leader,
             (Outcome::Lost, _) => Becomes::Follower { leader: None },

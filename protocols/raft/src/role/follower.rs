@@ -1,11 +1,11 @@
 //! Follows a leader, or waits for one (§5.2, §5.3, §7).
 
+use alloc::sync::Arc;
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
-use synod_consensus::{Batch, Index, Snapshot};
+use synod_consensus::{Batch, Index, Membership, Snapshot};
 use synod_engine::{Instant, NodeId};
-use synod_quorum::Voters;
 
 use crate::state::{Context, State};
 use crate::{AppendResult, EntryId, Message, Rules, Timer};
@@ -153,13 +153,13 @@ impl Follower {
         state: &mut State<R>,
         context: &mut Context<'_, R>,
         snapshot: Snapshot,
-        voters: Voters,
+        members: Arc<Membership>,
     ) {
         if snapshot.index > state.commit {
             if Some(snapshot.epoch) < state.log.term_at(state.commit) {
                 return;
             }
-            state.install(context, snapshot, voters);
+            state.install(context, snapshot, members);
             self.wait(state, context);
         }
         self.shares(snapshot.index);

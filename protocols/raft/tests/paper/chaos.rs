@@ -214,7 +214,10 @@ impl<R: Rules> Chaos<R> {
                 *self.endings.entry("refused").or_default() += 1;
             }
             Event::Unknown { token } => self.ends(id, token, "unknown", Waits::Proposal),
-            Event::Install(_) | Event::Leadership { .. } => {}
+            Event::Install(_)
+            | Event::Transferred { .. }
+            | Event::Members(_)
+            | Event::Leadership { .. } => {}
         }
     }
 

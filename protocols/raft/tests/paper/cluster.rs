@@ -61,6 +61,25 @@ impl<R: Rules> Cluster<R> {
         cluster
     }
 
+    /// Starts an empty node that waits to be added to the group.
+    pub(crate) fn join(&mut self, id: u64, mut config: Config<R>) {
+        config.initial_voters = None;
+        let mut node = Node::recover(config, []);
+        node.now = self.nodes.values().map(|node| node.now).max().unwrap_or(Instant::START);
+        self.nodes.insert(id, node);
+        let recovered = self.invariants.recovered(NodeId(id), &self.nodes[&id].rebuilt());
+        self.check(recovered);
+        self.watch(id);
+    }
+
+    /// Lets the learners catch up: the leader notices at its heartbeats.
+    pub(crate) fn beat(&mut self, leader: u64) {
+        for _ in 0..2 {
+            self.at(leader, |node| node.fire(Timer::Heartbeat));
+            self.settle();
+        }
+    }
+
     pub(crate) fn node(&mut self, id: u64) -> &mut Node<R> {
         self.nodes.get_mut(&id).expect("a node of this cluster")
     }
@@ -157,10 +176,23 @@ impl<R: Rules> Cluster<R> {
 
     /// Lets node `id` time out and win with what answers.
     pub(crate) fn elect(&mut self, id: u64) {
+        self.elect_but(id, |_| false);
+    }
+
+    /// Lets node `id` time out, whatever comes of it.
+    pub(crate) fn campaign(&mut self, id: u64) {
         let patience = Duration::from_secs(1);
         self.nodes.values_mut().for_each(|node| node.wait(patience));
         self.at(id, |node| node.fire(Timer::Election));
         self.settle();
+    }
+
+    /// As [`elect`](Self::elect), losing what `lost` selects.
+    pub(crate) fn elect_but(&mut self, id: u64, lost: impl FnMut(&Envelope) -> bool) {
+        let patience = Duration::from_secs(1);
+        self.nodes.values_mut().for_each(|node| node.wait(patience));
+        self.at(id, |node| node.fire(Timer::Election));
+        self.settle_but(lost);
         assert_eq!(self.nodes[&id].view().role, Role::Leader, "{}", self.nodes[&id].view());
     }
 

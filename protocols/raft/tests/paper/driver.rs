@@ -5,15 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::iter;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use synod_consensus::{Batch, Epoch, Event, Index, Payload, Request, Role, Snapshot, Task};
-use synod_engine::{
-    Blob, Context, Effect, Engine, HeldQueue, Input, Instant, NodeId, Position, Random,
-    Record as _, Sound, TaskId, To, Token, When,
+use synod_consensus::{
+    Batch, Change, Contact, Epoch, Event, Index, Membership, Payload, Request, Role, Snapshot, Task,
 };
-use synod_quorum::Voters;
+use synod_engine::{
+    Blob, Context, Effect, Engine, HeldQueue, Incarnation, Input, Instant, NodeId, Position,
+    Random, Record as _, Sound, TaskId, To, Token, When,
+};
 use synod_raft::{
     AppendResult, Checkpoint, Config, EntryId, HardState, Message, Raft, Record, Rules, Timer, View,
 };
@@ -259,6 +261,12 @@ impl<R: Rules> Node<R> {
         self.input(Input::Flush);
     }
 
+    pub(crate) fn change(&mut self, token: u64, wishes: impl Into<Vec<Change>>) {
+        let request = Request::Change(wishes.into());
+        self.input(Input::Request { token: Token(token), request });
+        self.input(Input::Flush);
+    }
+
     pub(crate) fn read(&mut self, token: u64) {
         self.input(Input::Request { token: Token(token), request: Request::Read });
         self.input(Input::Flush);
@@ -319,6 +327,17 @@ pub(crate) fn batches(first: u64, terms: &[u64]) -> Vec<Batch> {
     batches
 }
 
+/// The wish to add this node as a learner.
+pub(crate) fn add(node: u64) -> Change {
+    let contact = Contact { incarnation: Incarnation(node), address: format!("host{node}") };
+    Change::Add { node: NodeId(node), contact }
+}
+
+/// The members of a new group.
+pub(crate) fn founders(nodes: impl IntoIterator<Item = u64>) -> Arc<Membership> {
+    Arc::new(Membership::founded_by(&nodes.into_iter().map(NodeId).collect()))
+}
+
 /// The records of a node that has lived.
 pub(crate) fn lived(
     voters: u64,
@@ -329,7 +348,7 @@ pub(crate) fn lived(
     let first = snapshot.map_or(1, |snapshot| snapshot.index.0 + 1);
     let checkpoint = Record::Checkpoint(Checkpoint {
         hard: HardState { term: Epoch(term), vote: None },
-        voters: Voters::new((1..=voters).map(NodeId)),
+        members: founders(1..=voters),
         snapshot,
         keeps: 0,
     });

@@ -13,6 +13,7 @@ mod driver;
 mod elections;
 mod hostile;
 mod loss;
+mod membership;
 mod properties;
 mod proposals;
 mod reads;

@@ -9,7 +9,9 @@ use synod_engine::{Engine, NodeId};
 use synod_raft::{Checkpoint, HardState, Raft, Record, Timer};
 
 use crate::chaos::Chaos;
-use crate::driver::{Node, append, batches, config, entry, heartbeat, lived, snapshot, vote};
+use crate::driver::{
+    Node, append, batches, config, entry, founders, heartbeat, lived, snapshot, vote,
+};
 
 /// What a crash leaves is what the node was, but for what it may forget.
 #[test]
@@ -41,7 +43,7 @@ fn recovery_is_replay() {
 fn assert_same_durable_state(node: &Node, after: &Node) {
     let (before, now) = (node.view(), after.view());
     assert_eq!((before.term, before.vote, before.last), (now.term, now.vote, now.last));
-    assert_eq!(node.raft.status().voters, after.raft.status().voters);
+    assert_eq!(node.raft.status().members, after.raft.status().members);
     assert_eq!(node.raft.status().snapshot, after.raft.status().snapshot);
     let (from, to) = (now.base.index.next(), now.last.index);
     let entries = |node: &Node| {
@@ -62,8 +64,8 @@ fn assert_same_durable_state(node: &Node, after: &Node) {
 #[test]
 fn the_voters_of_the_records_count_and_not_those_of_the_configuration() {
     let node = Node::recover(config(1, 5), lived(3, 1, None, &[]));
-    assert_eq!(node.raft.status().voters, [1, 2, 3].map(NodeId));
-    assert_eq!(Node::start(1, 5).raft.status().voters.len(), 5);
+    assert_eq!(node.raft.status().members, founders(1..=3));
+    assert_eq!(Node::start(1, 5).raft.status().members, founders(1..=5));
 }
 
 #[test]
@@ -94,8 +96,8 @@ fn records_that_no_node_could_have_written_are_corrupt() {
     assert!(raft.replay(hard(3, None)).is_ok());
     let checkpoint = |voters: &[u64], keeps| {
         let hard = HardState { term: Epoch(3), vote: None };
-        let voters = voters.iter().copied().map(NodeId).collect();
-        Record::Checkpoint(Checkpoint { hard, voters, snapshot: None, keeps })
+        let members = founders(voters.iter().copied());
+        Record::Checkpoint(Checkpoint { hard, members, snapshot: None, keeps })
     };
     assert!(raft.replay(checkpoint(&[], 0)).is_err(), "nobody would ever vote");
     assert!(raft.replay(checkpoint(&[1], 0)).is_ok());

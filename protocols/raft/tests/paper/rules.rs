@@ -9,11 +9,12 @@ use synod_raft::{Message, RULES, Timer};
 
 use crate::cluster::{Cluster, Envelope};
 use crate::driver::{Disk, append, config_with, entry, matches, vote, vote_reply};
+use crate::membership;
 
 /// Returns what went wrong.
 type Story = fn(Without) -> Option<String>;
 
-const STORIES: [(&str, &str, Story); 9] = [
+const STORIES: [(&str, &str, Story); 12] = [
     ("vote_is_durable", "One Vote Per Term", a_voter_crashes_and_is_asked_by_another),
     ("one_vote_per_term", "One Vote Per Term", two_candidates_ask_the_same_voter),
     ("vote_for_up_to_date_log", "Leader Completeness", one_who_missed_it_all_campaigns),
@@ -23,6 +24,9 @@ const STORIES: [(&str, &str, Story); 9] = [
     ("replies_are_of_this_term", "Election Safety", a_vote_arrives_an_election_late),
     ("read_is_confirmed", "a stale read at 1", a_deposed_leader_is_asked),
     ("read_after_own_commit", "a stale read at 0", a_new_leader_is_asked_at_once),
+    ("noop_before_change", "Leader Completeness", membership::the_single_server_bug_of_2015),
+    ("one_change_at_a_time", "Leader Completeness", membership::two_changes_at_once),
+    ("both_majorities", "Leader Completeness", membership::the_old_majority_is_not_asked),
 ];
 
 #[test]

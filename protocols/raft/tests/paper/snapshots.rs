@@ -4,17 +4,17 @@
 use std::time::Duration;
 
 use synod_consensus::{Epoch, Event, Index, Output, Request, Snapshot};
-use synod_engine::{Blob, Input, Message as _, NodeId, Token};
-use synod_quorum::Voters;
+use synod_engine::{Blob, Input, Message as _, Token};
 use synod_raft::{Checkpoint, Message, Record, Timer};
 
 use crate::cluster::Cluster;
 use crate::driver::{
-    Disk, Node, append, config, entry, heartbeat, lived, matches, snapshot, vote, vote_reply,
+    Disk, Node, append, config, entry, founders, heartbeat, lived, matches, snapshot, vote,
+    vote_reply,
 };
 
 fn install(term: u64, snapshot: Snapshot) -> Message {
-    Message::Install { term: Epoch(term), snapshot, voters: Voters::new([1, 2, 3].map(NodeId)) }
+    Message::Install { term: Epoch(term), snapshot, members: founders(1..=3) }
 }
 
 /// Node 1 of three in term 3, with a log of the terms 1 1 2 2 and 2 of them committed.

@@ -1,0 +1,66 @@
+//! A leader confirms that it leads before it answers reads (§8; thesis §6.4).
+
+use synod_consensus::{Event, Refusal};
+use synod_engine::{NodeId, Token};
+
+use crate::Rules;
+use crate::role::Leader;
+use crate::state::{Context, State};
+
+impl Leader {
+    /// A linearizable read to confirm, in the round that the next flush opens.
+    pub(crate) fn read<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+        token: Token,
+    ) {
+        if self.reads.len() >= state.config.max_pending_reads {
+            context.emit_now(Event::Refused { token, refusal: Refusal::Busy });
+        } else {
+            self.reads.ask(token);
+        }
+    }
+
+    /// A follower confirms a read round.
+    pub(crate) fn round_confirmed<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+        from: NodeId,
+        round: u64,
+    ) {
+        if let Some(progress) = self.followers.get_mut(&from)
+            && round <= self.reads.newest_round()
+        {
+            progress.heard = true;
+            progress.round = progress.round.max(round);
+            self.answer_reads(state, context);
+        }
+    }
+
+    /// Opens a read round if reads wait and the commit index is known to be current.
+    pub(super) fn open_round<R: Rules>(&mut self, state: &State<R>) -> Option<u64> {
+        let is_current = state.commit >= self.noop || !state.rules().read_after_own_commit();
+        if is_current { self.reads.open_round(state.commit) } else { None }
+    }
+
+    /// Answers the reads of every round that a majority confirmed.
+    pub(super) fn answer_reads<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+    ) {
+        let round = |node: NodeId| {
+            if node == state.me() || !state.rules().read_is_confirmed() {
+                u64::MAX
+            } else {
+                self.followers.get(&node).map_or(0, |progress| progress.round)
+            }
+        };
+        let Some(confirmed) = state.quorum().reached(round) else { return };
+        while let Some((index, tokens)) = self.reads.confirmed(confirmed) {
+            context.emit_now(Event::ReadReady { index, tokens });
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Changes of members (§6; thesis chapter 4).
+
+use synod_consensus::{BadChange, Change, Event, Refusal, Role};
+use synod_engine::{NodeId, Sound, Token, Without};
+use synod_raft::{RULES, Rules, Timer};
+
+use crate::cluster::{Cluster, Envelope};
+use crate::driver::{Node, add, config_with};
+
+/// Node 1 leads `voters` of them, with its no-op committed and `learners` more that have caught up.
+fn group<R: Rules>(voters: u64, learners: u64, rules: R) -> Cluster<R> {
+    let logs = vec![&[][..]; voters as usize];
+    let mut cluster = Cluster::with_logs(0, &logs, |id| config_with(id, voters, rules));
+    cluster.elect(1);
+    for id in voters + 1..=voters + learners {
+        cluster.join(id, config_with(1, 1, rules).of(id));
+        cluster.at(1, |node| node.change(id, [add(id)]));
+        cluster.settle();
+    }
+    cluster.beat(1);
+    cluster
+}
+
+trait Of {
+    fn of(self, id: u64) -> Self;
+}
+
+impl<R> Of for synod_raft::Config<R> {
+    fn of(mut self, id: u64) -> Self {
+        self.node = NodeId(id);
+        self
+    }
+}
+
+fn promote(id: u64) -> Change {
+    Change::Promote(NodeId(id))
+}
+
+fn remove(id: u64) -> Change {
+    Change::Remove(NodeId(id))
+}
+
+fn members<R: Rules>(cluster: &Cluster<R>, id: u64) -> String {
+    use synod_consensus::ReplicatedLog as _;
+    cluster.nodes[&id].raft.status().members.to_string()
+}
+
+/// Why this request of a node was refused, if it was.
+fn refusal<R: Rules>(node: &Node<R>, token: u64) -> Option<Refusal> {
+    node.events.iter().find_map(|event| match event {
+        Event::Refused { token: Token(refused), refusal } if *refused == token => Some(*refusal),
+        _ => None,
+    })
+}
+
+/// Whether this request of a node was committed.
+fn is_committed<R: Rules>(node: &Node<R>, token: u64) -> bool {
+    node.events.iter().any(|event| match event {
+        Event::Committed { own, .. } => own.iter().any(|(_, own)| *own == Token(token)),
+        _ => false,
+    })
+}
+
+/// Thesis §4.2.1: a new server joins as a non-voting member, and counts once it has caught up.
+#[test]
+fn a_node_learns_first_and_votes_later() {
+    let mut cluster = group(3, 1, Sound);
+    assert_eq!(members(&cluster, 1), "{n1,n2,n3,n4~}");
+    assert_eq!(members(&cluster, 4), "{n1,n2,n3,n4~}");
+    assert_eq!(cluster.commits(), [2, 2, 2, 2]);
+    cluster.isolate(&[2, 3]);
+    cluster.at(1, |node| node.propose(7, "x"));
+    cluster.settle();
+    assert_eq!(cluster.commits()[0], 2, "a learner does not count");
+    cluster.heal();
+    cluster.beat(1);
+    cluster.at(1, |node| node.change(8, [promote(4)]));
+    cluster.settle();
+    assert!(is_committed(&cluster.nodes[&1], 8));
+    for id in 1..=4 {
+        assert_eq!(members(&cluster, id), "{n1,n2,n3,n4}");
+    }
+    cluster.assert_sound();
+}
+
+#[test]
+fn a_learner_that_lags_is_not_promoted() {
+    let mut cluster = group(3, 1, Sound);
+    cluster.isolate(&[4]);
+    for token in 10..20 {
+        cluster.at(1, |node| node.propose(token, "x"));
+    }
+    cluster.settle();
+    cluster.beat(1);
+    cluster.at(1, |node| node.change(7, [promote(4)]));
+    let lags = Refusal::NotCaughtUp { node: NodeId(4), behind: 10 };
+    assert_eq!(refusal(&cluster.nodes[&1], 7), Some(lags));
+    cluster.heal();
+    cluster.beat(1);
+    cluster.beat(1);
+    cluster.at(1, |node| node.change(8, [promote(4)]));
+    cluster.settle();
+    assert!(is_committed(&cluster.nodes[&1], 8));
+}
+
+/// Thesis §4.1, as corrected in 2015: not before an entry of the own term is committed; and one change
+/// at a time.
+#[test]
+fn a_change_waits_for_the_no_op_and_for_the_change_before() {
+    let mut cluster = group(3, 1, Sound);
+    cluster.at(2, |node| node.wait(std::time::Duration::from_secs(1)));
+    cluster.isolate(&[1]);
+    cluster.elect_but(2, |envelope| {
+        matches!(envelope.message, synod_raft::Message::AppendReply { .. })
+    });
+    cluster.at(2, |node| node.change(7, [remove(4)]));
+    assert_eq!(refusal(&cluster.nodes[&2], 7), Some(Refusal::ChangePending));
+    cluster.beat(2);
+    cluster.isolate(&[2]);
+    cluster.at(2, |node| {
+        node.change(8, [remove(4)]);
+        node.change(9, [remove(1)]);
+    });
+    assert_eq!(refusal(&cluster.nodes[&2], 9), Some(Refusal::ChangePending));
+    assert!(refusal(&cluster.nodes[&2], 8).is_none() && !is_committed(&cluster.nodes[&2], 8));
+}
+
+/// A retry of a change that took effect is told so, and changes nothing.
+#[test]
+fn a_change_that_was_made_is_not_made_again() {
+    let mut cluster = group(3, 1, Sound);
+    let before = cluster.commits();
+    cluster.at(1, |node| node.change(7, [add(4)]));
+    let unchanged = Refusal::BadChange(BadChange::Unchanged);
+    assert_eq!(refusal(&cluster.nodes[&1], 7), Some(unchanged));
+    assert_eq!(cluster.commits(), before);
+}
+
+/// §6: more than one voter changes through a joint membership, which the leader leaves by itself.
+#[test]
+fn a_joint_change_is_left_by_itself() {
+    let mut cluster = group(3, 2, Sound);
+    let wishes = [promote(4), promote(5), remove(2), remove(3)];
+    cluster.at(1, |node| node.change(7, wishes));
+    assert_eq!(members(&cluster, 1), "{n1,n2-,n3-,n4+,n5+}");
+    cluster.settle();
+    assert!(is_committed(&cluster.nodes[&1], 7));
+    assert_eq!(members(&cluster, 1), "{n1,n4,n5}");
+    assert_eq!(members(&cluster, 2), "{n1,n4,n5}", "who leaves is told");
+    cluster.beat(1);
+    assert!(cluster.nodes[&4].view().commit == cluster.nodes[&1].view().commit);
+    cluster.assert_sound();
+}
+
+/// etcd#12136: a leader that is lost in the middle does not leave the group in the joint state.
+#[test]
+fn a_new_leader_finishes_a_joint_change() {
+    let mut cluster = group(3, 2, Sound);
+    cluster.at(1, |node| node.change(7, [promote(4), promote(5), remove(3)]));
+    cluster.settle_but(|envelope: &Envelope| envelope.to == 1);
+    assert_eq!(members(&cluster, 4), "{n1,n2,n3-,n4+,n5+}");
+    cluster.isolate(&[1]);
+    cluster.elect(4);
+    cluster.beat(4);
+    assert_eq!(members(&cluster, 4), "{n1,n2,n4,n5}");
+    assert_eq!(members(&cluster, 2), "{n1,n2,n4,n5}");
+    cluster.assert_sound();
+}
+
+/// §6: during a joint change, decisions need both majorities.
+#[test]
+fn neither_majority_decides_alone_during_a_joint_change() {
+    let start = || {
+        let mut cluster = group(3, 2, Sound);
+        cluster.at(1, |node| node.change(7, [promote(4), promote(5), remove(2), remove(3)]));
+        cluster
+    };
+    let mut only_new = start();
+    only_new.isolate(&[2, 3]);
+    only_new.settle();
+    only_new.beat(1);
+    assert!(!is_committed(&only_new.nodes[&1], 7));
+    let mut only_old = start();
+    only_old.isolate(&[4, 5]);
+    only_old.settle();
+    only_old.beat(1);
+    assert!(!is_committed(&only_old.nodes[&1], 7));
+    only_old.heal();
+    only_old.beat(1);
+    assert!(is_committed(&only_old.nodes[&1], 7));
+}
+
+/// Thesis §4.2.2: a leader that is removed leads until that is committed, does not count itself, and
+/// then steps down.
+#[test]
+fn a_removed_leader_steps_down_when_its_removal_is_committed() {
+    let mut cluster = group(3, 0, Sound);
+    cluster.isolate(&[2, 3]);
+    cluster.at(1, |node| node.change(7, [remove(1)]));
+    cluster.settle();
+    assert_eq!(cluster.nodes[&1].view().role, Role::Leader);
+    cluster.heal();
+    cluster.isolate(&[3]);
+    cluster.beat(1);
+    assert!(!is_committed(&cluster.nodes[&1], 7), "one of two others is no majority");
+    cluster.heal();
+    cluster.beat(1);
+    assert!(is_committed(&cluster.nodes[&1], 7));
+    assert_eq!(cluster.nodes[&1].view().role, Role::Follower);
+    cluster.isolate(&[1]);
+    cluster.elect(2);
+    cluster.at(1, |node| node.fire(Timer::Election));
+    assert_eq!(cluster.nodes[&1].view().role, Role::Follower, "it never campaigns again");
+    cluster.assert_sound();
+}
+
+/// Thesis §4.2.3: a removed node that does not know disturbs nobody.
+#[test]
+fn a_removed_node_disturbs_nobody() {
+    let mut cluster = group(3, 0, Sound);
+    cluster.isolate(&[3]);
+    cluster.at(1, |node| node.change(7, [remove(3)]));
+    cluster.settle();
+    assert!(is_committed(&cluster.nodes[&1], 7));
+    let term = cluster.nodes[&1].view().term;
+    cluster.heal();
+    for _ in 0..5 {
+        cluster.at(3, |node| node.fire(Timer::Election));
+        cluster.settle();
+    }
+    assert_eq!(cluster.nodes[&1].view().role, Role::Leader);
+    assert_eq!(cluster.nodes[&1].view().term, term);
+}
+
+/// A membership that is replaced before it is committed counts no more.
+#[test]
+fn a_change_that_is_overwritten_is_undone() {
+    let mut cluster = group(3, 1, Sound);
+    cluster.isolate(&[1]);
+    cluster.at(1, |node| node.change(7, [promote(4)]));
+    assert_eq!(members(&cluster, 1), "{n1,n2,n3,n4}");
+    cluster.elect(2);
+    cluster.heal();
+    cluster.beat(2);
+    assert_eq!(members(&cluster, 1), "{n1,n2,n3,n4~}");
+    assert!(cluster.nodes[&1].events.contains(&Event::Unknown { token: Token(7) }));
+    cluster.assert_sound();
+}
+
+/// Who belongs to the group survives a restart, from the log and from a checkpoint.
+#[test]
+fn a_restart_knows_the_members() {
+    let mut cluster = group(3, 1, Sound);
+    cluster.at(1, |node| node.change(7, [promote(4)]));
+    cluster.settle();
+    for id in 1..=4 {
+        cluster.crash(id);
+        assert_eq!(members(&cluster, id), "{n1,n2,n3,n4}");
+    }
+    cluster.assert_sound();
+}
+
+fn violated(cluster: &Cluster<Without>) -> Option<String> {
+    let violation = cluster.violation.as_ref()?;
+    Some(format!("{}: {}", violation.invariant, violation.detail))
+}
+
+/// The bug of 2015 (raft-dev, "bug in single-server membership changes"): a new leader changes the
+/// members of a term before its own, and two majorities that do not meet decide.
+pub(crate) fn the_single_server_bug_of_2015(rules: Without) -> Option<String> {
+    let mut cluster = group(4, 1, rules);
+    cluster.isolate(&[1, 5]);
+    cluster.at(1, |node| node.change(50, [promote(5)]));
+    cluster.settle();
+    cluster.elect_but(2, |envelope| matches!(envelope.message, synod_raft::Message::Append { .. }));
+    cluster.isolate(&[2, 3]);
+    cluster.at(2, |node| node.change(51, [remove(1)]));
+    cluster.beat(2);
+    cluster.heal();
+    cluster.isolate(&[2, 3]);
+    // It steps down, hears of the term that it missed, and wins the next.
+    for _ in 0..4 {
+        cluster.campaign(1);
+    }
+    violated(&cluster)
+}
+
+/// Two promotions in a row: the new majority and the old one do not meet.
+pub(crate) fn two_changes_at_once(rules: Without) -> Option<String> {
+    let mut cluster = group(3, 2, rules);
+    cluster.isolate(&[1, 4, 5]);
+    cluster.at(1, |node| {
+        node.change(50, [promote(4)]);
+        node.change(51, [promote(5)]);
+    });
+    cluster.settle();
+    cluster.campaign(2);
+    cluster.settle();
+    violated(&cluster)
+}
+
+/// A whole new majority, and the old one that was not asked.
+pub(crate) fn the_old_majority_is_not_asked(rules: Without) -> Option<String> {
+    let mut cluster = group(3, 2, rules);
+    cluster.isolate(&[1, 4, 5]);
+    cluster.at(1, |node| node.change(50, [promote(4), promote(5), remove(2), remove(3)]));
+    cluster.settle();
+    cluster.campaign(2);
+    cluster.settle();
+    violated(&cluster)
+}
+
+#[test]
+fn the_single_server_bug_of_2015_appears_without_its_rule() {
+    let without = Without::named(RULES, &["noop_before_change"]).unwrap();
+    let found = the_single_server_bug_of_2015(without).expect("two majorities that do not meet");
+    assert!(found.starts_with("Leader Completeness"), "{found}");
+    assert_eq!(the_single_server_bug_of_2015(Without::default()), None);
+}
