@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use synod_kv::message::{Answer, Entry, Expect, Op, Query, Revision, Written};
+use synod_kv::message::{Answer, Entry, Expect, Op, Query, Revision, Txn, TxnDone, Written};
 use synod_kv::wire::{FromServer, NodeReport, Outcome, write_status};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -96,7 +96,7 @@ impl Clerk {
         key: impl Into<Bytes>,
         value: impl Into<Bytes>,
     ) -> Result<Revision, WriteError> {
-        stored(self.write(Op::Put { key: key.into(), value: value.into() }).await?)
+        stored(&self.write(Op::Put { key: key.into(), value: value.into() }).await?)
     }
 
     /// Adds to the end of a key's value; an absent key counts as empty.
@@ -108,7 +108,7 @@ impl Clerk {
         key: impl Into<Bytes>,
         value: impl Into<Bytes>,
     ) -> Result<Revision, WriteError> {
-        stored(self.write(Op::Append { key: key.into(), value: value.into() }).await?)
+        stored(&self.write(Op::Append { key: key.into(), value: value.into() }).await?)
     }
 
     /// Removes a key. `None` if there was none.
@@ -119,7 +119,7 @@ impl Clerk {
         match self.write(Op::Delete { key: key.into() }).await? {
             Written::Deleted { revision } => Ok(Some(revision)),
             Written::Absent => Ok(None),
-            written @ (Written::Stored { .. } | Written::Differs { .. }) => Err(misfit(written)),
+            Written::Stored { .. } | Written::Differs { .. } | Written::Txn(_) => Err(misfit()),
         }
     }
 
@@ -136,7 +136,22 @@ impl Clerk {
         match self.write(Op::Cas { key: key.into(), expect, value: value.into() }).await? {
             Written::Stored { revision } => Ok(Swap::Stored { revision }),
             Written::Differs { revision } => Ok(Swap::Differs { revision }),
-            written @ (Written::Deleted { .. } | Written::Absent) => Err(misfit(written)),
+            Written::Deleted { .. } | Written::Absent | Written::Txn(_) => Err(misfit()),
+        }
+    }
+
+    /// If every comparison holds, does the actions of one branch, else those of the other: all at one
+    /// revision, or none of them.
+    ///
+    /// # Errors
+    /// [`WriteError`]
+    pub async fn txn(&self, txn: Txn) -> Result<Arc<TxnDone>, WriteError> {
+        match self.write(Op::Txn(txn)).await? {
+            Written::Txn(done) => Ok(done),
+            Written::Stored { .. }
+            | Written::Deleted { .. }
+            | Written::Absent
+            | Written::Differs { .. } => Err(misfit()),
         }
     }
 
@@ -147,7 +162,9 @@ impl Clerk {
     pub async fn get(&self, key: impl Into<Bytes>) -> Result<Option<Entry>, ReadError> {
         match self.read(Query::Get { key: key.into() }).await? {
             Answer::Value { entry, .. } => Ok(entry),
-            Answer::Range { .. } => Err(ReadError(Reason::BadRequest(MISFIT.into()))),
+            Answer::Range { .. } | Answer::Changes { .. } | Answer::Compacted { .. } => {
+                Err(ReadError(Reason::BadRequest(MISFIT.into())))
+            }
         }
     }
 
@@ -163,7 +180,9 @@ impl Clerk {
     ) -> Result<Range, ReadError> {
         match self.read(Query::Range { start: start.into(), end, limit }).await? {
             Answer::Range { revision, entries, more } => Ok(Range { revision, entries, more }),
-            Answer::Value { .. } => Err(ReadError(Reason::BadRequest(MISFIT.into()))),
+            Answer::Value { .. } | Answer::Changes { .. } | Answer::Compacted { .. } => {
+                Err(ReadError(Reason::BadRequest(MISFIT.into())))
+            }
         }
     }
 
@@ -245,14 +264,16 @@ pub async fn status_of(address: &str, options: &Options) -> Result<NodeReport, O
 
 const MISFIT: &str = "it answers another question";
 
-fn stored(written: Written) -> Result<Revision, WriteError> {
+fn stored(written: &Written) -> Result<Revision, WriteError> {
     match written {
-        Written::Stored { revision } => Ok(revision),
-        Written::Deleted { .. } | Written::Absent | Written::Differs { .. } => Err(misfit(written)),
+        Written::Stored { revision } => Ok(*revision),
+        Written::Deleted { .. } | Written::Absent | Written::Differs { .. } | Written::Txn(_) => {
+            Err(misfit())
+        }
     }
 }
 
 /// The server answered a write as no write of that kind is answered.
-fn misfit(_: Written) -> WriteError {
+fn misfit() -> WriteError {
     WriteError::Unknown(Reason::BadRequest(MISFIT.into()))
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use synod_consensus::Refusal;
-use synod_kv::message::{Command, Expect, Op, Rejected, Response, SessionId};
+use synod_kv::message::{Command, Rejected, Response, SessionId};
 use synod_kv::wire::{self, Outcome, Reply};
 use tokio::time::Instant;
 
@@ -137,7 +137,7 @@ impl Desk {
         let max_bytes = connection.limits().max_request_bytes;
         if call.is_abandoned() {
             self.settle(&call);
-        } else if size_bytes(op) > max_bytes {
+        } else if op.size_bytes() as u64 + COMMAND_OVERHEAD_BYTES > max_bytes {
             self.settle(&call);
             call.fail(Reason::Refused(Refusal::TooLarge { max_bytes }));
         } else if is_new && call.in_doubt {
@@ -319,7 +319,12 @@ impl Desk {
                 Next::Pause
             }
             // The store keeps this as the answer to the number: every copy ends so.
-            Rejected::KeySize { .. } | Rejected::ValueSize { .. } => {
+            Rejected::KeySize { .. }
+            | Rejected::ValueSize { .. }
+            | Rejected::TxnSize { .. }
+            | Rejected::SetTwice
+            | Rejected::ChangeSize { .. }
+            | Rejected::AnswerSize { .. } => {
                 self.settle(&call);
                 call.fail_for_certain(Reason::Rejected(rejected));
                 Next::GoOn
@@ -461,21 +466,6 @@ fn is_final(refusal: Refusal) -> bool {
         | Refusal::ChangePending
         | Refusal::NotCaughtUp { .. } => false,
     }
-}
-
-/// Bytes that a write of `op` takes, at most.
-fn size_bytes(op: &Op) -> u64 {
-    let bytes = match op {
-        Op::Put { key, value } | Op::Append { key, value } => key.len() + value.len(),
-        Op::Delete { key } => key.len(),
-        Op::Cas { key, expect: Expect::Value(expect), value } => {
-            key.len() + expect.len() + value.len()
-        }
-        Op::Cas { key, expect: Expect::Absent | Expect::Revision(_), value } => {
-            key.len() + value.len()
-        }
-    };
-    bytes as u64 + COMMAND_OVERHEAD_BYTES
 }
 
 /// Retries by rising number, then new calls in the order of their arrival.

@@ -52,5 +52,7 @@ pub use clerk::{Clerk, Range, Swap, status_of};
 pub use connection::OpenError;
 pub use error::{ConnectError, ReadError, Reason, Trouble, WriteError};
 pub use options::Options;
-pub use synod_kv::message::{Entry, Expect, Revision};
+pub use synod_kv::message::{
+    Action, Compare, Done, Entry, Event, Expect, Relation, Revision, Span, Target, Txn, TxnDone,
+};
 pub use synod_kv::wire::NodeReport;

@@ -17,23 +17,14 @@ pub(crate) enum Key {
     Long(Bytes),
 }
 
-impl From<Bytes> for Key {
-    fn from(key: Bytes) -> Self {
+impl From<&Bytes> for Key {
+    fn from(key: &Bytes) -> Self {
         if key.len() > IN_PLACE_BYTES {
-            return Self::Long(key);
+            return Self::Long(key.clone());
         }
         let mut bytes = [0; IN_PLACE_BYTES];
-        bytes[..key.len()].copy_from_slice(&key);
+        bytes[..key.len()].copy_from_slice(key);
         Self::Short { len: key.len() as u8, bytes }
-    }
-}
-
-impl From<&Key> for Bytes {
-    fn from(key: &Key) -> Self {
-        match key {
-            Key::Short { .. } => Self::copy_from_slice(key),
-            Key::Long(bytes) => bytes.clone(),
-        }
     }
 }
 
@@ -76,7 +67,7 @@ impl Ord for Key {
 
 impl core::fmt::Debug for Key {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        Bytes::from(self).fmt(f)
+        Bytes::copy_from_slice(self).fmt(f)
     }
 }
 
@@ -87,10 +78,10 @@ mod tests {
     #[test]
     fn keys_are_ordered_by_their_bytes_wherever_they_are_kept() {
         let texts = [&b""[..], b"\0", b"a", b"a\0", &[b'a'; 38], &[b'a'; 39], b"b", &[b'b'; 40]];
-        let keys = texts.map(|text| Key::from(Bytes::copy_from_slice(text)));
+        let keys = texts.map(|text| Key::from(&Bytes::copy_from_slice(text)));
         assert!(keys.is_sorted() && keys.iter().is_sorted_by(|one, next| one != next));
         for (key, text) in keys.iter().zip(texts) {
-            assert_eq!(Bytes::from(key), text);
+            assert_eq!(**key, *text);
         }
     }
 }

@@ -8,7 +8,8 @@
 //! |---|---|
 //! | [`message`] | the vocabulary, shared with clients |
 //! | [`limits`] | the bounds, which are part of what the commands mean |
-//! | `keys` | what the operations do to the keys; revisions |
+//! | `keys`, `txn` | what the operations do to the keys; revisions |
+//! | `history` | what happened lately, for watchers |
 //! | `sessions` | exactly once: sessions, kept answers, expiry by replicated time |
 //! | `store` | the state machine that binds both |
 //! | [`rules`] | what exactly-once rests on, by name |
@@ -23,8 +24,13 @@
 //! 3. Sessions expire at the same place of the log on all nodes (`sessions`: time is ticks).
 //! 4. A write that changed something has a revision of its own; nothing else has (`keys`).
 //! 5. A restored store answers every later command as the original would (`snapshot`).
+//! 6. A transaction does one of its branches, all of it at one revision, or nothing (`txn`).
+//! 7. All nodes remember the same events and have forgotten the same ones, restored or not: whoever
+//!    has seen everything up to a revision gets every later event, once and in order, or is told
+//!    that they are compacted (`history`).
 //!
-//! Left out: transactions, watches and leases on keys.
+//! Left out: leases on keys, and reading what keys held at an earlier revision
+//! (`docs/decisions/0005-revisions-and-watches.md` says why).
 //!
 //! `no_std` keeps I/O and clocks out of this crate, though its persistent map
 //! ([imbl](https://docs.rs/imbl)) links the standard library: a B-tree, so no result depends on hash
@@ -34,6 +40,7 @@
 
 extern crate alloc;
 
+mod history;
 mod key;
 mod keys;
 pub mod limits;
@@ -42,6 +49,7 @@ pub mod rules;
 mod sessions;
 pub mod snapshot;
 mod store;
+mod txn;
 pub mod wire;
 
 pub use store::Store;

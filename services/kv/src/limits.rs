@@ -43,4 +43,35 @@ pub const MAX_RANGE_ENTRIES: usize = 1_000;
 /// Most bytes of keys and values in one answer to a range query; the first entry always fits.
 pub const MAX_RANGE_BYTES: usize = 1 << 20;
 
+/// Most comparisons of a transaction, and most actions in each of its branches, as etcd allows by
+/// default.
+pub const MAX_TXN_ACTIONS: usize = 128;
+
+/// Most bytes that one write changes: keys, new values and old ones. Any one put fits; a deletion of
+/// many keys may have to be done in pieces. So the events of one revision always fit one message, and
+/// are told together.
+pub const MAX_CHANGE_BYTES: usize = 4 << 20;
+
+/// Most bytes of keys and values that one transaction answers.
+pub const MAX_TXN_ANSWER_BYTES: usize = 2 << 20;
+
+/// Bytes of answers that a session keeps before it takes no command above the lowest unanswered one.
+/// With that one, the last one, and the small answers, about 8 MiB.
+pub const MAX_KEPT_BYTES: usize = 4 << 20;
+
+/// Most bytes of events, and of what was before them, that the store remembers. At 1,000 writes a
+/// second of 256 bytes that is two minutes. They share most of their memory with the keys.
+pub const MAX_HISTORY_BYTES: usize = 64 << 20;
+
+/// Events of a chunk of history, from which on it is full.
+pub(crate) const HISTORY_CHUNK_EVENTS: usize = 256;
+
+/// Bytes of a chunk of history, from which on it is full.
+pub(crate) const HISTORY_CHUNK_BYTES: usize = 256 << 10;
+
+/// Most events that one query for changes looks at.
+pub const MAX_CHANGES_LOOKED_AT: usize = 10_000;
+
 const _: () = assert!(MIN_LEASE_MS > 2 * MAX_TICK_MS);
+const _: () = assert!(MAX_CHANGE_BYTES > 2 * MAX_VALUE_BYTES + MAX_KEY_BYTES + 1_024);
+const _: () = assert!(MAX_TXN_ANSWER_BYTES > MAX_VALUE_BYTES + MAX_KEY_BYTES + 1_024);

@@ -1,14 +1,26 @@
 //! Commands and queries of the store, and what they answer.
 //!
+//! Here: what goes through the log, and its answers. Beside it: [`Op`], what a write does; [`Txn`];
+//! [`Query`]; [`Event`], what watchers are told.
+//!
 //! Every write has one revision: a counter of the whole store that rises by one with each write that
 //! changed something. Time enters as commands ([`Command::Tick`]), proposed by the leader's host;
 //! the store itself has no clock.
 
-use alloc::vec::Vec;
+use alloc::sync::Arc;
 use core::fmt;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+mod event;
+mod op;
+mod query;
+mod txn;
+
+pub use event::{Event, Record};
+pub use op::{Expect, Op};
+pub use query::{Answer, Entry, Query, Span};
+pub use txn::{Action, Compare, Done, Relation, Target, Txn, TxnDone};
 
 /// A client's session: the log index of the command that opened it, so unique for ever.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -58,50 +70,6 @@ pub enum Command {
     },
 }
 
-/// A change to one key.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub enum Op {
-    /// Set the value.
-    Put {
-        /// Of this key.
-        key: Bytes,
-        /// To this.
-        value: Bytes,
-    },
-    /// Add to the end of the value; an absent key counts as empty.
-    Append {
-        /// Of this key.
-        key: Bytes,
-        /// This.
-        value: Bytes,
-    },
-    /// Remove the key.
-    Delete {
-        /// Which one.
-        key: Bytes,
-    },
-    /// Compare and swap: set the value if the key is as expected.
-    Cas {
-        /// Of this key.
-        key: Bytes,
-        /// What it must be.
-        expect: Expect,
-        /// The new value.
-        value: Bytes,
-    },
-}
-
-/// What a compare-and-swap expects to find.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub enum Expect {
-    /// No such key.
-    Absent,
-    /// Exactly this value.
-    Value(Bytes),
-    /// Exactly this modification revision.
-    Revision(Revision),
-}
-
 /// What a command answers.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Response {
@@ -125,7 +93,7 @@ pub enum Response {
 }
 
 /// What a write did.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Written {
     /// The key has a new value, as of this revision.
     Stored {
@@ -144,6 +112,8 @@ pub enum Written {
         /// The key's modification revision; `None` if there is no such key.
         revision: Option<Revision>,
     },
+    /// The transaction did the one or the other.
+    Txn(Arc<TxnDone>),
 }
 
 /// Why a command was not applied.
@@ -177,72 +147,45 @@ pub enum Rejected {
         /// The bound.
         max_bytes: u64,
     },
+    /// The transaction has more than this many comparisons, or actions in a branch. Every copy is
+    /// answered so.
+    TxnSize {
+        /// The bound.
+        max_actions: u64,
+    },
+    /// The transaction sets a key twice, or sets and deletes it, in one branch. Every copy is answered
+    /// so.
+    SetTwice,
+    /// It would change more than this many bytes: keys, new values and old. Every copy is answered so.
+    ChangeSize {
+        /// The bound.
+        max_bytes: u64,
+    },
+    /// The answer would exceed this many bytes. Every copy is answered so.
+    AnswerSize {
+        /// The bound.
+        max_bytes: u64,
+    },
     /// Not a command that this version knows.
     Malformed,
 }
 
-/// A question that changes nothing.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub enum Query {
-    /// The value of one key.
-    Get {
-        /// Which one.
-        key: Bytes,
-    },
-    /// The keys from `start` on, in order.
-    Range {
-        /// The first key.
-        start: Bytes,
-        /// Before this key; `None`: to the end.
-        end: Option<Bytes>,
-        /// At most this many; clamped to the store's bound, as are the bytes.
-        limit: u64,
-    },
-}
-
-/// What a query answers, all of it as of one revision.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Answer {
-    /// The key, if it is there.
-    Value {
-        /// The revision of the store.
-        revision: Revision,
-        /// What the key holds.
-        entry: Option<Entry>,
-    },
-    /// The keys of the range.
-    Range {
-        /// The revision of the store.
-        revision: Revision,
-        /// The keys and what they hold, in order.
-        entries: Vec<(Bytes, Entry)>,
-        /// Whether there are more than the bounds allowed.
-        more: bool,
-    },
-}
-
-/// What a key holds.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub struct Entry {
-    /// The value.
-    pub value: Bytes,
-    /// The revision that created the key.
-    pub create_revision: Revision,
-    /// The revision of the last change.
-    pub mod_revision: Revision,
-    /// Changes since it was created; 1 for a new key.
-    pub version: u64,
-}
-
-impl Op {
-    /// The key that it changes.
+impl Rejected {
+    /// Whether every copy of the command is answered so, as long as its session is open.
     #[must_use]
-    pub fn key(&self) -> &Bytes {
+    pub fn is_kept(&self) -> bool {
         match self {
-            Self::Put { key, .. }
-            | Self::Append { key, .. }
-            | Self::Delete { key }
-            | Self::Cas { key, .. } => key,
+            Self::KeySize { .. }
+            | Self::ValueSize { .. }
+            | Self::TxnSize { .. }
+            | Self::SetTwice
+            | Self::ChangeSize { .. }
+            | Self::AnswerSize { .. } => true,
+            Self::NoSession
+            | Self::AlreadyAnswered
+            | Self::WindowFull { .. }
+            | Self::TooManySessions { .. }
+            | Self::Malformed => false,
         }
     }
 }
@@ -260,6 +203,22 @@ impl fmt::Display for Rejected {
             }
             Self::KeySize { max_bytes } => write!(f, "a key has 1 to {max_bytes} bytes"),
             Self::ValueSize { max_bytes } => write!(f, "a value has at most {max_bytes} bytes"),
+            Self::TxnSize { max_actions } => write!(
+                f,
+                "a transaction has at most {max_actions} comparisons, and actions in a branch"
+            ),
+            Self::SetTwice => {
+                write!(f, "a transaction sets each key at most once, and deletes none that it sets")
+            }
+            Self::ChangeSize { max_bytes } => write!(
+                f,
+                "one write changes at most {max_bytes} bytes of keys and values, new and old; \
+                 do it in pieces"
+            ),
+            Self::AnswerSize { max_bytes } => write!(
+                f,
+                "one write answers at most {max_bytes} bytes; ask for less of what was before"
+            ),
             Self::Malformed => write!(f, "not a command that this version knows"),
         }
     }

@@ -14,7 +14,9 @@ use alloc::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{MAX_LEASE_MS, MAX_SESSIONS, MAX_TICK_MS, MAX_UNANSWERED, MIN_LEASE_MS};
+use crate::limits::{
+    MAX_KEPT_BYTES, MAX_LEASE_MS, MAX_SESSIONS, MAX_TICK_MS, MAX_UNANSWERED, MIN_LEASE_MS,
+};
 use crate::message::{Rejected, Revision, SessionId, Written};
 use crate::rules::Rules;
 
@@ -39,10 +41,13 @@ pub(crate) struct Session {
     pub(crate) answered_below: u64,
     /// The answers from there on, by rising number.
     pub(crate) answers: VecDeque<(u64, Outcome)>,
+    /// Bytes of those that are large.
+    #[serde(skip)]
+    kept_bytes: usize,
 }
 
 /// What a session knows of a command's number.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Known {
     /// Never applied, and there is a place for its answer.
     New,
@@ -50,7 +55,7 @@ pub(crate) enum Known {
     Answered(Outcome),
     /// Acknowledged before.
     Acknowledged,
-    /// Too far above the lowest unanswered number.
+    /// Too far above the lowest unanswered number, or too much is kept already.
     BeyondWindow,
 }
 
@@ -62,10 +67,8 @@ impl Sessions {
         }
         let lease_ms = lease_ms.clamp(MIN_LEASE_MS, MAX_LEASE_MS);
         let expires_ms = self.clock_ms.saturating_add(lease_ms);
-        self.insert(
-            id,
-            Session { lease_ms, expires_ms, answered_below: 1, answers: VecDeque::new() },
-        );
+        let (answered_below, answers, kept_bytes) = (1, VecDeque::new(), 0);
+        self.insert(id, Session { lease_ms, expires_ms, answered_below, answers, kept_bytes });
         Ok(lease_ms)
     }
 
@@ -120,7 +123,8 @@ impl Sessions {
     }
 
     /// Takes in an open session.
-    pub(crate) fn insert(&mut self, id: SessionId, session: Session) {
+    pub(crate) fn insert(&mut self, id: SessionId, mut session: Session) {
+        session.kept_bytes = session.answers.iter().map(|(_, outcome)| large_bytes(outcome)).sum();
         self.due.insert((session.expires_ms, id));
         self.table.insert(id, Arc::new(session));
     }
@@ -130,8 +134,10 @@ impl Session {
     /// Forgets the answers to all numbers below `answered_below`: the client has them.
     pub(crate) fn acknowledge(&mut self, answered_below: u64) {
         self.answered_below = self.answered_below.max(answered_below);
-        while self.answers.front().is_some_and(|(number, _)| *number < self.answered_below) {
-            self.answers.pop_front();
+        while self.answers.front().is_some_and(|(number, _)| *number < self.answered_below)
+            && let Some((_, outcome)) = self.answers.pop_front()
+        {
+            self.kept_bytes -= large_bytes(&outcome);
         }
     }
 
@@ -144,11 +150,15 @@ impl Session {
             return Known::BeyondWindow;
         }
         match (self.place(number), self.answers.back()) {
-            (Ok(place), _) => Known::Answered(self.answers[place].1),
+            (Ok(place), _) => Known::Answered(self.answers[place].1.clone()),
             (Err(_), Some((latest, outcome)))
                 if number < *latest && !rules.each_number_has_its_own_answer() =>
             {
-                Known::Answered(*outcome)
+                Known::Answered(outcome.clone())
+            }
+            // The lowest unanswered command always has a place: so a full window opens again.
+            (Err(_), _) if self.kept_bytes > MAX_KEPT_BYTES && number > self.answered_below => {
+                Known::BeyondWindow
             }
             (Err(_), _) => Known::New,
         }
@@ -156,10 +166,19 @@ impl Session {
 
     /// Keeps the answer to the command with this number.
     pub(crate) fn keep(&mut self, number: u64, outcome: Outcome) {
+        self.kept_bytes += large_bytes(&outcome);
         match self.place(number) {
-            Ok(place) => self.answers[place].1 = outcome,
+            Ok(place) => {
+                self.kept_bytes -= large_bytes(&self.answers[place].1);
+                self.answers[place].1 = outcome;
+            }
             Err(place) => self.answers.insert(place, (number, outcome)),
         }
+    }
+
+    /// Bytes of its answers, roughly.
+    pub(crate) fn size_bytes(&self) -> usize {
+        32 * self.answers.len() + self.kept_bytes
     }
 
     /// Whether a store at `clock_ms` and `revision` could have this session.
@@ -184,11 +203,26 @@ impl Session {
     }
 }
 
+/// What an answer takes beyond its place in the table.
+fn large_bytes(outcome: &Outcome) -> usize {
+    match outcome {
+        Ok(Written::Txn(done)) => done.size_bytes(),
+        Ok(
+            Written::Stored { .. }
+            | Written::Deleted { .. }
+            | Written::Absent
+            | Written::Differs { .. },
+        )
+        | Err(_) => 0,
+    }
+}
+
 fn is_possible_outcome(outcome: &Outcome, now: Revision) -> bool {
     match outcome {
         Ok(Written::Stored { revision } | Written::Deleted { revision }) => *revision <= now,
         Ok(Written::Differs { revision: found }) => found.is_none_or(|revision| revision <= now),
+        Ok(Written::Txn(done)) => done.revision <= now,
         Ok(Written::Absent) => true,
-        Err(rejected) => matches!(rejected, Rejected::KeySize { .. } | Rejected::ValueSize { .. }),
+        Err(rejected) => rejected.is_kept(),
     }
 }

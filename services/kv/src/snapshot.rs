@@ -4,6 +4,7 @@
 //!   header                      frame 0   "synod-kv", format, then what follows is counted
 //!   sessions, by rising id      frame 1   many per frame
 //!   keys, in order              frame 2   many per frame
+//!   history, oldest first       frame 3   one chunk per frame
 //! ```
 //!
 //! Frames are the project's ([`synod_codec::frame`]): bounded, each with its checksum. The stream is
@@ -11,7 +12,9 @@
 //!
 //! A reader trusts nothing: whatever a correct store could not have written is refused.
 
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::iter;
 
@@ -22,9 +25,10 @@ use synod_codec::frame::{self, Frame};
 use synod_codec::{decode, encode};
 use synod_consensus::RestoreError;
 
+use crate::history::History;
 use crate::keys::{check_key, check_value};
-use crate::limits::{MAX_KEY_BYTES, MAX_SESSIONS, MAX_VALUE_BYTES};
-use crate::message::{Entry, Revision, SessionId};
+use crate::limits::{MAX_CHANGE_BYTES, MAX_SESSIONS, MAX_TXN_ACTIONS};
+use crate::message::{Entry, Event, Record, Revision, SessionId};
 use crate::rules::Rules;
 use crate::sessions::Session;
 use crate::store::Store;
@@ -33,19 +37,22 @@ use crate::store::Store;
 pub const PIECE_BYTES: usize = 256 << 10;
 
 /// The format written; the only one read.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
 const NAME: &[u8; 8] = b"synod-kv";
 const HEADER: u8 = 0;
 const SESSIONS: u8 = 1;
 const KEYS: u8 = 2;
+const HISTORY: u8 = 3;
 
 /// No counter comes so far; so none that was read overflows.
 const BEYOND_ALL_TIME: u64 = 1 << 62;
 
 /// A frame takes no more entries from here on.
 const FULL_FRAME_BYTES: usize = 32 << 10;
-const MAX_FRAME_BYTES: usize = FULL_FRAME_BYTES + MAX_KEY_BYTES + MAX_VALUE_BYTES + 256;
+/// Longest frame: one of keys, or a chunk of history that a largest write has filled. What a session
+/// keeps is beyond none of them.
+const MAX_FRAME_BYTES: usize = 4 * MAX_CHANGE_BYTES;
 
 /// What the header tells, after the name and the format.
 #[derive(Serialize, Deserialize)]
@@ -54,19 +61,28 @@ struct Summary {
     revision: Revision,
     sessions: u64,
     keys: u64,
+    /// The history begins after this revision.
+    compacted: Revision,
 }
 
 /// The pieces that describe `store`.
 pub(crate) fn write<R: Rules>(store: &Store<R>) -> impl Iterator<Item = Bytes> {
-    let sessions = store.sessions.iter().take(session_count(store)).map(|(id, session)| {
-        let size_bytes = 64 + 32 * session.answers.len();
-        (size_bytes, (id, session))
+    let sessions = store
+        .sessions
+        .iter()
+        .take(session_count(store))
+        .map(|(id, session)| (64 + session.size_bytes(), (id, session)));
+    let keys = store.keys.records.values().map(|record| {
+        let size_bytes = 64 + record.key.len() + record.entry.value.len();
+        (size_bytes, (&record.key, &record.entry))
     });
-    let keys = store.keys.entries.iter().map(|(key, entry)| {
-        let size_bytes = 64 + key.len() + entry.value.len();
-        (size_bytes, (Bytes::from(key), entry))
+    let history = store.keys.history.chunks().map(|events| {
+        let mut out = Vec::new();
+        frame::write(HISTORY, 0, &mut out, |out| encode(events, out));
+        out
     });
-    pieces(iter::once(header(store)).chain(frames(SESSIONS, sessions)).chain(frames(KEYS, keys)))
+    let frames = frames(SESSIONS, sessions).chain(frames(KEYS, keys)).chain(history);
+    pieces(iter::once(header(store)).chain(frames))
 }
 
 fn header<R: Rules>(store: &Store<R>) -> Vec<u8> {
@@ -75,6 +91,7 @@ fn header<R: Rules>(store: &Store<R>) -> Vec<u8> {
         revision: store.revision(),
         sessions: session_count(store) as u64,
         keys: store.keys() as u64,
+        compacted: store.compacted(),
     };
     let mut out = Vec::new();
     frame::write(HEADER, 0, &mut out, |out| {
@@ -157,7 +174,12 @@ fn decoded<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RestoreError> {
 /// A store that is being read, and what its header promised.
 struct Restoring<R: Rules> {
     summary: Summary,
+    /// The kind of the last frame: kinds come in order.
+    kind: u8,
     store: Store<R>,
+    history: Vec<Vec<Event>>,
+    /// The newest record of each key in the history so far: those that follow share it.
+    latest: BTreeMap<Bytes, Arc<Record>>,
 }
 
 impl<R: Rules + Default> Restoring<R> {
@@ -173,7 +195,8 @@ impl<R: Rules + Default> Restoring<R> {
         };
         let summary: Summary = decoded(body)?;
         if summary.sessions > MAX_SESSIONS as u64
-            || summary.keys > summary.revision
+            || summary.keys > summary.revision.saturating_mul(MAX_TXN_ACTIONS as u64)
+            || summary.compacted > summary.revision
             || summary.revision.max(summary.clock_ms) > BEYOND_ALL_TIME
         {
             return Err(refuse("its header counts more than a store can hold"));
@@ -181,10 +204,15 @@ impl<R: Rules + Default> Restoring<R> {
         let mut store = Store::default();
         store.sessions.set_clock_ms(summary.clock_ms);
         store.keys.revision = summary.revision;
-        Ok(Self { summary, store })
+        let (history, latest) = (Vec::new(), BTreeMap::new());
+        Ok(Self { summary, kind: HEADER, store, history, latest })
     }
 
     fn take(&mut self, frame: &Frame) -> Result<(), RestoreError> {
+        if frame.kind < self.kind {
+            return Err(refuse("its frames are out of order"));
+        }
+        self.kind = frame.kind;
         match frame.kind {
             SESSIONS => decoded::<Vec<_>>(&frame.payload)?
                 .into_iter()
@@ -192,6 +220,7 @@ impl<R: Rules + Default> Restoring<R> {
             KEYS => decoded::<Vec<_>>(&frame.payload)?
                 .into_iter()
                 .try_for_each(|(key, entry)| self.take_key(key, entry)),
+            HISTORY => self.take_history(&decoded::<Vec<_>>(&frame.payload)?),
             kind => Err(refuse(alloc::format!("it has a frame of the unknown kind {kind}"))),
         }
     }
@@ -207,16 +236,38 @@ impl<R: Rules + Default> Restoring<R> {
     }
 
     fn take_key(&mut self, key: Bytes, entry: Entry) -> Result<(), RestoreError> {
-        let entries = &mut self.store.keys.entries;
-        let in_order = entries.get_max().is_none_or(|(last, _)| **last < *key);
+        let records = &mut self.store.keys.records;
+        let in_order = records.get_max().is_none_or(|(last, _)| **last < *key);
         if !in_order || check_key(&key).is_err() || !entry.is_possible(self.summary.revision) {
             return Err(refuse(alloc::format!("the key {key:?} is impossible")));
         }
-        entries.insert(key.into(), entry);
+        records.insert((&key).into(), Arc::new(Record { key, entry }));
         Ok(())
     }
 
-    fn finish(self) -> Result<Store<R>, RestoreError> {
+    fn take_history(&mut self, events: &[Event]) -> Result<(), RestoreError> {
+        let mut chunk = Vec::with_capacity(events.len());
+        for event in events {
+            let (key, revision) = (event.key(), self.summary.revision);
+            let entries = [event.entry(), event.prev()];
+            let possible = entries.into_iter().flatten().all(|entry| entry.is_possible(revision));
+            if !possible || check_key(key).is_err() {
+                return Err(refuse(alloc::format!(
+                    "what happened to the key {key:?} is impossible"
+                )));
+            }
+            let event = event.sharing(self.store.keys.records.get(&key[..]), self.latest.get(key));
+            match event.now_record() {
+                Some(now) => self.latest.insert(key.clone(), now.clone()),
+                None => self.latest.remove(key),
+            };
+            chunk.push(event);
+        }
+        self.history.push(chunk);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Store<R>, RestoreError> {
         let counted = (self.store.sessions() as u64, self.store.keys() as u64);
         if counted != (self.summary.sessions, self.summary.keys) {
             return Err(refuse(alloc::format!(
@@ -227,6 +278,11 @@ impl<R: Rules + Default> Restoring<R> {
                 self.summary.keys
             )));
         }
+        let history = History::of_chunks(self.summary.compacted, self.history);
+        if !history.is_possible(self.summary.revision) {
+            return Err(refuse("its history has gaps or does not end where the keys do"));
+        }
+        self.store.keys.history = history;
         Ok(self.store)
     }
 }

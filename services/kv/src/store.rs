@@ -8,7 +8,7 @@ use synod_engine::Sound;
 use crate::keys::Keys;
 use crate::limits::{MAX_COMMAND_BYTES, MAX_UNANSWERED};
 use crate::message::{
-    Answer, Command, Op, Query, Rejected, Response, Revision, SessionId, Written,
+    Answer, Command, Event, Op, Query, Rejected, Response, Revision, SessionId, Written,
 };
 use crate::rules::Rules;
 use crate::sessions::{Known, Sessions};
@@ -43,10 +43,22 @@ impl<R: Rules> Store<R> {
         self.keys.revision
     }
 
+    /// What happened up to this revision is forgotten; all that came later is remembered.
+    #[must_use]
+    pub fn compacted(&self) -> Revision {
+        self.keys.history.compacted()
+    }
+
+    /// What happened after `revision`, in order. Nothing is missing unless it is
+    /// [compacted](Self::compacted).
+    pub fn events_after(&self, revision: Revision) -> impl Iterator<Item = &Event> {
+        self.keys.history.after(revision)
+    }
+
     /// How many keys there are.
     #[must_use]
     pub fn keys(&self) -> usize {
-        self.keys.entries.len()
+        self.keys.records.len()
     }
 
     /// How many sessions are open.
@@ -105,7 +117,7 @@ impl<R: Rules> Store<R> {
             }
             Known::New | Known::Answered(_) => {
                 let outcome = self.keys.write(op);
-                session.keep(number, outcome);
+                session.keep(number, outcome.clone());
                 outcome
             }
             Known::Acknowledged => Err(Rejected::AlreadyAnswered),

@@ -163,9 +163,9 @@ fn frames_that_are_missing_repeated_or_out_of_order_are_refused() {
 #[test]
 fn another_format_and_another_service_are_refused_by_name() {
     let mut whole = frames(&Store::new());
-    whole[0].1[8] = 2;
+    whole[0].1[8] = 1;
     let error = forged(&whole).err().unwrap();
-    assert!(error.0.contains("format 2") && error.0.contains("reads format 1"), "{error}");
+    assert!(error.0.contains("format 1") && error.0.contains("reads format 2"), "{error}");
     whole[0].1[0] = b'S';
     assert!(forged(&whole).err().unwrap().0.contains("synod-kv"));
 }

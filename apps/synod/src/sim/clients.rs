@@ -236,7 +236,7 @@ impl Clients {
                 Task::Write { session: id, number, operation, attempts },
                 Response::Written(written),
             ) => {
-                self.history.complete(*operation, now, output_of(*written));
+                self.history.complete(*operation, now, output_of(written));
                 self.sessions[session].settle(*id, *number);
                 lane.settled = Some((attempts.numbers.clone(), response));
                 return self.rest(world, client);
@@ -400,13 +400,14 @@ impl<L: ReplicatedLog, R: Rules + Default> Workload<L, Replica<Store<R>>> for Cl
 }
 
 /// What the store says of a write, in the words of the judge.
-fn output_of(written: Written) -> Output {
+fn output_of(written: &Written) -> Output {
     match written {
         Written::Stored { revision } | Written::Deleted { revision } => {
-            Output::Written { revision: Some(revision) }
+            Output::Written { revision: Some(*revision) }
         }
+        Written::Txn(done) if done.succeeded => Output::Written { revision: Some(done.revision) },
         Written::Absent => Output::Absent,
-        Written::Differs { .. } => Output::Differs,
+        Written::Differs { .. } | Written::Txn(_) => Output::Differs,
     }
 }
 

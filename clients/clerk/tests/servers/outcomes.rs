@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use synod_clerk::{Clerk, ConnectError, Entry, Expect, Options, Reason, Swap, Trouble, WriteError};
+use synod_clerk::{
+    Action, Clerk, Compare, ConnectError, Entry, Expect, Options, Reason, Relation, Span, Swap,
+    Target, Trouble, Txn, WriteError,
+};
 use synod_consensus::Refusal;
 use synod_engine::ClusterId;
 use synod_kv::limits::{MAX_COMMAND_BYTES, MAX_VALUE_BYTES};
@@ -33,6 +36,15 @@ async fn every_kind_of_call_is_answered() {
     assert_eq!(clerk.delete("a").await, Ok(Some(4)));
     assert_eq!(clerk.delete("a").await, Ok(None));
     assert_eq!(value_of(&clerk, "a").await, None);
+    let there = Compare {
+        keys: Span::One("b".into()),
+        relation: Relation::Greater,
+        target: Target::Version(0),
+    };
+    let put = Action::Put { key: "c".into(), value: "6".into(), prev: false };
+    let txn = Txn { compares: vec![there], success: vec![put], failure: vec![] };
+    let done = clerk.txn(txn).await.unwrap();
+    assert_eq!((done.succeeded, done.revision), (true, 5));
     assert!(clerk.status().await.unwrap().is_ready);
 }
 
