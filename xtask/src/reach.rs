@@ -12,6 +12,9 @@ pub fn check(house: &House) -> Vec<Complaint> {
     for root in house.packages.iter().flat_map(|package| &package.roots) {
         follow(house, root, &folder_of(root), &mut reached);
     }
+    for root in apart(house) {
+        follow(house, &root, &folder_of(&root), &mut reached);
+    }
     let sources = house.ending_in(".rs").map(|(path, _)| path);
     let dead = sources.filter(|path| !reached.contains(*path)).map(|path| {
         Complaint::about(
@@ -24,6 +27,14 @@ pub fn check(house: &House) -> Vec<Complaint> {
         Complaint::about(path, "is not run; name it in a test of its crate, or delete it")
     });
     dead.chain(unused).collect()
+}
+
+/// What the programs begin with that have a workspace of their own (what we measure against stays out
+/// of the house's).
+fn apart(house: &House) -> impl Iterator<Item = String> {
+    let manifests = house.ending_in("/Cargo.toml");
+    let apart = manifests.filter(|(_, text)| text.lines().any(|line| line == "[workspace]"));
+    apart.map(|(path, _)| format!("{}/src/main.rs", folder_of(path)))
 }
 
 fn follow(house: &House, path: &str, folder: &str, reached: &mut BTreeSet<String>) {
@@ -109,6 +120,19 @@ mod tests {
         let complaints = complaints(&files);
         assert!(complaints[0].starts_with("a/src/b/old.rs: is not compiled"), "{complaints:?}");
         assert!(complaints[1].starts_with("a/src/old.rs: is not compiled"), "{complaints:?}");
+    }
+
+    #[test]
+    fn a_program_with_a_workspace_of_its_own_is_followed_too() {
+        let files = [
+            ("benches/b/Cargo.toml", "[workspace]\n\n[package]\n"),
+            ("benches/b/src/main.rs", "mod used;"),
+            ("benches/b/src/used.rs", ""),
+            ("benches/b/src/unused.rs", ""),
+        ];
+        let complaints = complaints(&files);
+        assert_eq!(complaints.len(), 1);
+        assert!(complaints[0].starts_with("benches/b/src/unused.rs"), "{complaints:?}");
     }
 
     #[test]
