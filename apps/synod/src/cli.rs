@@ -161,7 +161,7 @@ pub(crate) enum Operation {
         #[arg(long, conflicts_with_all = ["start", "end"])]
         prefix: Option<String>,
         /// At most so many
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
         limit: u64,
     },
 }

@@ -93,6 +93,7 @@ impl Node {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let mut node: Self = parse(path, &load(path)?)?;
         check_nodes(path, &node.nodes)?;
+        node.listen.check().map_err(|what| faulty(path, &format!("[listen] {what}")))?;
         node.dir = path.parent().unwrap_or(Path::new(".")).join(&node.dir);
         if !node.nodes.iter().any(|member| member.id == node.id) {
             let what = format!("id is {}, but no [[node]] has that id", node.id);
@@ -148,6 +149,17 @@ impl Listen {
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Names the key that makes no sense.
+    fn check(&self) -> std::result::Result<(), String> {
+        let keys = [("client", &self.client), ("peer", &self.peer), ("http", &self.http)];
+        for (key, address) in keys {
+            if let Some(address) = address.as_ref().filter(|address| !is_host_and_port(address)) {
+                return Err(format!("{key} = {address:?} is not host:port"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The first address that `host:port` stands for.
@@ -170,13 +182,16 @@ fn parse<T: for<'de> Deserialize<'de>>(path: &Path, text: &str) -> Result<T> {
     toml::from_str(text).map_err(|error| faulty(path, error.to_string().trim_end()))
 }
 
+fn is_host_and_port(address: &str) -> bool {
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && is_port(port))
+}
+
 fn check_nodes(path: &Path, nodes: &[Member]) -> Result<()> {
     let mut seen = BTreeMap::new();
     for node in nodes {
         for address in [&node.client, &node.peer].into_iter().chain(&node.http) {
-            if !address.rsplit_once(':').is_some_and(|(host, port)| {
-                !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
-            }) {
+            if !is_host_and_port(address) {
                 let what = format!("node {}: {address:?} is not host:port", node.id);
                 return Err(faulty(path, &what));
             }
@@ -266,6 +281,17 @@ mod tests {
             ("ffffffffffffffff", "xyz", "hexadecimal"),
             ("[[node]]", "[raft]\nheartbeat_ms = 0\n\n[[node]]", "heartbeat_ms must be above 0"),
             ("[[node]]", "[limits]\nmax_connections = 0\n\n[[node]]", "max_connections"),
+            (
+                "[[node]]",
+                "[limits]\nlog_segment_bytes = 20000000\n\n[[node]]",
+                "[limits] log_segment_bytes is 20000000; it must be a multiple of 4096",
+            ),
+            ("[[node]]", "[limits]\nlog_segment_bytes = 2147483648\n\n[[node]]", "to 1 GiB"),
+            (
+                "[[node]]",
+                "[listen]\npeer = \"anywhere\"\n\n[[node]]",
+                "[listen] peer = \"anywhere\" is not host:port",
+            ),
         ] {
             assert!(good.contains(from));
             let what = read(&good.replacen(from, to, 1)).unwrap_err();

@@ -71,6 +71,13 @@ impl Failure {
         Self { json, ..self }
     }
 
+    /// Tells a program, on standard output, that what was typed makes no sense.
+    pub(crate) fn tell_usage(said: &str) {
+        let first = said.split("\n\n").next().unwrap_or_default();
+        let what = first.trim_start_matches("error: ").trim();
+        tell(&json!({ "error": format!("{what}; nothing was changed"), "kind": "usage" }));
+    }
+
     /// Says it.
     pub(crate) fn report(&self) {
         let red = anstyle::AnsiColor::Red.on_default().bold();

@@ -19,7 +19,10 @@ use clap::Parser;
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return wrong_usage(&error),
+    };
     match commands::run(cli) {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -27,4 +30,17 @@ pub fn main() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// What was typed makes no sense, or asks for help: says so as usual, and to programs in their way.
+fn wrong_usage(error: &clap::Error) -> ExitCode {
+    // Whoever reads may have gone.
+    error.print().ok();
+    if !error.use_stderr() {
+        return exit::Exit::Done.into();
+    }
+    if std::env::args_os().any(|word| word == "--json") {
+        exit::Failure::tell_usage(&error.render().to_string());
+    }
+    exit::Exit::Usage.into()
 }

@@ -7,6 +7,7 @@
 //! | `/metrics` | all counters, in Prometheus's text format |
 //! | `/status` | how the node is, as JSON |
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::Listener;
@@ -24,7 +25,7 @@ use serde::Serialize;
 use synod_runtime::{Disk, NodeStatus};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Sleep, sleep};
 
 use crate::server::Shared;
@@ -38,7 +39,8 @@ pub(crate) async fn serve(shared: &Arc<Shared>, listener: TcpListener) -> io::Re
         .with_state(shared.clone());
     let places = Arc::new(Semaphore::new(shared.limits.max_http_connections));
     let lifetime = Duration::from_millis(shared.limits.http_timeout_ms);
-    let served = async { axum::serve(Bounded { listener, places, lifetime }, routes).await };
+    let bounded = Bounded { listener, places, lifetime, visitors: VecDeque::new() };
+    let served = async { axum::serve(bounded, routes).await };
     tokio::select! {
         result = served => result,
         () = shared.stopping() => Ok(()),
@@ -54,12 +56,19 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str)
     }
 }
 
-async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+/// OpenMetrics for those who ask for it; the same words as plain text for everybody else, to whom they
+/// are as good: browsers, curl, scrapers of the older text format.
+async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     let mut out = String::new();
     let registry = shared.registry.lock().unwrap_or_else(PoisonError::into_inner);
     match text::encode(&mut out, &registry) {
         Ok(()) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            let accepts = headers.get_all(header::ACCEPT).iter();
+            let mut accepts = accepts.filter_map(|value| value.to_str().ok());
+            let kind = match accepts.any(|kinds| kinds.contains("application/openmetrics-text")) {
+                true => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                false => "text/plain; version=0.0.4; charset=utf-8",
+            };
             ([(header::CONTENT_TYPE, kind)], out).into_response()
         }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
@@ -127,18 +136,35 @@ struct Peer {
     connected: bool,
 }
 
-/// A listener that bounds how many connections there are and how long each lasts.
+/// A listener that bounds how many connections there are and how long each lasts. One more takes the
+/// place of the oldest: pages are short, so the oldest is one that idles, and nobody keeps a health check
+/// out by holding connections open.
 struct Bounded {
     listener: TcpListener,
     places: Arc<Semaphore>,
     lifetime: Duration,
+    /// Ends the connections that there are, the oldest first, and some that are gone.
+    visitors: VecDeque<oneshot::Sender<()>>,
 }
 
-/// A connection that gives back its place, and breaks when its time is up.
+/// A connection that gives back its place, and breaks when its time is up or its place is wanted.
 struct Visitor {
     stream: TcpStream,
     until: Pin<Box<Sleep>>,
+    stays: oneshot::Receiver<()>,
+    is_over: bool,
     _place: OwnedSemaphorePermit,
+}
+
+impl Bounded {
+    /// A place, the one of the oldest connection if there is no other.
+    async fn place(&mut self) -> OwnedSemaphorePermit {
+        self.visitors.retain(|visitor| !visitor.is_closed());
+        if self.places.available_permits() == 0 {
+            self.visitors.pop_front();
+        }
+        self.places.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
 }
 
 impl Listener for Bounded {
@@ -146,14 +172,25 @@ impl Listener for Bounded {
     type Addr = std::net::SocketAddr;
 
     async fn accept(&mut self) -> (Visitor, Self::Addr) {
-        let place = self.places.clone().acquire_owned().await;
-        let place = place.expect("the semaphore is never closed");
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        (Visitor { stream, until: Box::pin(sleep(self.lifetime)), _place: place }, address)
+        let place = self.place().await;
+        let (ends, stays) = oneshot::channel();
+        self.visitors.push_back(ends);
+        let until = Box::pin(sleep(self.lifetime));
+        (Visitor { stream, until, stays, is_over: false, _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
         self.listener.local_addr()
+    }
+}
+
+impl Visitor {
+    fn must_go(&mut self, context: &mut Context<'_>) -> bool {
+        self.is_over = self.is_over
+            || self.until.as_mut().poll(context).is_ready()
+            || Pin::new(&mut self.stays).poll(context).is_ready();
+        self.is_over
     }
 }
 
@@ -163,7 +200,7 @@ impl AsyncRead for Visitor {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.until.as_mut().poll(context).is_ready() {
+        if self.must_go(context) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Pin::new(&mut self.stream).poll_read(context, buffer)
@@ -176,7 +213,7 @@ impl AsyncWrite for Visitor {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.until.as_mut().poll(context).is_ready() {
+        if self.must_go(context) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Pin::new(&mut self.stream).poll_write(context, bytes)

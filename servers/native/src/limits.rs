@@ -17,7 +17,7 @@ pub struct Limits {
     /// How long a client with answers waiting may read none of them before it is disconnected, in
     /// milliseconds.
     pub stall_timeout_ms: u64,
-    /// Connections to the HTTP port at a time; one more waits.
+    /// Connections to the HTTP port at a time; one more takes the place of the oldest.
     pub max_http_connections: usize,
     /// How long one HTTP connection may last, in milliseconds. Scrapes are short.
     pub http_timeout_ms: u64,

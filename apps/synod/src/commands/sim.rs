@@ -33,14 +33,14 @@ pub(crate) struct SimArgs {
     #[arg(long, value_parser = transport)]
     transport: Option<Transport>,
     /// The length of each run
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     events: u64,
     /// Break this rule, to see it found; `--without help` lists them
     #[arg(long, value_name = "RULE", value_parser = planted, default_value = "nothing", hide_default_value = true)]
     without: Planted,
     /// Stop after so many failures
-    #[arg(long, default_value_t = 10)]
-    max_failures: usize,
+    #[arg(long, default_value = "10")]
+    max_failures: std::num::NonZeroUsize,
     /// Print everything that happens; one seed only
     #[arg(long, conflicts_with = "seeds")]
     trace: bool,
@@ -137,7 +137,7 @@ fn many(args: &SimArgs, runs: &Runs) -> Result<Exit> {
     let end = args.seed.checked_add(args.seeds).filter(|end| end.checked_add(threads).is_some());
     let end = end.ok_or_else(|| Failure::usage("there are not so many seeds; nothing was run"))?;
     let seeds = args.seed..end;
-    let mut swarm = Swarm { max_failures: args.max_failures, ..Swarm::new(seeds) };
+    let mut swarm = Swarm { max_failures: args.max_failures.get(), ..Swarm::new(seeds) };
     swarm.jobs = args.jobs.unwrap_or(swarm.jobs);
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(args.seeds) };
     let style = "{bar:40} {pos}/{len} runs, {per_sec}, {eta} left, {msg}";

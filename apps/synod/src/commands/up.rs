@@ -2,6 +2,7 @@
 //!
 //! `layout` makes or reads the cluster's directory; `children` starts and watches the processes.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ pub(crate) async fn run(args: UpArgs, log_format: LogFormat) -> Result<Exit> {
 
 async fn serve(args: UpArgs, log_format: LogFormat) -> Result<Exit> {
     let cluster = layout::prepare(&args.dir, args.nodes, args.port)?;
+    let _hold = layout::hold(&args.dir)?;
     let cannot = |error| Failure::new(Exit::Fatal, format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
@@ -50,7 +52,7 @@ async fn serve(args: UpArgs, log_format: LogFormat) -> Result<Exit> {
     let mut is_ready = false;
     loop {
         tokio::select! {
-            leader = leader(&cluster), if !is_ready => {
+            leader = leader(&cluster, children.pids()), if !is_ready => {
                 is_ready = true;
                 if args.json {
                     tell(&json!({ "event": "ready", "leader": leader }));
@@ -86,15 +88,18 @@ async fn serve(args: UpArgs, log_format: LogFormat) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Waits until a node leads and every node that can be reached is ready.
-async fn leader(cluster: &Cluster) -> u64 {
+/// Waits until one of these processes leads and every one of them that can be reached is ready.
+/// Whatever else answers at an address is not meant.
+async fn leader(cluster: &Cluster, pids: BTreeMap<u64, u32>) -> u64 {
     let id = Some(ClusterId(cluster.cluster));
     let options = Options { cluster: id, open_timeout_ms: 500, ..Options::default() };
     loop {
         let mut leader = None;
         let mut is_ready = true;
         for node in &cluster.nodes {
-            if let Ok(report) = status_of(&node.client, &options).await {
+            if let Ok(report) = status_of(&node.client, &options).await
+                && pids.get(&node.id) == Some(&report.pid)
+            {
                 is_ready &= report.is_ready;
                 if report.log.role == Role::Leader {
                     leader = Some(node.id);

@@ -103,12 +103,16 @@ impl LimitKnobs {
 
     /// Names the knob that makes no sense.
     pub(crate) fn check(&self) -> Result<(), String> {
+        if let Some(bytes) = self.log_segment_bytes
+            && !((16 << 20..=1 << 30).contains(&bytes) && bytes.is_multiple_of(4096))
+        {
+            return Err(format!(
+                "log_segment_bytes is {bytes}; it must be a multiple of 4096, from 16 MiB (16777216) to \
+                 1 GiB (1073741824)"
+            ));
+        }
         let faults = [
             (self.disk_watch_ms == Some(0), "disk_watch_ms must be above 0"),
-            (
-                self.log_segment_bytes.is_some_and(|bytes| bytes < 16 << 20),
-                "log_segment_bytes must be at least 16 MiB",
-            ),
             (self.max_unanswered_requests == Some(0), "max_unanswered_requests must be above 0"),
             (self.max_connections == Some(0), "max_connections must be above 0"),
             (self.max_in_flight == Some(0), "max_in_flight must be above 0"),

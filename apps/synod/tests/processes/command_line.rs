@@ -74,12 +74,20 @@ fn wrong_usage_and_missing_clusters_have_their_own_codes() {
     assert_eq!(code(&["kv", "cas", "k", "v"]), Some(2), "what is expected must be said");
     assert_eq!(code(&["up", "--nodes", "0"]), Some(2));
     assert_eq!(code(&["bench", "kv", "--read-share", "2"]), Some(2));
+    assert_eq!(code(&["kv", "range", "--limit", "0"]), Some(2));
+    assert_eq!(code(&["sim", "raft", "--events", "0"]), Some(2));
+    assert_eq!(code(&["sim", "raft", "--max-failures", "0"]), Some(2));
     assert_eq!(code(&["kv", "--cluster", "nowhere", "get", "k"]), Some(2));
     assert_eq!(code(&["kv", "get", "k"]), Some(5), "no cluster runs here");
     assert_eq!(code(&["kv", "--cluster", "127.0.0.1:1", "get", "k"]), Some(5));
     let json = run(synod(dir.path()).args(["kv", "--json", "get", "k"]));
     let told: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(told["kind"], "unreachable");
+    let json = run(synod(dir.path()).args(["kv", "range", "--limit", "0", "--json"]));
+    let told: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((json.code, &told["kind"]), (Some(2), &"usage".into()));
+    assert!(told["error"].as_str().unwrap().contains("invalid value '0'"), "{told}");
+    assert!(run(synod(dir.path()).args(["kv", "--help", "--json"])).out.contains("Usage"));
 }
 
 #[test]

@@ -99,3 +99,31 @@ async fn a_node_without_a_majority_is_healthy_but_not_ready() {
     assert!(get(&cluster.https[0], "/healthz").starts_with("HTTP/1.1 200"));
     assert!(get(&cluster.https[0], "/readyz").starts_with("HTTP/1.1 503"));
 }
+
+#[tokio::test]
+async fn connections_that_idle_keep_nobody_from_the_health_check() {
+    let cluster = Cluster::start_with(1, "[limits]\nmax_http_connections = 4").await;
+    let http = &cluster.https[0];
+    let idle: Vec<_> = (0..20).map(|_| TcpStream::connect(http).unwrap()).collect();
+    let begin = std::time::Instant::now();
+    for _ in 0..10 {
+        assert!(get(http, "/healthz").starts_with("HTTP/1.1 200"));
+    }
+    assert!(begin.elapsed() < Duration::from_secs(10), "they went at once");
+    drop(idle);
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_format_that_is_asked_for() {
+    let cluster = Cluster::start(1).await;
+    let page = get(&cluster.https[0], "/metrics");
+    assert!(page.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{page}");
+    let mut stream = TcpStream::connect(&cluster.https[0]).unwrap();
+    let accept = "accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+    write!(stream, "GET /metrics HTTP/1.1\r\nhost: synod\r\n{accept}\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    assert!(page.contains("content-type: application/openmetrics-text; version=1.0.0"), "{page}");
+    assert!(page.ends_with("# EOF\n"), "{page}");
+}

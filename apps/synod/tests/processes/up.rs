@@ -126,9 +126,24 @@ async fn a_killed_node_stays_dead_unless_told_otherwise() {
 #[test]
 fn a_second_cluster_in_the_same_directory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let _first = Up::start(dir.path(), &["--nodes", "1"]);
+    let first = Up::start(dir.path(), &["--nodes", "1"]);
     let second = run(synod(dir.path()).args(["up"]));
-    assert!(matches!(second.code, Some(6 | 7)), "{second:?}");
-    assert!(second.err.contains("in use"), "{second:?}");
+    assert_eq!(second.code, Some(6), "{second:?}");
+    let pid = format!("pid {}", first.child.id());
+    assert!(second.err.contains("in use") && second.err.contains(&pid), "{second:?}");
+    assert!(second.err.contains("nothing was changed") && second.out.is_empty(), "{second:?}");
     assert_eq!(kv(dir.path(), &["put", "k", "v"]).code, Some(0), "the first goes on");
+}
+
+#[test]
+fn a_port_in_use_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let ran = run(synod(dir.path()).args(["up", "--nodes", "1", "--json", "--port", &port]));
+    assert_eq!(ran.code, Some(7), "{ran:?}");
+    assert!(ran.err.contains(&port) && ran.err.contains("nothing was changed"), "{ran:?}");
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(told["kind"], "address");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }

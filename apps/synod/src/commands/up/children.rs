@@ -104,6 +104,11 @@ impl Children {
         self.pids.get(&node).copied()
     }
 
+    /// The processes of all nodes that run.
+    pub(super) fn pids(&self) -> BTreeMap<u64, u32> {
+        self.pids.clone()
+    }
+
     /// How many run.
     pub(super) fn len(&self) -> usize {
         self.pids.len()

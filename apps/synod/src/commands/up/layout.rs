@@ -1,6 +1,7 @@
 //! The directory of a local cluster: `cluster.toml`, and for each node its file, its log and its data.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,8 @@ use crate::exit::{Exit, Failure, Result};
 
 /// Describes the cluster to clients.
 pub(super) const CLUSTER_FILE: &str = "cluster.toml";
+/// Locked while a `synod up` runs the cluster, whose pid it holds.
+const HOLD_FILE: &str = "up.lock";
 /// Nodes of a new cluster unless told otherwise.
 const NODES: u64 = 3;
 /// Peers listen on ports so much higher than clients, and HTTP twice as much.
@@ -45,6 +48,7 @@ pub(super) fn prepare(dir: &Path, nodes: Option<u64>, port: u16) -> Result<Clust
         return Err(Failure::new(Exit::Data, what));
     }
     let cluster = new_cluster(nodes.unwrap_or(NODES), port)?;
+    are_free(&cluster)?;
     std::fs::create_dir_all(dir).map_err(cannot)?;
     for member in &cluster.nodes {
         let node = Node {
@@ -76,7 +80,7 @@ pub(super) fn log_file(dir: &Path, node: u64) -> PathBuf {
 /// The last line of a file, if it has any.
 pub(super) fn last_line(file: &Path) -> Option<String> {
     const TAIL_BYTES: u64 = 4 << 10;
-    let mut file = std::fs::File::open(file).ok()?;
+    let mut file = File::open(file).ok()?;
     let len = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(len.saturating_sub(TAIL_BYTES))).ok()?;
     let mut tail = Vec::new();
@@ -102,6 +106,56 @@ fn new_cluster(nodes: u64, port: u16) -> Result<Cluster> {
         Ok(Member { id, client: address(0)?, peer: address(1)?, http: Some(address(2)?) })
     });
     Ok(Cluster { cluster: u64::from_le_bytes(id), nodes: members.collect::<Result<_>>()? })
+}
+
+/// Tries all addresses of a new cluster before anything is made of them.
+fn are_free(cluster: &Cluster) -> Result<()> {
+    let addresses = cluster.nodes.iter().flat_map(|node| {
+        [&node.client, &node.peer].into_iter().chain(&node.http).map(|address| (node.id, address))
+    });
+    for (node, address) in addresses {
+        TcpListener::bind(address).map_err(|error| {
+            let what = format!(
+                "node {node} cannot have {address}: {error}; nothing was changed; choose other ports with \
+                 --port (0 takes free ones)"
+            );
+            Failure::new(Exit::Address, what)
+        })?;
+    }
+    Ok(())
+}
+
+/// Keeps others from running the cluster in this directory for as long as it is held.
+#[derive(Debug)]
+pub(super) struct Hold(#[expect(dead_code, reason = "held, not read")] File);
+
+/// Takes the directory for this process.
+pub(super) fn hold(dir: &Path) -> Result<Hold> {
+    let cannot = |error: std::io::Error| {
+        let what = format!("{} cannot be used: {error}; nothing was changed", dir.display());
+        Failure::new(Exit::Data, what)
+    };
+    let path = dir.join(HOLD_FILE);
+    let file = File::options().create(true).read(true).write(true).truncate(false).open(&path);
+    let mut file = file.map_err(cannot)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::Error(error)) => return Err(cannot(error)),
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            file.read_to_string(&mut holder).map_err(cannot)?;
+            let what = format!(
+                "the cluster in {} is in use: `synod up` runs it already, pid {}; nothing was changed; stop \
+                 that one first, or choose another directory with --dir",
+                dir.display(),
+                holder.trim()
+            );
+            return Err(Failure::new(Exit::Data, what));
+        }
+    }
+    file.set_len(0).map_err(cannot)?;
+    writeln!(file, "{}", std::process::id()).map_err(cannot)?;
+    Ok(Hold(file))
 }
 
 fn getrandom(bytes: &mut [u8]) -> Result<()> {
@@ -139,6 +193,29 @@ mod tests {
         assert_eq!(Node::read(&node_file(&dir, 2)).unwrap().nodes, made.nodes);
         assert_eq!(prepare(&dir, None, 1).unwrap(), made);
         assert_eq!(prepare(&dir, Some(3), 1).unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_and_nothing_is_made() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("new");
+        let failure = prepare(&dir, Some(1), port).unwrap_err();
+        assert_eq!(failure.exit, Exit::Address);
+        assert!(failure.what.contains(&format!("127.0.0.1:{port}")), "{}", failure.what);
+        assert!(!dir.exists());
+    }
+
+    #[test]
+    fn a_directory_is_held_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = hold(dir.path()).unwrap();
+        let failure = hold(dir.path()).unwrap_err();
+        let pid = format!("pid {};", std::process::id());
+        assert!(failure.exit == Exit::Data && failure.what.contains(&pid), "{}", failure.what);
+        drop(first);
+        hold(dir.path()).unwrap();
     }
 
     #[test]
