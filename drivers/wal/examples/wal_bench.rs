@@ -1,7 +1,7 @@
 //! What a sync costs here, and what the log makes of it.
 //!
 //! `cargo run --release -p synod-wal --example wal_bench [DIRECTORY]`; the directory should lie on the
-//! disk in question. It needs 200 MiB there, and gives them back.
+//! disk in question. It needs 1 GiB there, and gives it back.
 
 use std::error::Error;
 use std::fs::{File, OpenOptions};
@@ -34,7 +34,65 @@ fn main() -> Result<(), Box<dyn Error>> {
         log_row(&dir.path().join(format!("log-{records}")), records)?;
     }
     append_row(&dir.path().join("log-append"))?;
+    println!("\nfiles made ahead, 1 GiB written in 300 KB each   p50      p99   processor ms");
+    for (label, checkpoint_every, spares) in [
+        ("new files, none is freed", u64::MAX, 0),
+        ("two freed at once, none kept", 2 * FILE_BYTES, 0),
+        ("two freed at once, all kept", 2 * FILE_BYTES, 6),
+    ] {
+        supply_row(&dir.path().join("log-supply"), label, checkpoint_every, spares)?;
+    }
     Ok(())
+}
+
+/// What it costs the thread that makes segments to keep up.
+fn supply_row(
+    dir: &Path,
+    label: &str,
+    checkpoint_every: u64,
+    spares: usize,
+) -> Result<(), Box<dyn Error>> {
+    let options = Options { max_spare_segments: spares, ..Options::default() };
+    let (mut log, _) = Log::open(dir, options)?;
+    let mut batch = log.batch();
+    let mut times = Vec::new();
+    let (mut written, mut since) = (0, 0);
+    while written < 1 << 30 {
+        let kind = if since >= checkpoint_every {
+            since = 0;
+            Kind::Checkpoint { keeps: 0 }
+        } else {
+            Kind::Fact
+        };
+        batch.append(GroupId(1), kind, &RECORD)?;
+        for _ in 1..1000 {
+            batch.append(GroupId(1), Kind::Fact, &RECORD)?;
+        }
+        written += batch.size_bytes() as u64;
+        since += batch.size_bytes() as u64;
+        let before = Instant::now();
+        log.sync(&mut batch)?;
+        times.push(before.elapsed());
+    }
+    let spent = processor_ms("wal-segments")?;
+    row_with(label, &mut times, &format!("{spent:>12}"));
+    drop(log);
+    std::fs::remove_dir_all(dir)?;
+    Ok(())
+}
+
+/// What the threads of this name have used so far.
+fn processor_ms(name: &str) -> Result<u64, Box<dyn Error>> {
+    let mut ticks = 0;
+    for task in std::fs::read_dir("/proc/self/task")? {
+        let stat = std::fs::read_to_string(task?.path().join("stat"))?;
+        let Some((head, fields)) = stat.rsplit_once(") ") else { continue };
+        if head.ends_with(name) {
+            let fields = fields.split(' ').skip(11).take(2);
+            ticks += fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
+        }
+    }
+    Ok(ticks * 10)
 }
 
 fn files(dir: &Path) -> Result<Vec<(&'static str, File)>, Box<dyn Error>> {

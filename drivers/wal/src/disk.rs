@@ -4,10 +4,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::fs::{FallocateFlags, OFlags, fallocate, statvfs};
 
 /// One directory, no deeper. Errors are what the system says.
 pub trait Disk: Send + Sync {
@@ -37,6 +37,11 @@ pub trait DiskFile: Send {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     /// Writes all `bytes` from `offset` on.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Writes all `bytes` from `offset` on, which nobody reads soon: past the system's memory, where that
+    /// is possible. Cheapest if both are multiples of a page and the bytes begin at one in memory.
+    fn fill_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_at(bytes, offset)
+    }
     /// Makes the file `size_bytes` long and takes all its blocks from the disk.
     fn allocate(&self, size_bytes: u64) -> io::Result<()>;
     /// Makes everything written durable.
@@ -87,7 +92,13 @@ impl Disk for Directory {
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true);
-        Ok(Box::new(options.open(self.path.join(name))?))
+        let path = self.path.join(name);
+        let file = options.open(&path)?;
+        let mut options = OpenOptions::new();
+        options.write(true).custom_flags(OFlags::DIRECT.bits().cast_signed());
+        // Not every file system can.
+        let direct = options.open(path).ok();
+        Ok(Box::new(NewFile { file, direct }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -105,6 +116,46 @@ impl Disk for Directory {
     fn free_bytes(&self) -> io::Result<u64> {
         let status = statvfs(&self.path)?;
         Ok(status.f_bavail.saturating_mul(status.f_frsize))
+    }
+}
+
+/// A file that is about to be filled.
+struct NewFile {
+    file: File,
+    /// The same file, written to past the page cache: 64 MiB cost 10 ms of processor time that way and
+    /// 150 ms the other.
+    direct: Option<File>,
+}
+
+impl DiskFile for NewFile {
+    fn size_bytes(&self) -> io::Result<u64> {
+        self.file.size_bytes()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        DiskFile::read_at(&self.file, buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        DiskFile::write_at(&self.file, bytes, offset)
+    }
+
+    fn fill_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let direct = self.direct.as_ref().map(|file| file.write_all_at(bytes, offset));
+        match direct {
+            Some(Err(error)) if error.kind() != io::ErrorKind::InvalidInput => Err(error),
+            Some(Ok(())) => Ok(()),
+            // Not aligned as this device wants it, or not supported after all.
+            Some(Err(_)) | None => DiskFile::write_at(&self.file, bytes, offset),
+        }
+    }
+
+    fn allocate(&self, size_bytes: u64) -> io::Result<()> {
+        self.file.allocate(size_bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        DiskFile::sync(&self.file)
     }
 }
 

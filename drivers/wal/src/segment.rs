@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::disk::{Disk, DiskFile};
-use crate::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::format::{PAGE_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::options::Options;
 
 /// The name of a segment that is being made.
@@ -108,14 +108,16 @@ impl Pool {
 
     fn fill(&self, file: &dyn DiskFile, size_bytes: u64) -> io::Result<()> {
         file.allocate(size_bytes)?;
-        let zeros = vec![0; FILL_BYTES.min(size_bytes) as usize];
+        let length = FILL_BYTES.min(size_bytes) as usize;
+        let zeros = vec![0; length + PAGE_BYTES as usize];
+        let zeros = &zeros[zeros.as_ptr().align_offset(PAGE_BYTES as usize)..][..length];
         let mut offset = 0;
         while offset < size_bytes {
             if self.shared.closed.load(Ordering::Relaxed) {
                 return Err(io::Error::new(io::ErrorKind::Interrupted, "the log was closed"));
             }
             let length = (size_bytes - offset).min(FILL_BYTES);
-            file.write_at(&zeros[..length as usize], offset)?;
+            file.fill_at(&zeros[..length as usize], offset)?;
             file.sync()?;
             offset += length;
         }
