@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use synod_consensus::{
-    Batch, Event, Index, Outcome, Output, Payload, Refusal, Request, Role, Snapshot, StateMachine,
-    Task,
+    Batch, Change, Event, Index, Outcome, Output, Payload, Refusal, Request, Role, Snapshot,
+    StateMachine, Task,
 };
-use synod_engine::{Blob, Engine, Input, TaskId, Token};
+use synod_engine::{Blob, Engine, Input, NodeId, TaskId, Token};
 
 use crate::{App, Caller, Desk, Pieces};
 
@@ -42,6 +42,10 @@ pub enum Call<Q> {
     Write(Bytes),
     /// Answer this from a state that has everything that was committed before.
     Read(Q),
+    /// Change who belongs to the group.
+    Change(Vec<Change>),
+    /// Hand leadership over.
+    Transfer(Option<NodeId>),
 }
 
 /// What a client hears.
@@ -51,6 +55,46 @@ pub enum Answer<R, A> {
     Written(Outcome<R>),
     /// Of a read.
     Read(Outcome<A>),
+    /// Of a change of members.
+    Changed(Outcome<()>),
+    /// Of a transfer of leadership.
+    Transferred(Outcome<()>),
+}
+
+/// What a request waits for.
+enum Waits<Q> {
+    Write,
+    Read(Q),
+    Change,
+    Transfer,
+}
+
+impl<Q> Waits<Q> {
+    /// What its caller hears when it did not take effect, or may not have.
+    fn failed<R, A>(&self, how: Failed) -> Answer<R, A> {
+        match self {
+            Self::Write => Answer::Written(how.outcome()),
+            Self::Read(_) => Answer::Read(how.outcome()),
+            Self::Change => Answer::Changed(how.outcome()),
+            Self::Transfer => Answer::Transferred(how.outcome()),
+        }
+    }
+}
+
+/// How a request ends without an effect that is known.
+#[derive(Clone, Copy)]
+enum Failed {
+    Refused(Refusal),
+    Unknown,
+}
+
+impl Failed {
+    fn outcome<T>(self) -> Outcome<T> {
+        match self {
+            Self::Refused(refusal) => Outcome::Refused(refusal),
+            Self::Unknown => Outcome::Unknown,
+        }
+    }
 }
 
 /// One node's copy of a replicated state machine.
@@ -58,8 +102,8 @@ pub struct Replica<S: StateMachine> {
     state: S,
     applied: Index,
     role: Role,
-    /// Who waits for which request; a read with what to read.
-    waiting: BTreeMap<Token, (Caller, Option<S::Query>)>,
+    /// Who waits for which request.
+    waiting: BTreeMap<Token, (Caller, Waits<S::Query>)>,
     tokens: u64,
     /// What the log told and this replica has not taken in; with the bytes of a snapshot, since a
     /// newer one may make its blob dead before its turn comes.
@@ -128,27 +172,35 @@ where
                     desk.violated("the bytes of a snapshot are durable before it is", detail);
                 }
             },
-            Event::Refused { token, refusal } => match self.ended(desk, token) {
-                Some((caller, None)) => {
-                    desk.answer(caller, Answer::Written(Outcome::Refused(refusal)));
+            Event::Refused { token, refusal } => {
+                if let Some((caller, waits)) = self.ended(desk, token) {
+                    desk.answer(caller, waits.failed(Failed::Refused(refusal)));
                 }
-                Some((caller, Some(_))) => {
-                    desk.answer(caller, Answer::Read(Outcome::Refused(refusal)));
-                }
-                None => {}
-            },
+            }
             Event::Unknown { token } => match self.ended(desk, token) {
-                Some((caller, None)) => desk.answer(caller, Answer::Written(Outcome::Unknown)),
-                Some((_, Some(_))) => {
+                Some((caller, waits @ (Waits::Write | Waits::Change))) => {
+                    desk.answer(caller, waits.failed(Failed::Unknown));
+                }
+                Some((_, Waits::Read(_) | Waits::Transfer)) => {
                     let detail = format!("{}: {token}", desk.node());
-                    desk.violated("a read ends ready or refused", detail);
+                    desk.violated(
+                        "a read ends ready or refused, a transfer done or refused",
+                        detail,
+                    );
                 }
                 None => {}
             },
             Event::Leadership { role, .. } => self.role = role,
-            Event::Transferred { token } => {
-                self.ended(desk, token);
-            }
+            Event::Transferred { token } => match self.ended(desk, token) {
+                Some((caller, Waits::Transfer)) => {
+                    desk.answer(caller, Answer::Transferred(Outcome::Done(())));
+                }
+                Some((_, Waits::Write | Waits::Read(_) | Waits::Change)) => {
+                    let detail = format!("{}: {token}", desk.node());
+                    desk.violated("only a transfer ends transferred", detail);
+                }
+                None => {}
+            },
             Event::Members(_) => {}
         }
     }
@@ -180,16 +232,18 @@ where
     fn call(&mut self, desk: &mut Desk<'_, E, Self>, caller: Caller, call: Self::Call) {
         self.tokens += 1;
         let token = Token(self.tokens);
-        let (request, query) = match call {
+        let (request, waits) = match call {
             Call::Write(_) if desk.disk_is_full() => {
                 desk.reached("write refused by a full disk");
                 let refusal = Outcome::Refused(Refusal::DiskFull);
                 return desk.answer(caller, Answer::Written(refusal));
             }
-            Call::Write(command) => (Request::Propose(command), None),
-            Call::Read(query) => (Request::Read, Some(query)),
+            Call::Write(command) => (Request::Propose(command), Waits::Write),
+            Call::Read(query) => (Request::Read, Waits::Read(query)),
+            Call::Change(wishes) => (Request::Change(wishes), Waits::Change),
+            Call::Transfer(to) => (Request::Transfer(to), Waits::Transfer),
         };
-        self.waiting.insert(token, (caller, query));
+        self.waiting.insert(token, (caller, waits));
         desk.request(token, request);
         if desk.dice().chance(self.cancel_ppm) {
             let after = desk.dice().duration(Duration::ZERO, PATIENCE);
@@ -255,13 +309,13 @@ impl<S: StateMachine> Replica<S> {
                 }
                 for token in tokens {
                     match self.ended(desk, token) {
-                        Some((caller, Some(query))) => {
+                        Some((caller, Waits::Read(query))) => {
                             let answer = self.state.read(&query);
                             desk.answer(caller, Answer::Read(Outcome::Done(answer)));
                         }
-                        Some((_, None)) => {
+                        Some((_, Waits::Write | Waits::Change | Waits::Transfer)) => {
                             let detail = format!("{}: {token}", desk.node());
-                            desk.violated("a proposal does not end as a read", detail);
+                            desk.violated("only a read ends ready", detail);
                         }
                         None => {}
                     }
@@ -287,20 +341,13 @@ impl<S: StateMachine> Replica<S> {
         for (index, payload) in batch.iter() {
             let token = own.next_if(|(at, _)| *at == index).map(|(_, token)| token);
             match payload {
+                Payload::Noop => self.committed(desk, index, token, None),
                 Payload::Members(_) => {
-                    token.and_then(|token| self.ended(desk, token));
-                }
-                Payload::Noop => {
-                    if let Some(token) = token {
-                        let detail = format!("{}: {token} at {index}", desk.node());
-                        desk.violated("a proposal is committed as its command", detail);
-                    }
+                    self.committed(desk, index, token, Some(Answer::Changed(Outcome::Done(()))));
                 }
                 Payload::Command(command) => {
-                    let response = self.state.apply(index, command);
-                    if let Some((caller, _)) = token.and_then(|token| self.ended(desk, token)) {
-                        desk.answer(caller, Answer::Written(Outcome::Done(response)));
-                    }
+                    let response = Answer::Written(Outcome::Done(self.state.apply(index, command)));
+                    self.committed(desk, index, token, Some(response));
                 }
             }
             self.applied = index;
@@ -310,6 +357,28 @@ impl<S: StateMachine> Replica<S> {
             desk.violated("own proposals lie in their batch, in order", detail);
         }
         desk.submit(Input::Applied(self.applied.0));
+    }
+
+    /// An entry took effect; if it was asked for here, it is what was asked for.
+    fn committed<E>(
+        &mut self,
+        desk: At<'_, '_, S, E>,
+        index: Index,
+        token: Option<Token>,
+        answer: Option<Answer<S::Response, S::Answer>>,
+    ) where
+        E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
+    {
+        let Some(token) = token else { return };
+        let Some((caller, waits)) = self.ended(desk, token) else { return };
+        match (waits, answer) {
+            (Waits::Write, Some(answer @ Answer::Written(_)))
+            | (Waits::Change, Some(answer @ Answer::Changed(_))) => desk.answer(caller, answer),
+            _ => {
+                let detail = format!("{}: {token} at {index}", desk.node());
+                desk.violated("a proposal is committed as what was proposed", detail);
+            }
+        }
     }
 
     fn install<E>(&mut self, desk: At<'_, '_, S, E>, snapshot: Snapshot, pieces: &[Bytes])
@@ -339,7 +408,7 @@ impl<S: StateMachine> Replica<S> {
         &mut self,
         desk: At<'_, '_, S, E>,
         token: Token,
-    ) -> Option<(Caller, Option<S::Query>)>
+    ) -> Option<(Caller, Waits<S::Query>)>
     where
         E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
     {

@@ -88,7 +88,9 @@ impl Workload<Solo, Replica<Count>> for Client {
         call: u64,
         answer: Told,
     ) {
-        let (Told::Written(outcome) | Told::Read(outcome)) = answer;
+        let (Told::Written(outcome) | Told::Read(outcome)) = answer else {
+            panic!("nobody asked for another thing")
+        };
         if let (Outcome::Done(count), true) = (outcome, call == self.call) {
             if count < self.told {
                 let detail = format!("{count} after {}", self.told);

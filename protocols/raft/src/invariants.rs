@@ -37,6 +37,8 @@ struct Node {
     base_chain: u64,
     chain: Vec<u64>,
     leads: Option<Term>,
+    /// Whether the newest membership in its log is a joint one.
+    joint: bool,
     told: Index,
 }
 
@@ -165,6 +167,12 @@ impl Invariants {
                 detail: format!("{id} leads term {} and replaces {batch}", after.state.term()),
             });
         }
+        if let Some(members) = batch.members()
+            && core::mem::replace(&mut node.joint, members.is_joint())
+            && !members.is_joint()
+        {
+            sometimes.reached("joint change left");
+        }
         let kept = batch.first().0.saturating_sub(node.base.0 + 1) as usize;
         node.chain.truncate(kept);
         let previous = *node.chain.last().unwrap_or(&node.base_chain);
@@ -261,7 +269,11 @@ impl Invariants {
             return Ok(());
         }
         if before == Some(term) {
-            sometimes.reached("leader steps down without a majority");
+            sometimes.reached(if after.state.is_voter() {
+                "leader steps down without a majority"
+            } else {
+                "removed leader steps down"
+            });
         }
         let Some(term) = leads else { return Ok(()) };
         sometimes.reached("leader elected");

@@ -5,9 +5,11 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use synod_consensus::{Index, Outcome, Refusal, ReplicatedLog, RestoreError, Role, StateMachine};
-use synod_engine::{NodeId, Sometimes};
-use synod_raft::{Config, Invariants, Raft};
+use synod_consensus::{
+    Change, Contact, Index, Outcome, Refusal, ReplicatedLog, RestoreError, Role, StateMachine,
+};
+use synod_engine::{Incarnation, NodeId, Sometimes, Sound};
+use synod_raft::{Config, Invariants, Raft, Rules};
 use synod_sim::replicated::{Answer, Call, Replica, Replicated};
 use synod_sim::{ClientId, Mix, Outside, Plan, Report, Sim, Transport, Workload};
 
@@ -43,28 +45,86 @@ impl StateMachine for Register {
     }
 }
 
+/// The last of the clients changes members and moves leadership all the time, if it is asked to.
+const OPERATOR: ClientId = ClientId(1000);
+
 /// Clients that write and read all the time, each at the node that it believes to lead.
 struct Load {
     targets: Vec<usize>,
     written: u64,
+    /// Whom the operator asks; `None` if there is no operator.
+    operator: Option<usize>,
 }
 
 impl Load {
     fn new(clients: usize) -> Self {
-        Self { targets: (0..clients).collect(), written: 0 }
+        Self { targets: (0..clients).collect(), written: 0, operator: None }
+    }
+
+    fn with_operator(clients: usize) -> Self {
+        Self { operator: Some(0), ..Self::new(clients) }
+    }
+
+    /// One to three wishes about any nodes, sensible or not; or a transfer to anyone.
+    fn operate<R: Rules>(&mut self, world: &mut World<'_, R>) {
+        let Some(target) = &mut self.operator else { return };
+        if world.dice().chance(50_000) {
+            *target += 1;
+        }
+        let nodes = world.nodes().to_vec();
+        let any = |world: &mut World<'_, R>| nodes[world.dice().below(nodes.len() as u64) as usize];
+        let to = nodes[*target % nodes.len()];
+        if world.dice().chance(200_000) {
+            let heir = any(world);
+            let heir = world.dice().chance(500_000).then_some(heir);
+            world.call(OPERATOR, to, Call::Transfer(heir));
+        } else {
+            let count = world.dice().between(1, 3);
+            let wishes = (0..count).map(|_| wish(any(world), world.dice().below(9))).collect();
+            world.call(OPERATOR, to, Call::Change(wishes));
+        }
+        let pause = Duration::from_millis(world.dice().between(1, 200));
+        world.wake(OPERATOR, pause);
+    }
+
+    fn operated<R: Rules>(
+        &mut self,
+        world: &mut World<'_, R>,
+        outcome: Outcome<()>,
+        point: &'static str,
+    ) {
+        match outcome {
+            Outcome::Done(()) => world.reached(point),
+            Outcome::Refused(Refusal::NotLeader { leader }) => {
+                let known = |leader| world.nodes().iter().position(|node| *node == leader);
+                let known = leader.and_then(known);
+                self.operator = self.operator.map(|target| known.unwrap_or(target + 1));
+            }
+            Outcome::Refused(Refusal::NotCaughtUp { .. }) => {
+                world.reached("learner has not caught up");
+            }
+            Outcome::Refused(Refusal::ChangePending) => world.reached("change is pending"),
+            Outcome::Refused(_) | Outcome::Unknown => {}
+        }
     }
 }
 
-type World<'a> = Outside<'a, Raft, Replica<Register>>;
+type World<'a, R> = Outside<'a, Raft<R>, Replica<Register>>;
 
-impl Workload<Raft, Replica<Register>> for Load {
-    fn begin(&mut self, world: &mut World<'_>) {
+impl<R: Rules> Workload<Raft<R>, Replica<Register>> for Load {
+    fn begin(&mut self, world: &mut World<'_, R>) {
         for client in 0..self.targets.len() as u32 {
             world.wake(ClientId(client), Duration::from_millis(u64::from(client)));
         }
+        if self.operator.is_some() {
+            world.wake(OPERATOR, Duration::from_millis(500));
+        }
     }
 
-    fn woken(&mut self, world: &mut World<'_>, client: ClientId) {
+    fn woken(&mut self, world: &mut World<'_, R>, client: ClientId) {
+        if client == OPERATOR {
+            return self.operate(world);
+        }
         let target = &mut self.targets[client.0 as usize];
         if world.dice().chance(50_000) {
             *target += 1;
@@ -82,7 +142,7 @@ impl Workload<Raft, Replica<Register>> for Load {
 
     fn answered(
         &mut self,
-        world: &mut World<'_>,
+        world: &mut World<'_, R>,
         client: ClientId,
         _: u64,
         answer: Answer<Index, Bytes>,
@@ -96,7 +156,9 @@ impl Workload<Raft, Replica<Register>> for Load {
             }
             Answer::Written(Outcome::Done(_)) => world.reached("write acknowledged"),
             Answer::Read(Outcome::Done(_)) => world.reached("read answered"),
-            _ => {}
+            Answer::Changed(outcome) => self.operated(world, outcome, "members changed"),
+            Answer::Transferred(outcome) => self.operated(world, outcome, "leadership moved"),
+            Answer::Written(_) | Answer::Read(_) => {}
         }
     }
 }
@@ -116,6 +178,61 @@ fn run(seed: u64, mix: Mix, transport: Transport) -> Report {
     let app = Replicated::new(Register::default);
     let (invariants, load) = (Invariants::default(), Load::new(4));
     Sim::<Raft, Replica<Register>, _, _>::new(plan, engines, app, invariants, load).run()
+}
+
+/// A wish about a node; adding and promoting come more often than leaving.
+fn wish(node: NodeId, kind: u64) -> Change {
+    match kind {
+        0..=2 => {
+            let contact = Contact { incarnation: Incarnation(1), address: String::new() };
+            Change::Add { node, contact }
+        }
+        3..=5 => Change::Promote(node),
+        6 => Change::Demote(node),
+        7 => Change::Remove(node),
+        _ => Change::Prioritise { node, priority: 1 + (node.0 % 3) as u8 },
+    }
+}
+
+/// Seven nodes, of whom three or five found the group; members come and go.
+fn churn<R: Rules>(seed: u64, mix: Mix, transport: Transport, rules: R) -> Report {
+    let founders = [3, 5][(seed % 2) as usize];
+    let engines = (1..=7).map(NodeId).map(|id| {
+        let mut config = Config::with_rules(id, (1..=founders).map(NodeId), rules);
+        config.initial_voters.take_if(|founders| !founders.contains(id));
+        config.snapshot_every = 10 + seed % 90;
+        config.keep_entries = seed % 20;
+        (id, config)
+    });
+    let plan = Plan { seed, mix, transport, ..Plan::default() };
+    let app = Replicated::new(Register::default);
+    let (invariants, load) = (Invariants::default(), Load::with_operator(3));
+    Sim::<Raft<R>, Replica<Register>, _, _>::new(plan, engines, app, invariants, load).run()
+}
+
+#[test]
+fn members_come_and_go_under_faults() {
+    let mut all = Sometimes::default();
+    for seed in 0..60 {
+        let (mix, transport) = match seed % 3 {
+            0 => (Mix::DEFAULT, Transport::Sessions),
+            1 => (Mix::LOSSY, Transport::Datagrams),
+            _ => (Mix::CRASHY, Transport::Sessions),
+        };
+        let report = churn(seed, mix, transport, Sound);
+        assert!(report.verdict.is_sound(), "{report}");
+        all.merge(&report.sometimes);
+    }
+    let points = [
+        "members changed",
+        "learner has not caught up",
+        "change is pending",
+        "joint change left",
+        "removed leader steps down",
+    ];
+    for point in points {
+        assert!(all.count(point) > 0, "never: {point}");
+    }
 }
 
 /// Runs all seeds; every one must be sound. What they reached.
