@@ -390,7 +390,7 @@ impl<L: ReplicatedLog, R: Rules + Default> Workload<L, Replica<Store<R>>> for Cl
                 };
                 self.refused(world, client, leader);
             }
-            Reply::Written(_) | Reply::Read(_) => {}
+            Reply::Written(_) | Reply::Read(_) | Reply::Changed(_) | Reply::Transferred(_) => {}
         }
     }
 
