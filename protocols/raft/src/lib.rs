@@ -56,6 +56,7 @@
 extern crate alloc;
 
 mod config;
+mod forced;
 mod invariants;
 mod log;
 mod members;
@@ -72,6 +73,7 @@ mod view;
 mod written;
 
 pub use config::{Config, ConfigError};
+pub use forced::NothingToRecover;
 pub use invariants::Invariants;
 pub use log::{EntryId, Log};
 pub use message::{AppendResult, Message};

@@ -1,7 +1,7 @@
 //! Changes of members (§6; thesis chapter 4).
 
 use synod_consensus::{BadChange, Change, Event, Refusal, Role};
-use synod_engine::{NodeId, Sound, Token, Without};
+use synod_engine::{Context, Effect, Engine, Instant, NodeId, Random, Sound, Token, Without};
 use synod_raft::{RULES, Rules, Timer};
 
 use crate::cluster::{Cluster, Envelope};
@@ -258,6 +258,40 @@ fn a_restart_knows_the_members() {
         assert_eq!(members(&cluster, id), "{n1,n2,n3,n4}");
     }
     cluster.assert_sound();
+}
+
+/// No section of the paper: an operator's last resort, between two lives.
+#[test]
+fn a_survivor_that_is_forced_alone_keeps_its_log_and_leads_at_once() {
+    let mut cluster = group(3, 1, Sound);
+    cluster.at(1, |node| node.propose(7, "x"));
+    cluster.settle();
+    let survivor = &cluster.nodes[&2];
+    let (last, term) = (survivor.view().last, survivor.view().term);
+    let mut raft = survivor.rebuilt();
+    let (mut random, mut effects) = (Random::new(1), Vec::new());
+    raft.force_alone(&mut Context::new(Instant::START, &mut random, &mut effects)).unwrap();
+    let new = effects.into_iter().filter_map(|effect| match effect {
+        Effect::Persist(record) => Some(record),
+        _ => None,
+    });
+    let records: Vec<_> = survivor.kept().iter().cloned().chain(new).collect();
+    let alone = Node::recover(config_with(2, 3, Sound), records);
+    assert_eq!((alone.view().role, alone.view().commit), (Role::Leader, alone.view().last.index));
+    assert_eq!(alone.raft.log().term_at(last.index), Some(last.term), "nothing is lost");
+    assert!(alone.view().term > term);
+    use synod_consensus::ReplicatedLog as _;
+    assert_eq!(alone.raft.status().members.to_string(), "{n2}");
+}
+
+#[test]
+fn a_node_of_no_group_cannot_be_forced_alone() {
+    let mut config = config_with(1, 1, Sound);
+    config.initial_voters = None;
+    let mut raft = synod_raft::Raft::new(config);
+    let (mut random, mut effects) = (Random::new(1), Vec::new());
+    let forced = raft.force_alone(&mut Context::new(Instant::START, &mut random, &mut effects));
+    assert_eq!((forced, effects.len()), (Err(synod_raft::NothingToRecover), 0));
 }
 
 fn violated(cluster: &Cluster<Without>) -> Option<String> {
