@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use synod_engine::{Blob, Engine, Input, NodeId, TaskId, Token, Violation};
+use synod_engine::{Blob, Engine, Incarnation, Input, NodeId, TaskId, Token, Violation};
 
 use crate::blobs::{self, Pieces};
 use crate::node::Body;
@@ -130,6 +130,12 @@ impl<E: Engine, A: App<E>> Desk<'_, E, A> {
     #[must_use]
     pub fn blob(&self, blob: Blob) -> Option<&Pieces> {
         self.body.blobs.get(blob)
+    }
+
+    /// This node's peers are meant to be these incarnations, and no others, from here on; peers that are
+    /// not named are known by first acquaintance.
+    pub fn contacts(&mut self, contacts: impl Iterator<Item = (NodeId, Incarnation)>) {
+        self.world.told_contacts(self.index, contacts);
     }
 
     /// Whether this node's disk has little space left: nothing may be written that can be refused.

@@ -50,14 +50,14 @@ where
     }
 
     fn deliver(&mut self, flight: Flight<E>) {
-        let Flight { from, to, route, acquaintance, message, attachment } = flight;
+        let Flight { from, to, route, generation, message, attachment } = flight;
         let node = &mut self.nodes[to as usize];
         let arrives = match route {
             Route::Datagram => node.engine.is_some(),
             Route::Ordered { session, .. } => self.world.links.session(to, from) == Some(session),
         };
         let is_full = node.body.disk.is_full(self.world.now) && message.fills_disk();
-        if !arrives || is_full || self.world.network.acquaintance(from, to) != acquaintance {
+        if !arrives || is_full || self.world.network.generation(from, to) != generation {
             self.world.counts.lost += 1;
             if is_full {
                 self.world.sometimes.reached("message dropped by a full disk");

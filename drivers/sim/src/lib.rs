@@ -88,7 +88,7 @@
 //!   At start a node has everything from its newest durable checkpoint on. A disk that is full takes
 //!   nothing that [may be refused](synod_engine::Message::fills_disk); what is left is for votes.
 //! - **A wiped node** comes back as another incarnation that remembers nothing. Peers refuse it until
-//!   it is [admitted](Sim::admit), and nothing reaches it that was meant for the one before.
+//!   they are [told](Desk::contacts) of it, and nothing reaches it that was meant for the one before.
 //! - **Links**: ordered messages travel in sessions, first in, first out in each lane. A loss ends
 //!   the session: what is sent from then on is lost, both ends see it end, each in its own time, and
 //!   only then does a new one begin. Datagrams are lost, repeated, overtaken. With
@@ -103,6 +103,7 @@
 //! What it does not do: damage records that were synced, run out of the space that is kept for votes,
 //! set clocks back (engines see monotonic time only).
 
+mod acquaintances;
 mod app;
 mod blobs;
 mod clock;

@@ -62,8 +62,8 @@ where
 
     /// A node loses all it had, as when its directory is emptied. It dies, and [`restart`](Self::restart)
     /// begins the life of another incarnation, made from `config`; nothing that was under way to or
-    /// from the lost one arrives. Its links stay closed to it until [`admit`](Self::admit), since peers
-    /// know it by the incarnation that is gone.
+    /// from the lost one arrives. Peers know it by the incarnation that is gone and refuse it, until
+    /// [`admit`](Self::admit) or until they are [told](crate::Desk::contacts) of the new one.
     pub fn wipe(&mut self, node: NodeId, config: E::Config) {
         if let Some(node) = self.world.index(node) {
             self.wipe_now(node, config);
@@ -73,7 +73,7 @@ where
     /// Peers take a node that was wiped for what it is now.
     pub fn admit(&mut self, node: NodeId) {
         if let Some(node) = self.world.index(node) {
-            self.world.network.admit(node);
+            self.world.network.acquaintances().admit(node, self.world.ids.len() as u32);
         }
     }
 

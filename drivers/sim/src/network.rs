@@ -1,8 +1,7 @@
 //! Partitions, clogged links, and how long a message takes.
 
-use std::collections::BTreeMap;
-
 use crate::Dice;
+use crate::acquaintances::Acquaintances;
 use crate::dice::mix;
 use crate::faults::Faults;
 
@@ -13,10 +12,7 @@ pub(crate) struct Network {
     /// Counts partitions, so that the end of one does not heal the next.
     partitions: u32,
     clogs: Vec<Clog>,
-    /// How often nodes lost all that they had; those that never did are not here.
-    incarnations: BTreeMap<u32, u32>,
-    /// Nodes that lost all and are not admitted yet: peers know them as what they no longer are.
-    strangers: Vec<u32>,
+    acquaintances: Acquaintances,
 }
 
 /// Who does not hear whom.
@@ -87,28 +83,17 @@ impl Network {
     /// Whether nothing gets through from `from` to `to`.
     pub(crate) fn blocks(&self, from: u32, to: u32) -> bool {
         self.partition.as_ref().is_some_and(|cut| cut.blocks(from, to))
-            || self.strangers.iter().any(|node| *node == from || *node == to)
+            || !self.acquaintances.know_each_other(from, to)
     }
 
-    /// A node lost all that it had: it is a stranger until it is admitted.
-    pub(crate) fn forget(&mut self, node: u32) {
-        *self.incarnations.entry(node).or_default() += 1;
-        self.admit(node);
-        self.strangers.push(node);
-    }
-
-    /// A node is known as what it is.
-    pub(crate) fn admit(&mut self, node: u32) {
-        self.strangers.retain(|stranger| *stranger != node);
+    /// Who is known to whom.
+    pub(crate) fn acquaintances(&mut self) -> &mut Acquaintances {
+        &mut self.acquaintances
     }
 
     /// Changes whenever one of the two loses all that it had: what was sent before is not for it.
-    pub(crate) fn acquaintance(&self, from: u32, to: u32) -> u32 {
-        if self.incarnations.is_empty() {
-            return 0;
-        }
-        let times = |node| self.incarnations.get(&node).copied().unwrap_or(0);
-        times(from) + times(to)
+    pub(crate) fn generation(&self, from: u32, to: u32) -> u64 {
+        self.acquaintances.generation(from, to)
     }
 
     /// When a message that is sent now arrives.

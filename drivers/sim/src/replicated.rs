@@ -201,7 +201,11 @@ where
                 }
                 None => {}
             },
-            Event::Members(_) => {}
+            Event::Members(members) => desk.contacts(
+                members
+                    .iter()
+                    .filter_map(|member| Some((member.node, member.contact.as_ref()?.incarnation))),
+            ),
         }
     }
 

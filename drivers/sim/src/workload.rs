@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use synod_engine::{Engine, NodeId, Violation};
+use synod_engine::{Engine, Incarnation, NodeId, Violation};
 
 use crate::queue::Due;
 use crate::world::World;
@@ -74,19 +74,19 @@ impl<E: Engine, A: App<E>> Outside<'_, E, A> {
     }
 
     /// Has a node lose all that it had, at once: see [`Sim::wipe`](crate::Sim::wipe). It comes back by
-    /// itself, as [`Sim::with_wipes`](crate::Sim::with_wipes) says, and is heard again once it is
-    /// admitted.
+    /// itself, as [`Sim::with_wipes`](crate::Sim::with_wipes) says, and is heard again by those who are
+    /// [told](crate::Desk::contacts) of its new incarnation.
     pub fn wipe(&mut self, node: NodeId) {
         if let Some(node) = self.world.index(node) {
             self.world.queue.push(self.world.now, Due::Wipe(node));
         }
     }
 
-    /// Peers take a node that was wiped for what it is now.
-    pub fn admit(&mut self, node: NodeId) {
-        if let Some(node) = self.world.index(node) {
-            self.world.network.admit(node);
-        }
+    /// Which life of its directory a node has now.
+    #[must_use]
+    pub fn incarnation(&mut self, node: NodeId) -> Option<Incarnation> {
+        let node = self.world.index(node)?;
+        Some(self.world.network.acquaintances().incarnation(node))
     }
 
     /// Counts an interesting point.

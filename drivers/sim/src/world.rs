@@ -1,6 +1,8 @@
 //! Everything that nodes share: time, the queue of what will happen, the network, chance, the trace.
 
-use synod_engine::{Blob, Class, Engine, Input, Message, NodeId, Record, Sometimes, Violation};
+use synod_engine::{
+    Blob, Class, Engine, Incarnation, Input, Message, NodeId, Record, Sometimes, Violation,
+};
 
 use crate::app::{App, Caller};
 use crate::blobs::{Blobs, Pieces};
@@ -48,8 +50,8 @@ pub(crate) struct Flight<E: Engine> {
     pub(crate) from: u32,
     pub(crate) to: u32,
     pub(crate) route: Route,
-    /// What the network said of the two when it was sent: see [`Network::acquaintance`].
-    pub(crate) acquaintance: u32,
+    /// What the network said of the two when it was sent: see [`Network::generation`].
+    pub(crate) generation: u64,
     pub(crate) message: E::Message,
     pub(crate) attachment: Option<Box<(Blob, Pieces)>>,
 }
@@ -171,7 +173,7 @@ impl<E: Engine, A: App<E>> World<E, A> {
         if let Some(attachment) = &attachment {
             at = at.saturating_add(attachment.0.size_bytes.saturating_mul(NANOS_PER_BYTE));
         }
-        let acquaintance = self.network.acquaintance(from, to);
+        let generation = self.network.generation(from, to);
         match route {
             Route::Ordered { lane, .. } => at = self.links.arrival(from, to, lane, at),
             Route::Datagram => {
@@ -180,12 +182,12 @@ impl<E: Engine, A: App<E>> World<E, A> {
                     self.sometimes.reached("duplicate delivered");
                     let twin = self.arrival(from, to);
                     let (message, attachment) = (message.clone(), attachment.clone());
-                    let twin_flight = Flight { from, to, route, acquaintance, message, attachment };
+                    let twin_flight = Flight { from, to, route, generation, message, attachment };
                     self.fly(twin, twin_flight);
                 }
             }
         }
-        self.fly(at, Flight { from, to, route, acquaintance, message, attachment });
+        self.fly(at, Flight { from, to, route, generation, message, attachment });
     }
 
     fn arrival(&mut self, from: u32, to: u32) -> u64 {
@@ -211,6 +213,26 @@ impl<E: Engine, A: App<E>> World<E, A> {
                 self.sometimes.reached("link session lost");
                 self.end_session(self.links.number(from, to));
             }
+        }
+    }
+
+    /// A node was told which incarnations of its peers are meant; it breaks with those that are not.
+    pub(crate) fn told_contacts(
+        &mut self,
+        node: u32,
+        contacts: impl Iterator<Item = (NodeId, Incarnation)>,
+    ) {
+        let contacts: Vec<_> =
+            contacts.filter_map(|(id, incarnation)| Some((self.index(id)?, incarnation))).collect();
+        let acquaintances = self.network.acquaintances();
+        acquaintances.told(node, contacts.into_iter());
+        let others = (0..self.ids.len() as u32).filter(|other| *other != node);
+        let strangers: Vec<_> =
+            others.filter(|other| !acquaintances.know_each_other(node, *other)).collect();
+        if self.links.len() > 0 {
+            strangers
+                .into_iter()
+                .for_each(|other| self.end_session(self.links.number(node, other)));
         }
     }
 
