@@ -55,7 +55,8 @@ impl NodeConfig {
     }
 }
 
-/// Bounds of all queues, with what happens beyond them.
+/// Bounds of all queues, with what happens beyond them. Where groups share a queue, one of them may
+/// take as much of it as it leaves to the others.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// A longer command is refused as too large.
@@ -72,6 +73,9 @@ pub struct Limits {
     /// Entries and reads that the state machine has not taken in yet; beyond it requests are refused
     /// as busy.
     pub max_unapplied: usize,
+    /// Threads that apply commands, for all groups together. One fewer groups may be stuck in a slow
+    /// state machine before others wait.
+    pub apply_threads: usize,
     /// A longer message between peers ends the connection. Above the engine's longest.
     pub max_message_bytes: usize,
     /// Bytes waiting to be sent to one peer; beyond it the session ends and begins anew.
@@ -115,6 +119,7 @@ impl Default for Limits {
             max_unanswered_requests: 1 << 17,
             max_undurable_bytes: 64 << 20,
             max_unapplied: 1 << 18,
+            apply_threads: 4,
             max_message_bytes: 8 << 20,
             max_outbox_bytes: 64 << 20,
             max_inbox_bytes: 16 << 20,

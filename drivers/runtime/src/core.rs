@@ -1,28 +1,35 @@
-//! The core of a node: turns in which everything that arrived is taken in, the engine is stepped, and
-//! its effects are given away.
+//! The core of a node: turns in which everything that arrived is taken in, the engines that it concerns
+//! are stepped, and their effects are given away.
 //!
 //! It is one task on a current-thread runtime, together with the connections; nothing in it blocks.
-//! Control traffic goes first, and each kind of input is bounded per turn.
+//! Control traffic goes first, and each kind of input is bounded per turn. A turn costs what it has
+//! input for: a group without any is not looked at. All records of a turn go to the disk together.
+//!
+//! Next: [`crate::group`], what the core keeps of each group; [`crate::outlets`], where effects go.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use synod_consensus::{Refusal, ReplicatedLog, StateMachine};
+use synod_consensus::{ReplicatedLog, StateMachine};
 use synod_engine::{Input, Instant, LinkState, Message as _, NodeId, Position};
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep_until, timeout};
 
-use crate::handle::Door;
-use crate::host::Host;
+use crate::apply::Work;
+use crate::door::Bell;
+use crate::group::{Group, Portion, Taken};
+use crate::groups::Place;
 use crate::inbox::{Arrivals, Arrived, Control, Inbox, Stop};
 use crate::metrics::Metrics;
-use crate::outlets::NodeOutlets;
-use crate::{Call, Disk, Limits, NodeStatus, PeerStatus, Reply};
+use crate::outlets::Shared;
+use crate::timers::Wheel;
+use crate::{Disk, Limits, NodeStatus, PeerStatus, Reply};
 
-/// How often the status is published at most.
+/// How often the status of a group is published at most. Also how late the core may learn of what was
+/// applied.
 const PUBLISH_EVERY: Duration = Duration::from_millis(20);
 
 /// How long a graceful stop waits for the disk, and for the last messages to leave.
@@ -33,24 +40,31 @@ const IDLE: Duration = Duration::from_secs(3600);
 
 /// The core.
 pub(crate) struct Core<L: ReplicatedLog, S: StateMachine, R> {
-    pub(crate) host: Host<L>,
-    pub(crate) outlets: NodeOutlets<L, S, R>,
+    pub(crate) groups: Vec<Group<L, S, R>>,
+    pub(crate) shared: Shared<L, S, R>,
     pub(crate) inbox: Arc<Inbox<L>>,
-    pub(crate) door: Arc<Door<S, R>>,
+    pub(crate) bell: Arc<Bell>,
     pub(crate) wake: Arc<Notify>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) disk: Disk,
     pub(crate) free: Disk,
     pub(crate) log_full: bool,
-    pub(crate) status: NodeStatus,
     pub(crate) clock: Clock,
     pub(crate) taken: Arrivals<L>,
-    pub(crate) calls: VecDeque<Call<S, R>>,
-    pub(crate) sessions: BTreeMap<NodeId, u64>,
+    /// Groups that may have requests at their doors. One may be here twice.
+    pub(crate) calling: VecDeque<Place>,
+    /// Groups that had input in this turn.
+    pub(crate) dirty: Vec<Place>,
+    pub(crate) wheel: Wheel,
+    /// Once the disk has come so far in the records of all groups, this group has come so far in its own.
+    pub(crate) awaited: VecDeque<(Position, Place, Position)>,
+    /// How far the disk has come in the records of all groups.
     pub(crate) durable: Position,
-    pub(crate) applied: u64,
-    pub(crate) published: Option<Instant>,
+    /// Whether anything was being applied when this turn began.
+    pub(crate) was_applying: bool,
+    /// Groups to be published, in the order of when.
+    pub(crate) unpublished: VecDeque<(Instant, Place)>,
 }
 
 /// Monotonic time of this node; clocks on the wall may jump as they like.
@@ -77,12 +91,16 @@ where
     L::Message: Serialize + Send,
     L::Record: Serialize + Send,
     S: StateMachine,
+    S::Frozen: Send + 'static,
     R: Reply<S>,
 {
     /// Runs until the node stops; says why.
     pub(crate) async fn run(mut self) -> Stop {
         let mut sleep = std::pin::pin!(sleep_until(self.clock.at(self.clock.now())));
-        self.host.step(self.clock.now(), Input::Start);
+        let now = self.clock.now();
+        for place in (0..self.groups.len()).map(Place) {
+            self.input(place).host.step(now, Input::Start);
+        }
         let stop = loop {
             let more = self.turn();
             match self.taken.stop.take() {
@@ -101,21 +119,22 @@ where
                 () = &mut sleep => {}
             }
         };
-        self.door.close();
-        self.door.take(&mut self.calls);
-        while let Some(call) = self.calls.pop_front() {
-            self.outlets.refuse(call, Refusal::NotLeader { leader: None });
+        for group in &mut self.groups {
+            group.abandon(&mut self.shared);
         }
-        self.outlets.queue.append(&mut self.outlets.works);
-        self.outlets.abandon();
+        self.shared.pool.append(&mut self.shared.works);
+        R::all(self.shared.answers.drain(..));
         stop
     }
 
     /// Sets the sleep to the next deadline if it would be late; an early one costs one turn.
     fn arm(&self, sleep: Pin<&mut Sleep>) {
-        let publish = self.published.map(|published| published + PUBLISH_EVERY);
-        let idle = self.clock.now() + IDLE;
-        let deadline = self.host.deadline().into_iter().chain(publish).min().unwrap_or(idle);
+        let now = self.clock.now();
+        let publish = self.unpublished.front().map(|(when, _)| *when);
+        let is_applying = self.was_applying || self.shared.pool.unapplied() > 0;
+        let applied = is_applying.then(|| now + PUBLISH_EVERY);
+        let deadlines = [self.wheel.next(), publish, applied];
+        let deadline = deadlines.into_iter().flatten().min().unwrap_or(now + IDLE);
         let deadline = self.clock.at(deadline);
         if sleep.is_elapsed() || deadline < sleep.deadline() {
             sleep.reset(deadline);
@@ -125,38 +144,52 @@ where
     /// Takes in what arrived and performs what follows; whether more is at hand.
     fn turn(&mut self) -> bool {
         let is_behind = self.is_behind();
+        self.was_applying = self.shared.pool.unapplied() > 0;
         self.inbox.take(&mut self.taken);
-        if self.calls.is_empty() {
-            // What waits at the door is counted and bounded there.
-            self.door.take(&mut self.calls);
-        }
+        self.bell.take(&mut self.calling);
         let now = self.clock.now();
-        if self.taken.durable > self.durable {
-            self.durable = self.taken.durable;
-            self.host.durable(now, self.durable, &mut self.outlets);
-            self.outlets.durable(self.durable);
-        }
+        self.take_durable(now);
         self.watch_disk();
-        self.host.fire(now, &mut self.outlets);
+        self.fire(now);
         self.take_control(now);
         if self.taken.control.is_empty() {
             // Else a session that is not yet known to be open would lose its first messages.
             self.take_messages(now);
         }
         self.take_calls(now);
-        if self.taken.applied > self.applied {
-            self.applied = self.taken.applied;
-            self.host.step(now, Input::Applied(self.applied));
+        for (place, index) in std::mem::take(&mut self.taken.applied) {
+            self.input(place).host.step(now, Input::Applied(index));
         }
-        self.host.flush(now, &mut self.outlets);
-        self.outlets.hand_over();
-        self.publish(now);
+        self.flush(now);
+        self.shared.hand_over();
+        self.publish_late(now);
         is_behind || self.is_behind()
     }
 
     /// Whether more was taken than a turn works off; then more may wait where it came from.
     fn is_behind(&self) -> bool {
-        !(self.taken.control.is_empty() && self.taken.messages.is_empty() && self.calls.is_empty())
+        !(self.taken.control.is_empty()
+            && self.taken.messages.is_empty()
+            && self.calling.is_empty())
+    }
+
+    /// The group at `place`, which is about to get input.
+    fn input(&mut self, place: Place) -> &mut Group<L, S, R> {
+        let group = &mut self.groups[place.0];
+        if !std::mem::replace(&mut group.is_dirty, true) {
+            self.dirty.push(place);
+        }
+        group
+    }
+
+    fn take_durable(&mut self, now: Instant) {
+        self.durable = self.durable.max(self.taken.durable);
+        while let Some((_, place, position)) =
+            self.awaited.pop_front_if(|(all, _, _)| *all <= self.durable)
+        {
+            self.input(place);
+            self.groups[place.0].durable(now, position, &mut self.shared);
+        }
     }
 
     fn watch_disk(&mut self) {
@@ -167,7 +200,22 @@ where
         self.free = free.unwrap_or(self.free);
         self.log_full = full.unwrap_or(self.log_full);
         self.disk = if self.log_full { Disk::Low } else { self.free };
-        self.outlets.disk_low(self.disk == Disk::Low);
+        self.shared.disk_low(self.disk == Disk::Low);
+        for place in (0..self.groups.len()).map(Place) {
+            self.input(place);
+        }
+    }
+
+    fn fire(&mut self, now: Instant) {
+        while let Some(place) = self.wheel.take_due(now) {
+            let deadline = self.groups[place.0].host.deadline();
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                self.input(place);
+                self.groups[place.0].fire(now, &mut self.shared);
+            } else {
+                self.wheel.arm(place, deadline);
+            }
+        }
     }
 
     fn take_control(&mut self, now: Instant) {
@@ -175,20 +223,32 @@ where
             match self.taken.control.pop_front() {
                 None => return,
                 Some(Control::Message(arrived)) => self.take_message(now, arrived),
-                Some(Control::TaskDone { id, output, claim }) => {
-                    claim.into_iter().for_each(|claim| self.outlets.blobs.learned(claim));
-                    self.host.step(now, Input::TaskDone { id, output });
+                Some(Control::TaskDone { place, id, output, claim }) => {
+                    let next = self.shared.snapshots.done();
+                    self.shared.works.extend(next.map(|(place, id)| (place, Work::Snapshot(id))));
+                    let group = self.input(place);
+                    claim.into_iter().for_each(|claim| group.own.blobs.learned(claim));
+                    group.host.step(now, Input::TaskDone { id, output });
                 }
-                Some(Control::Link { peer, session, state: LinkState::Opened }) => {
-                    self.sessions.insert(peer, session);
-                    self.host.link(now, peer, LinkState::Opened, &mut self.outlets);
+                Some(Control::Link { peer, session, state }) => {
+                    self.take_link(now, peer, session, state);
                 }
-                Some(Control::Link { peer, session, state: LinkState::Closed }) => {
-                    if self.sessions.get(&peer) == Some(&session) {
-                        self.sessions.remove(&peer);
-                        self.host.link(now, peer, LinkState::Closed, &mut self.outlets);
-                    }
-                }
+            }
+        }
+    }
+
+    /// A session of the link that all groups share began or ended: every group with this peer is told.
+    fn take_link(&mut self, now: Instant, peer: NodeId, session: u64, state: LinkState) {
+        let Some(link) = self.shared.links.get_mut(&peer) else { return };
+        match state {
+            LinkState::Opened => link.session = Some(session),
+            LinkState::Closed if link.session == Some(session) => link.session = None,
+            LinkState::Closed => return,
+        }
+        for place in (0..self.groups.len()).map(Place) {
+            if self.groups[place.0].host.others().contains(&peer) {
+                self.input(place);
+                self.groups[place.0].link(now, peer, state, &mut self.shared);
             }
         }
     }
@@ -202,79 +262,112 @@ where
 
     /// A message of a session that is over is lost, as is one that there is no room for.
     fn take_message(&mut self, now: Instant, arrived: Arrived<L>) {
-        let Arrived { from, session, message, claim } = arrived;
-        if session.is_some() && self.sessions.get(&from) != session.as_ref() {
+        let Arrived { place, from, session, message, claim } = arrived;
+        let current = self.shared.links.get(&from).and_then(|link| link.session);
+        if session.is_some() && session != current {
             return;
         }
-        let flooded = self.outlets.journal.undurable_bytes() > 2 * self.limits.max_undurable_bytes;
+        let flooded = self.shared.journal.undurable_bytes() > 2 * self.limits.max_undurable_bytes;
         if (self.disk == Disk::Low || flooded) && message.fills_disk() {
             self.metrics.dropped.inc();
             return;
         }
-        claim.into_iter().for_each(|claim| self.outlets.blobs.learned(claim));
-        self.host.step(now, Input::Message { from, message });
+        let group = self.input(place);
+        claim.into_iter().for_each(|claim| group.own.blobs.learned(claim));
+        group.host.step(now, Input::Message { from, message });
     }
 
+    /// Every group that has callers takes in its share of what a turn takes in.
     fn take_calls(&mut self, now: Instant) {
-        let busy = self.outlets.queue.unapplied() > self.limits.max_unapplied;
-        let (mut proposals, mut reads, mut bytes) = (0, 0, 0);
-        for _ in 0..self.limits.max_inputs_per_turn {
-            if bytes >= self.limits.max_command_bytes_per_turn {
-                break;
+        let calling = self.calling.len();
+        let portion = Portion {
+            requests: (self.limits.max_inputs_per_turn / calling.max(1)).max(1),
+            bytes: (self.limits.max_command_bytes_per_turn / calling.max(1)).max(1),
+        };
+        let mut taken = Taken::default();
+        for _ in 0..calling.min(self.limits.max_inputs_per_turn) {
+            let Some(place) = self.calling.pop_front() else { break };
+            let group = &mut self.groups[place.0];
+            if group.calls.is_empty() {
+                group.own.door.take(&mut group.calls);
             }
-            let Some(call) = self.calls.pop_front() else { break };
-            let is_proposal = matches!(call, Call::Propose { .. });
-            if busy || self.outlets.pending.len() >= self.limits.max_unanswered_requests {
-                self.outlets.refuse(call, Refusal::Busy);
-            } else if is_proposal && self.disk == Disk::Low {
-                self.outlets.refuse(call, Refusal::DiskFull);
-            } else if is_proposal
-                && self.outlets.journal.undurable_bytes() > self.limits.max_undurable_bytes
-            {
-                self.outlets.refuse(call, Refusal::Busy);
-            } else {
-                *(if is_proposal { &mut proposals } else { &mut reads }) += 1;
-                bytes += call.size_bytes();
-                let (token, request) = self.outlets.admit(call);
-                self.host.step(now, Input::Request { token, request });
+            if group.calls.is_empty() {
+                continue;
+            }
+            self.input(place);
+            let room = (self.disk, &self.limits);
+            let Taken { proposals, reads } =
+                self.groups[place.0].take_calls(now, portion, room, &mut self.shared);
+            taken.proposals += proposals;
+            taken.reads += reads;
+            if !self.groups[place.0].calls.is_empty() {
+                self.calling.push_back(place);
             }
         }
-        if proposals > 0 {
-            self.metrics.proposals.inc_by(proposals);
+        if taken.proposals > 0 {
+            self.metrics.proposals.inc_by(taken.proposals);
         }
-        if reads > 0 {
-            self.metrics.reads.inc_by(reads);
+        if taken.reads > 0 {
+            self.metrics.reads.inc_by(taken.reads);
         }
     }
 
-    /// Publishes the status if it changed and was not published a moment ago.
-    fn publish(&mut self, now: Instant) {
-        if self.published.is_some_and(|published| now.since(published) < PUBLISH_EVERY) {
+    /// Ends the turn of every group that had input.
+    fn flush(&mut self, now: Instant) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for place in dirty.drain(..) {
+            let group = &mut self.groups[place.0];
+            if group.flush(now, &mut self.shared) {
+                self.awaited.push_back((self.shared.persisted, place, group.host.persisted()));
+            }
+            self.wheel.arm(place, group.host.deadline());
+            self.publish(now, place);
+        }
+        self.dirty = dirty;
+    }
+
+    /// Publishes the status of a group, unless that was done a moment ago: then a moment later.
+    fn publish(&mut self, now: Instant, place: Place) {
+        let group = &mut self.groups[place.0];
+        if group.is_unpublished {
             return;
         }
-        let log = self.host.engine().status();
-        let peers = self.outlets.net.peers.iter();
-        let peers =
-            peers.map(|(node, peer)| PeerStatus { node: *node, connected: peer.outbox.is_open() });
+        if group.published.is_some_and(|published| now.since(published) < PUBLISH_EVERY) {
+            group.is_unpublished = true;
+            self.unpublished.push_back((now + PUBLISH_EVERY, place));
+            return;
+        }
+        let log = group.host.engine().status();
+        let peers = group.host.others().iter().filter_map(|node| {
+            let connected = self.shared.links.get(node)?.outbox.is_open();
+            Some(PeerStatus { node: *node, connected })
+        });
         let peers = peers.collect();
-        let status = NodeStatus { log, disk: self.disk, peers, ..self.status };
-        self.metrics.undurable_bytes.set(self.outlets.journal.undurable_bytes() as i64);
-        self.metrics.unapplied.set(self.outlets.queue.unapplied() as i64);
-        self.metrics.unanswered.set(self.outlets.pending.len() as i64);
-        if status == self.status {
-            self.published = None;
+        let status = NodeStatus { log, disk: self.disk, peers, ..group.status };
+        if status == group.status {
             return;
         }
-        self.metrics.looks(&status.log);
-        self.door.publish(status.clone());
-        self.status = status;
-        self.published = Some(now);
+        self.metrics.looks(place, &group.status.log, &status.log);
+        group.own.door.publish(status.clone());
+        group.status = status;
+        group.published = Some(now);
+    }
+
+    /// Publishes what has waited for it, and how much there is to do.
+    fn publish_late(&mut self, now: Instant) {
+        while let Some((_, place)) = self.unpublished.pop_front_if(|(when, _)| *when <= now) {
+            self.groups[place.0].is_unpublished = false;
+            self.publish(now, place);
+        }
+        self.metrics.undurable_bytes.set(self.shared.journal.undurable_bytes() as i64);
+        self.metrics.unapplied.set(self.shared.pool.unapplied() as i64);
+        self.metrics.unanswered.set(self.shared.unanswered.used() as i64);
     }
 
     /// Takes no more requests, and waits until what was begun is durable and sent.
     async fn finish(&mut self) -> Stop {
-        self.door.close();
-        let target = self.host.persisted();
+        self.groups.iter().for_each(|group| group.own.door.close());
+        let target = self.shared.persisted;
         let finish = async {
             loop {
                 self.turn();
@@ -282,8 +375,8 @@ where
                     None | Some(Stop::Gracefully) => {}
                     Some(stop) => return stop,
                 }
-                let sent = self.outlets.outboxes.values().all(|(outbox, _)| outbox.is_empty());
-                if self.durable >= target && self.calls.is_empty() && sent {
+                let is_done = self.durable >= target && self.calling.is_empty();
+                if is_done && self.shared.is_sent() {
                     return Stop::Gracefully;
                 }
                 let nap = Duration::from_millis(5);

@@ -1,17 +1,17 @@
-//! What programs hold to ask a node: requests go in through a bounded door, and the node's state is
-//! published for whoever wants to look.
+//! What programs hold to ask a group of a node: requests go in through its bounded door, and its state
+//! is published for whoever wants to look.
 //!
 //! Next: [`Reply`], through which answers come; [`Node`](crate::Node), which hands out handles.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use synod_consensus::{Epoch, Outcome, Refusal, Role, StateMachine, Status};
 use synod_engine::{Incarnation, NodeId};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
-use crate::{Answer, Limits, Oneshot, Reply};
+use crate::door::Door;
+use crate::{Answer, Oneshot, Reply};
 
 /// One request.
 pub enum Call<S: StateMachine, R> {
@@ -31,7 +31,7 @@ pub enum Call<S: StateMachine, R> {
     },
 }
 
-/// Takes requests to a node and tells how it is; clones share the same node.
+/// Takes requests to one group of a node and tells how it is; clones share the same group.
 pub struct Handle<S: StateMachine, R> {
     door: Arc<Door<S, R>>,
 }
@@ -74,13 +74,13 @@ impl<S: StateMachine, R: Reply<S>> Handle<S, R> {
     /// How the node was when it was last published, a few milliseconds ago.
     #[must_use]
     pub fn status(&self) -> NodeStatus {
-        self.door.status.borrow().clone()
+        self.door.status()
     }
 
     /// Follows who leads.
     #[must_use]
     pub fn leader_changes(&self) -> watch::Receiver<Leadership> {
-        self.door.leadership.subscribe()
+        self.door.leader_changes()
     }
 }
 
@@ -100,13 +100,16 @@ where
         }
     }
 
-    /// Asks `query` and waits for the answer.
+    /// Asks `query` and waits for the answer. Never unknown: a read that was not answered changed
+    /// nothing, and is refused.
     pub async fn query(&self, query: S::Query) -> Outcome<S::Answer> {
         let (reply, answer) = Oneshot::new();
         self.read(query, reply);
         match answer.await {
             Ok(Answer::Read(outcome)) => outcome,
-            Ok(Answer::Written(_)) | Err(_) => Outcome::Unknown,
+            Ok(Answer::Written(_)) | Err(_) => {
+                Outcome::Refused(Refusal::NotLeader { leader: None })
+            }
         }
     }
 }
@@ -151,91 +154,6 @@ pub struct Leadership {
     pub leader: Option<NodeId>,
     /// In which epoch.
     pub epoch: Epoch,
-}
-
-/// The bounded queue between all handles and the core.
-pub(crate) struct Door<S: StateMachine, R> {
-    waiting: Mutex<Waiting<S, R>>,
-    limits: Limits,
-    wake: Arc<Notify>,
-    status: watch::Sender<NodeStatus>,
-    leadership: watch::Sender<Leadership>,
-}
-
-struct Waiting<S: StateMachine, R> {
-    calls: VecDeque<Call<S, R>>,
-    bytes: usize,
-    closed: bool,
-}
-
-impl<S: StateMachine, R> Door<S, R> {
-    /// A door that wakes the core through `wake`, with `status` published.
-    pub(crate) fn new(limits: Limits, wake: Arc<Notify>, status: NodeStatus) -> Self {
-        let NodeStatus { log: Status { role, leader, epoch, .. }, .. } = status;
-        Self {
-            waiting: Mutex::new(Waiting { calls: VecDeque::new(), bytes: 0, closed: false }),
-            limits,
-            wake,
-            status: watch::Sender::new(status),
-            leadership: watch::Sender::new(Leadership { role, leader, epoch }),
-        }
-    }
-
-    /// Queues what it can; returns the rest, refused.
-    fn enter(&self, calls: impl IntoIterator<Item = Call<S, R>>) -> Vec<(R, Answer<S>)> {
-        let mut refused = Vec::new();
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_empty = waiting.calls.is_empty();
-        for call in calls {
-            let bytes = call.size_bytes();
-            let refusal = if waiting.closed {
-                Refusal::NotLeader { leader: None }
-            } else if bytes > self.limits.max_command_bytes {
-                Refusal::TooLarge { max_bytes: self.limits.max_command_bytes as u64 }
-            } else if waiting.calls.len() >= self.limits.max_queued_requests
-                || waiting.bytes + bytes > self.limits.max_queued_request_bytes
-            {
-                Refusal::Busy
-            } else {
-                waiting.bytes += bytes;
-                waiting.calls.push_back(call);
-                continue;
-            };
-            refused.push(call.refuse(refusal));
-        }
-        let wake = was_empty && !waiting.calls.is_empty();
-        drop(waiting);
-        if wake {
-            self.wake.notify_one();
-        }
-        refused
-    }
-
-    /// Moves all that wait to the end of `calls`.
-    pub(crate) fn take(&self, calls: &mut VecDeque<Call<S, R>>) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.bytes = 0;
-        if calls.is_empty() {
-            std::mem::swap(&mut waiting.calls, calls);
-        } else {
-            calls.append(&mut waiting.calls);
-        }
-    }
-
-    /// Refuses all calls from now on.
-    pub(crate) fn close(&self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-    }
-
-    /// Publishes how the node is.
-    pub(crate) fn publish(&self, status: NodeStatus) {
-        self.status.send_replace(status);
-    }
-
-    /// Publishes who leads.
-    pub(crate) fn publish_leadership(&self, leadership: Leadership) {
-        self.leadership.send_replace(leadership);
-    }
 }
 
 impl<S: StateMachine, R> Call<S, R> {

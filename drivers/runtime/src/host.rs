@@ -72,6 +72,11 @@ impl<E: Engine> Host<E> {
         &self.engine
     }
 
+    /// The other members of its group.
+    pub fn others(&self) -> &[NodeId] {
+        &self.others
+    }
+
     /// How many records were persisted in this life.
     pub fn persisted(&self) -> Position {
         self.persisted

@@ -10,6 +10,7 @@ use synod_engine::{Engine, LinkState, NodeId, Position, TaskId};
 use tokio::sync::Notify;
 
 use crate::blobs::Claim;
+use crate::groups::Place;
 use crate::{Disk, StopReason};
 
 /// Waiting for the core.
@@ -22,10 +23,10 @@ pub(crate) struct Inbox<E: Engine> {
 
 /// All that waits. What may be overwritten by a later value is a field, the rest is in queues.
 pub(crate) struct Arrivals<E: Engine> {
-    /// How far the disk has come.
+    /// How far the disk has come, in records of all groups.
     pub(crate) durable: Position,
-    /// How far the state machine has come.
-    pub(crate) applied: u64,
+    /// How far state machines have come: at most one entry for each run of work they were given.
+    pub(crate) applied: Vec<(Place, u64)>,
     /// Taken in first: links, finished tasks, messages of the lowest lane.
     pub(crate) control: VecDeque<Control<E>>,
     /// Messages of the other lanes.
@@ -50,6 +51,7 @@ pub(crate) enum Control<E: Engine> {
     Message(Arrived<E>),
     /// With a claim on the blob that the output names, if it names one.
     TaskDone {
+        place: Place,
         id: TaskId,
         output: E::Output,
         claim: Option<Claim>,
@@ -58,6 +60,8 @@ pub(crate) enum Control<E: Engine> {
 
 /// A message from a peer.
 pub(crate) struct Arrived<E: Engine> {
+    /// The group that it is for.
+    pub(crate) place: Place,
     pub(crate) from: NodeId,
     /// The session of the link that it came by; `None` if it came with an attachment.
     pub(crate) session: Option<u64>,
@@ -93,7 +97,7 @@ impl<E: Engine> Default for Arrivals<E> {
     fn default() -> Self {
         Self {
             durable: Position::default(),
-            applied: 0,
+            applied: Vec::new(),
             control: VecDeque::new(),
             messages: VecDeque::new(),
             bytes: 0,
@@ -120,10 +124,10 @@ impl<E: Engine> Inbox<E> {
         self.wake.notify_one();
     }
 
-    /// Takes note of what was applied. The core learns of it when it wakes for another reason: nobody
-    /// waits for this.
-    pub(crate) fn applied(&self, index: u64) {
-        self.lock().applied = index;
+    /// Takes note of what a group has applied. The core learns of it when it wakes for another reason,
+    /// which it does soon while anything is being applied: nobody waits for this.
+    pub(crate) fn applied(&self, place: Place, index: u64) {
+        self.lock().applied.push((place, index));
     }
 
     /// The node shall stop; the first reason stays, but nothing stays graceful after a failure.
@@ -139,7 +143,7 @@ impl<E: Engine> Inbox<E> {
     pub(crate) fn take(&self, taken: &mut Arrivals<E>) {
         let mut arrivals = self.lock();
         taken.durable = taken.durable.max(arrivals.durable);
-        taken.applied = taken.applied.max(arrivals.applied);
+        taken.applied.append(&mut arrivals.applied);
         taken.disk = arrivals.disk.take().or(taken.disk);
         taken.log_full = arrivals.log_full.take().or(taken.log_full);
         taken.stop = arrivals.stop.take().or(taken.stop.take());

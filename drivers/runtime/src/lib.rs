@@ -1,19 +1,21 @@
 //! Runs engines on real sockets, disks and clocks.
 //!
-//! [`start`] makes a [`Node`] of a directory, a replicated log and a state machine; a [`Handle`] takes
-//! requests to it, and each ends in one [`Outcome`].
+//! [`start`] makes a [`Node`] of a directory, a replicated log and a state machine, [`start_groups`] of
+//! many logs and state machines; a [`Handle`] takes requests to one of them, and each ends in one
+//! [`Outcome`].
 //!
 //! ```text
-//!   handles ──▶ door ──┐                        ┌──▶ journal ──▶ sync thread ──▶ the log
-//!   peers   ──▶ inbox ─┼─▶ core: host, engine ──┼──▶ outboxes ──▶ peers
-//!   disk    ──▶ inbox ─┘     (one task)         └──▶ queue ──▶ apply thread ──▶ replies
+//!   handles ──▶ doors ─┐                        ┌──▶ journal ──▶ sync thread ──▶ the log
+//!   peers   ──▶ inbox ─┼─▶ core: hosts, engines ┼──▶ outboxes ──▶ peers
+//!   disk    ──▶ inbox ─┘     (one task)         └──▶ pool ──▶ apply threads ──▶ replies
 //! ```
 //!
-//! * The **core** ([`host`], `core`) takes in all that has arrived, steps the engine, and gives away
-//!   its effects. It shares a current-thread runtime with the connections and never blocks.
-//! * The **sync thread** (`sync`) makes one batch of records durable while the core gathers the next;
-//!   what is held is released when it reports.
-//! * The **apply thread** (`replica`) owns the state machine and answers.
+//! * The **core** ([`host`], `group`, `core`) takes in all that has arrived, steps the engines that it
+//!   is for, and gives away their effects. It shares a current-thread runtime with the connections and
+//!   never blocks.
+//! * The **sync thread** (`sync`) makes one batch of records, of all groups, durable while the core
+//!   gathers the next; what is held is released when it reports.
+//! * The **apply threads** (`apply`, `replica`) own the state machines and answer.
 //! * **Bulk bytes** (`blobs`) have connections and threads of their own.
 //!
 //! Every queue is bounded: see [`Limits`] for the bounds and for what happens beyond them. Only the
@@ -21,14 +23,19 @@
 //!
 //! # What is left out
 //!
-//! One group per node; peers come from the configuration; no TLS; datagrams travel by TCP.
+//! Groups are added at a start only; peers come from the configuration; no TLS; datagrams travel by TCP.
 
 mod acquaintances;
+mod apply;
 mod blobs;
+mod budget;
 mod config;
 mod core;
 mod directory;
 mod disk;
+mod door;
+mod group;
+mod groups;
 mod handle;
 pub mod host;
 mod identity;
@@ -41,14 +48,16 @@ mod plant;
 mod recovery;
 mod replica;
 mod reply;
+mod snapshots;
 mod sync;
 mod timers;
 mod transport;
 
 pub use config::{Limits, NodeConfig};
 pub use disk::{FreeSpace, LogDisk};
+pub use groups::Seed;
 pub use handle::{Call, Disk, Handle, Leadership, NodeStatus, PeerStatus};
 pub use identity::{FORMAT, Identity, IdentityError, Lock};
-pub use node::{Node, StartError, StopReason, start};
+pub use node::{Node, StartError, StopReason, start, start_groups};
 pub use reply::{Answer, Oneshot, Reply};
 pub use synod_consensus::Outcome;

@@ -1,5 +1,6 @@
 //! What a node counts and measures, in Prometheus's terms. Hot paths count once per batch.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -7,6 +8,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use synod_consensus::{Role, Status};
+
+use crate::groups::{Groups, Place};
+
+/// Groups up to which each has metrics of its own: every one of them is a dozen lines to be scraped.
+const MAX_LABELLED: usize = 16;
 
 /// Shared by all threads of a node.
 pub(crate) struct Metrics {
@@ -32,18 +38,16 @@ pub(crate) struct Metrics {
     pub(crate) unapplied: Gauge,
     pub(crate) unanswered: Gauge,
     pub(crate) disk_free_bytes: Gauge,
-    is_leader: Gauge,
-    epoch: Gauge,
-    last: Gauge,
-    commit: Gauge,
-    applied: Gauge,
-    snapshot: Gauge,
+    totals: Looks,
+    /// Of each group, if there are few.
+    groups: Vec<Looks>,
 }
 
 impl Metrics {
-    /// All metrics, registered in `registry` under `synod_`.
-    pub(crate) fn new(registry: &mut Registry) -> Self {
-        let metrics = Self {
+    /// All metrics, registered in `registry` under `synod_`. What is told of a log is summed up over all
+    /// groups; of a few groups it is also told of each, with its name as a label.
+    pub(crate) fn new(registry: &mut Registry, groups: &Groups) -> Self {
+        let mut metrics = Self {
             proposals: Counter::default(),
             reads: Counter::default(),
             refused: Counter::default(),
@@ -66,14 +70,21 @@ impl Metrics {
             unapplied: Gauge::default(),
             unanswered: Gauge::default(),
             disk_free_bytes: Gauge::default(),
-            is_leader: Gauge::default(),
-            epoch: Gauge::default(),
-            last: Gauge::default(),
-            commit: Gauge::default(),
-            applied: Gauge::default(),
-            snapshot: Gauge::default(),
+            totals: Looks::default(),
+            groups: Vec::new(),
         };
-        metrics.register(registry.sub_registry_with_prefix("synod"));
+        let registry = registry.sub_registry_with_prefix("synod");
+        metrics.register(registry);
+        metrics.totals.register(registry);
+        if (2..=MAX_LABELLED).contains(&groups.len()) {
+            let registry = registry.sub_registry_with_prefix("group");
+            for group in groups.iter() {
+                let label = (Cow::Borrowed("group"), Cow::Owned(group.0.to_string()));
+                let looks = Looks::default();
+                looks.register(registry.sub_registry_with_label(label));
+                metrics.groups.push(looks);
+            }
+        }
         metrics
     }
 
@@ -113,12 +124,6 @@ impl Metrics {
         let gauges = [
             ("unapplied", "Entries and reads that wait for the state machine", &self.unapplied),
             ("unanswered", "Requests that wait for an answer", &self.unanswered),
-            ("is_leader", "1 on the leader", &self.is_leader),
-            ("epoch", "The term, ballot or epoch", &self.epoch),
-            ("last_index", "Last entry in the log", &self.last),
-            ("commit_index", "Last entry known to be committed", &self.commit),
-            ("applied_index", "Last entry applied", &self.applied),
-            ("snapshot_index", "Last entry in the newest snapshot", &self.snapshot),
         ];
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
@@ -138,18 +143,53 @@ impl Metrics {
         self.sync_records.observe(records as f64);
     }
 
-    /// The log looks like this.
-    pub(crate) fn looks(&self, status: &Status) {
-        self.is_leader.set(i64::from(status.role == Role::Leader));
+    /// The log of the group at `place` looked one way and looks another now.
+    pub(crate) fn looks(&self, place: Place, before: &Status, now: &Status) {
+        let own = self.groups.get(place.0);
+        for gauges in own.into_iter().chain([&self.totals]) {
+            gauges.change(before, now);
+        }
+    }
+}
+
+/// How the log of a group looks, or the sum over all groups.
+#[derive(Default)]
+struct Looks {
+    leads: Gauge,
+    epoch: Gauge,
+    last: Gauge,
+    commit: Gauge,
+    applied: Gauge,
+    snapshot: Gauge,
+}
+
+impl Looks {
+    fn register(&self, registry: &mut Registry) {
         let gauges = [
-            (&self.epoch, status.epoch.0),
-            (&self.last, status.last.0),
-            (&self.commit, status.commit.0),
-            (&self.applied, status.applied.0),
-            (&self.snapshot, status.snapshot.0),
+            ("is_leader", "1 on the leader", &self.leads),
+            ("epoch", "The term, ballot or epoch", &self.epoch),
+            ("last_index", "Last entry in the log", &self.last),
+            ("commit_index", "Last entry known to be committed", &self.commit),
+            ("applied_index", "Last entry applied", &self.applied),
+            ("snapshot_index", "Last entry in the newest snapshot", &self.snapshot),
         ];
-        for (gauge, value) in gauges {
-            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
+    }
+
+    fn change(&self, before: &Status, now: &Status) {
+        let leads = |status: &Status| u64::from(status.role == Role::Leader);
+        let changes = [
+            (&self.leads, leads(before), leads(now)),
+            (&self.epoch, before.epoch.0, now.epoch.0),
+            (&self.last, before.last.0, now.last.0),
+            (&self.commit, before.commit.0, now.commit.0),
+            (&self.applied, before.applied.0, now.applied.0),
+            (&self.snapshot, before.snapshot.0, now.snapshot.0),
+        ];
+        for (gauge, before, now) in changes {
+            gauge.inc_by(now.cast_signed().wrapping_sub(before.cast_signed()));
         }
     }
 }

@@ -1,7 +1,9 @@
-//! A node: what [`start`] makes of a configuration, an engine and an empty state machine.
+//! A node: what [`start`] makes of a configuration, an engine and an empty state machine, and
+//! [`start_groups`] of many.
 //!
 //! Next: [`crate::plant`], which builds and starts its parts.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,9 +13,10 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use synod_consensus::{ReplicatedLog, StateMachine};
-use synod_engine::{Blob, Engine, Sound};
+use synod_engine::{Blob, Engine, GroupId, Sound};
 use tokio::sync::watch;
 
+use crate::groups::{Groups, Seed};
 use crate::inbox::Stop;
 use crate::plant::Plant;
 use crate::recovery::Recovery;
@@ -23,7 +26,7 @@ use crate::{Handle, Identity, IdentityError, Lock, NodeConfig, Reply};
 pub struct Node<S: StateMachine, R> {
     /// What the node counts and measures; take it (`std::mem::take`) or add to it, and serve it.
     pub metrics: Registry,
-    pub(crate) handle: Handle<S, R>,
+    pub(crate) handles: BTreeMap<GroupId, Handle<S, R>>,
     pub(crate) identity: Identity,
     pub(crate) peer_address: SocketAddr,
     pub(crate) runtime: tokio::runtime::Handle,
@@ -52,6 +55,9 @@ pub enum StartError {
     /// The bounds contradict each other; nothing was changed.
     #[error("{0}")]
     Limits(String),
+    /// The groups cannot be told apart: one is named twice, or there is none; nothing was changed.
+    #[error("a node hosts one group at least, and each once; nothing was changed")]
+    Groups,
     /// The address for peers cannot be used; nothing was changed.
     #[error("cannot listen on {address}: {error}; is another process using it?")]
     Listen {
@@ -94,7 +100,7 @@ pub enum StartError {
     },
 }
 
-/// Starts a node: locks and checks its directory, replays its log, binds its port, and runs.
+/// Starts a node that hosts one group, [`GroupId`] 0: see [`start_groups`].
 ///
 /// `engine` configures the engine, whose rules are all kept; `empty` is the state machine before the
 /// first command.
@@ -118,22 +124,68 @@ where
     S::Frozen: Send,
     R: Reply<S>,
 {
+    let seed = |identity: &_| [Seed { group: GroupId(0), engine: engine(identity), empty }];
+    start_groups::<L, S, R, _>(config, seed)
+}
+
+/// Starts a node that hosts many groups: locks and checks its directory, replays its log, binds its
+/// port, and runs.
+///
+/// The groups share the connections to peers, the log with its syncs, and the threads. Each has its own
+/// engine, state machine and [`Handle`]. All groups that the directory has records of must be among
+/// `groups`; new ones may be added at each start, in any order.
+///
+/// # Errors
+/// [`StartError`]; nothing that was acknowledged is lost.
+pub fn start_groups<L, S, R, G>(
+    config: &NodeConfig,
+    groups: impl FnOnce(&Identity) -> G,
+) -> Result<Node<S, R>, StartError>
+where
+    G: IntoIterator<Item = Seed<L, S>>,
+    L: ReplicatedLog + Engine<Rules = Sound> + Send + 'static,
+    L::Timer: Send,
+    L::Message: Serialize + DeserializeOwned + Send,
+    L::Record: Serialize + DeserializeOwned + Send,
+    S: StateMachine + Send + 'static,
+    S::Query: Send,
+    S::Response: Send,
+    S::Answer: Send,
+    S::Frozen: Send,
+    R: Reply<S>,
+{
     config.limits.check().map_err(StartError::Limits)?;
     let lock = Lock::take(&config.dir)?;
     let mut identity = lock.identity(config.cluster, config.node)?;
+    let mut seeds: Vec<_> = groups(&identity).into_iter().collect();
+    seeds.sort_by_key(|seed| seed.group);
+    let groups = Groups::new(seeds.iter().map(|seed| seed.group).collect());
+    let groups = groups.ok_or(StartError::Groups)?;
     let listener = std::net::TcpListener::bind(config.listen)
         .map_err(|error| StartError::Listen { address: config.listen, error })?;
-    let recovered = Recovery::<L>::of(config, engine(&identity))?;
+    let (engines, empty) = seeds.into_iter().map(|seed| (seed.engine, seed.empty)).unzip();
+    let recovered = Recovery::<L>::of(config, &groups, engines)?;
     lock.log_begun(&mut identity)?;
-    let plant = Plant::<L, S, R>::build(config, identity.clone(), recovered, listener)?;
+    let plant = Plant::build(config, identity.clone(), groups, recovered, listener)?;
     plant.start(config, identity, lock, empty)
 }
 
 impl<S: StateMachine, R> Node<S, R> {
-    /// Takes requests to the node.
+    /// Takes requests to the first of its groups: the only one, if it was started with [`start`].
     #[must_use]
     pub fn handle(&self) -> Handle<S, R> {
-        self.handle.clone()
+        self.handles.values().next().cloned().expect("a node hosts one group at least")
+    }
+
+    /// Takes requests to `group`; `None` if this node does not host it.
+    #[must_use]
+    pub fn group(&self, group: GroupId) -> Option<Handle<S, R>> {
+        self.handles.get(&group).cloned()
+    }
+
+    /// The groups that it hosts, with what takes requests to each.
+    pub fn groups(&self) -> impl ExactSizeIterator<Item = (GroupId, &Handle<S, R>)> {
+        self.handles.iter().map(|(group, handle)| (*group, handle))
     }
 
     /// Whose directory it runs on.

@@ -1,7 +1,8 @@
-//! Where a node's effects go: records to the journal, messages to outboxes, events to the apply thread
-//! or straight to who asked.
+//! Where a group's effects go: records to the journal, messages to outboxes, events to the threads that
+//! apply, or straight to who asked.
 //!
-//! Everything is gathered during a turn and given away at its end, by [`NodeOutlets::hand_over`].
+//! Everything is gathered during a turn, of all groups together, and given away at its end by
+//! [`Shared::hand_over`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,18 +16,21 @@ use synod_engine::{
 };
 use tracing::{error, info};
 
+use crate::apply::{Pool, Work};
 use crate::blobs::ledger::{Ledger, Missing};
 use crate::blobs::send;
-use crate::handle::Door;
+use crate::budget::Budget;
+use crate::door::Door;
+use crate::groups::Place;
 use crate::host::Outlets;
 use crate::inbox::{Control, Stop};
 use crate::metrics::Metrics;
 use crate::pending::Pending;
-use crate::replica::{Queue, Work};
+use crate::snapshots::Snapshots;
 use crate::sync::{Journal, Refused};
 use crate::transport::outbox::{Outbox, Sent};
 use crate::transport::session::is_control;
-use crate::transport::{GROUP, Net, kind};
+use crate::transport::{Net, kind};
 use crate::{Answer, Call, Leadership, Reply};
 
 /// Who waits for the engine.
@@ -52,26 +56,98 @@ impl<S: StateMachine, R> Waiting<S, R> {
     }
 }
 
-/// The outlets of a node.
-pub(crate) struct NodeOutlets<L: ReplicatedLog, S: StateMachine, R> {
+/// What all groups of a node share.
+pub(crate) struct Shared<L: ReplicatedLog, S: StateMachine, R> {
     pub(crate) journal: Journal,
+    /// Records of all groups persisted in this life.
+    pub(crate) persisted: Position,
     pub(crate) net: Arc<Net<L>>,
-    pub(crate) outboxes: BTreeMap<NodeId, (Arc<Outbox>, bool)>,
-    pub(crate) works: Vec<Work<S, R>>,
-    pub(crate) queue: Arc<Queue<S, R>>,
-    pub(crate) pending: Pending<Waiting<S, R>>,
+    pub(crate) links: BTreeMap<NodeId, Link>,
+    pub(crate) works: Vec<(Place, Work<S, R>)>,
+    pub(crate) pool: Arc<Pool<L, S, R>>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) unanswered: Budget,
     pub(crate) answers: Vec<(R, Answer<S>)>,
-    pub(crate) blobs: Ledger,
-    pub(crate) door: Arc<Door<S, R>>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
-impl<L, S, R> NodeOutlets<L, S, R>
+/// The core's end of the link to a peer.
+pub(crate) struct Link {
+    pub(crate) outbox: Arc<Outbox>,
+    /// The session that the engines know to be open. What they send is sent in it or not at all: the
+    /// connection may be ahead of what they have been told.
+    pub(crate) session: Option<u64>,
+    /// Whether something was queued in this turn.
+    is_dirty: bool,
+}
+
+impl Link {
+    pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
+        Self { outbox, session: None, is_dirty: false }
+    }
+}
+
+/// What is a group's own.
+pub(crate) struct Own<S: StateMachine, R> {
+    pub(crate) group: GroupId,
+    pub(crate) place: Place,
+    pub(crate) pending: Pending<Waiting<S, R>>,
+    pub(crate) blobs: Ledger,
+    pub(crate) door: Arc<Door<S, R>>,
+}
+
+/// The outlets of one group during a step.
+pub(crate) struct GroupOutlets<'a, L: ReplicatedLog, S: StateMachine, R> {
+    pub(crate) shared: &'a mut Shared<L, S, R>,
+    pub(crate) own: &'a mut Own<S, R>,
+}
+
+impl<L, S, R> Shared<L, S, R>
 where
-    L: ReplicatedLog,
+    L: ReplicatedLog + 'static,
+    L::Message: Send,
+    L::Record: Send,
     S: StateMachine,
+    S::Frozen: Send + 'static,
     R: Reply<S>,
 {
+    /// Refuses a request at the door.
+    pub(crate) fn refuse(&mut self, call: Call<S, R>, refusal: Refusal) {
+        self.metrics.refused.inc();
+        self.answers.push(call.refuse(refusal));
+    }
+
+    /// Whether everything that was queued for peers has been written.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.links.values().all(|link| link.outbox.is_empty())
+    }
+
+    /// Gives away what was gathered in a turn.
+    pub(crate) fn hand_over(&mut self) {
+        for link in self.links.values_mut() {
+            if std::mem::take(&mut link.is_dirty) {
+                link.outbox.wake();
+            }
+        }
+        self.journal.hand_over();
+        self.pool.append(&mut self.works);
+        if !self.answers.is_empty() {
+            R::all(self.answers.drain(..));
+        }
+    }
+
+    /// The disk is low, or no longer.
+    pub(crate) fn disk_low(&self, low: bool) {
+        self.net.disk_low.store(low, Ordering::Relaxed);
+    }
+
+    fn fail(&self, why: String) {
+        error!("{why}");
+        self.net.inbox.stop(Stop::Fatal(why));
+    }
+}
+
+impl<S: StateMachine, R> Own<S, R> {
     /// Keeps who asked; the request, by its token, is for the engine.
     pub(crate) fn admit(&mut self, call: Call<S, R>) -> (Token, synod_consensus::Request) {
         match call {
@@ -86,107 +162,109 @@ where
         }
     }
 
-    /// Refuses a request at the door.
-    pub(crate) fn refuse(&mut self, call: Call<S, R>, refusal: Refusal) {
-        self.metrics.refused.inc();
-        self.answers.push(call.refuse(refusal));
-    }
-
-    /// Gives away what was gathered in a turn.
-    pub(crate) fn hand_over(&mut self) {
-        for (outbox, dirty) in self.outboxes.values_mut() {
-            if std::mem::take(dirty) {
-                outbox.wake();
-            }
-        }
-        self.journal.hand_over();
-        self.queue.append(&mut self.works);
-        if !self.answers.is_empty() {
-            R::all(self.answers.drain(..));
-        }
-    }
-
-    /// Everything up to `durable` is: blobs that a checkpoint replaced may go.
-    pub(crate) fn durable(&mut self, durable: Position) {
-        self.blobs.durable(durable);
-    }
-
     /// The node stops: whoever still waits is answered.
-    pub(crate) fn abandon(&mut self) {
-        let waiting = self.pending.drain().map(Waiting::abandon);
-        self.answers.extend(waiting);
-        R::all(self.answers.drain(..));
-    }
-
-    /// The disk is low, or no longer.
-    pub(crate) fn disk_low(&self, low: bool) {
-        self.net.disk_low.store(low, Ordering::Relaxed);
-    }
-
-    fn fail(&self, why: String) {
-        error!("{why}");
-        self.net.inbox.stop(Stop::Fatal(why));
+    pub(crate) fn abandon(&mut self, answers: &mut Vec<(R, Answer<S>)>) {
+        answers.extend(self.pending.drain().map(Waiting::abandon));
     }
 }
 
-impl<L, S, R> Outlets<L> for NodeOutlets<L, S, R>
+impl<L, S, R> GroupOutlets<'_, L, S, R>
+where
+    L: ReplicatedLog + 'static,
+    L::Message: Send,
+    L::Record: Send,
+    S: StateMachine,
+    S::Frozen: Send + 'static,
+    R: Reply<S>,
+{
+    /// Takes out who waits under `token`.
+    fn remove(&mut self, token: Token) -> Option<Waiting<S, R>> {
+        let waiting = self.own.pending.remove(token)?;
+        self.shared.unanswered.give_back(1);
+        Some(waiting)
+    }
+
+    fn work(&mut self, work: Work<S, R>) {
+        self.shared.works.push((self.own.place, work));
+    }
+
+    /// What to do about a message that could not be queued.
+    fn not_queued(&mut self, to: NodeId, message: &L::Message, sent: Sent) {
+        match (sent, message.class()) {
+            (Sent::Queued | Sent::NoSession, _) => {}
+            (Sent::TooLong, _) => {
+                self.shared.metrics.dropped.inc();
+                let group = self.own.group;
+                error!(%to, %group, "a message longer than max_message_bytes was dropped: {message}");
+            }
+            (Sent::Full, Class::Datagram) => {
+                self.shared.metrics.dropped.inc();
+            }
+            (Sent::Full, Class::Ordered { .. }) => {
+                self.shared.metrics.overflows.inc();
+                let Some(link) = self.shared.links.get_mut(&to) else { return };
+                if let Some(session) = link.session.filter(|session| link.outbox.close(*session)) {
+                    info!(peer = %to, "too much waits to be sent: the session ends");
+                    let link = Control::Link { peer: to, session, state: LinkState::Closed };
+                    self.shared.net.inbox.put(|arrivals| arrivals.control.push_back(link));
+                }
+            }
+        }
+    }
+}
+
+impl<L, S, R> Outlets<L> for GroupOutlets<'_, L, S, R>
 where
     L: ReplicatedLog + 'static,
     L::Message: Serialize + Send,
     L::Record: Serialize + Send,
     S: StateMachine,
+    S::Frozen: Send + 'static,
     R: Reply<S>,
 {
     fn persist(&mut self, position: Position, record: L::Record) {
+        let Self { shared, own } = self;
         let blob = record.blob().map(|blob| blob.id);
         let is_checkpoint = record.checkpoint().is_some();
-        if let Err(Missing(id)) = self.blobs.persisted(position, is_checkpoint, blob) {
-            self.journal.refuse();
-            self.fail(format!("a record names blob {id:016x}, which is gone: a bug"));
+        if let Err(Missing(id)) = own.blobs.persisted(position, is_checkpoint, blob) {
+            shared.journal.refuse();
+            shared.fail(format!("a record names blob {id:016x}, which is gone: a bug"));
         }
-        match self.journal.append(GroupId(GROUP), position, &record) {
+        shared.persisted = shared.persisted.next();
+        match shared.journal.append(own.group, shared.persisted, &record) {
             Ok(()) | Err(Refused::Before) => {}
             Err(Refused::TooLarge(why)) => {
-                self.fail(format!("the log cannot take a record: {why}; the node must stop"));
+                shared.fail(format!("the log cannot take a record: {why}; the node must stop"));
             }
         }
     }
 
     fn send(&mut self, to: NodeId, message: L::Message) {
+        let Self { shared, own } = self;
         if let Some(blob) = message.attachment() {
-            send::send(&self.net, to, &message, blob);
+            send::send(&shared.net, own.group, to, &message, blob);
             return;
         }
-        let Some((outbox, dirty)) = self.outboxes.get_mut(&to) else { return };
-        let class = message.class();
-        let max = self.net.limits.max_message_bytes + frame::OVERHEAD_BYTES;
-        let sent = outbox.push(is_control(class), max, |out| {
-            frame::write(kind::MESSAGE, GROUP, out, |out| synod_codec::encode(&message, out));
+        let Some(Link { outbox, session: Some(session), is_dirty }) = shared.links.get_mut(&to)
+        else {
+            return;
+        };
+        let max = shared.net.limits.max_message_bytes + frame::OVERHEAD_BYTES;
+        let sent = outbox.push(*session, is_control(message.class()), max, |out| {
+            frame::write(kind::MESSAGE, own.group.0, out, |out| synod_codec::encode(&message, out));
         });
-        match (sent, class) {
-            (Sent::Queued, _) => *dirty = true,
-            (Sent::NoSession, _) => {}
-            (Sent::TooLong, _) => {
-                self.metrics.dropped.inc();
-                error!(%to, "a message longer than max_message_bytes was dropped: {}", message);
-            }
-            (Sent::Full, Class::Datagram) => {
-                self.metrics.dropped.inc();
-            }
-            (Sent::Full, Class::Ordered { .. }) => {
-                self.metrics.overflows.inc();
-                if let Some(session) = outbox.close_any() {
-                    info!(peer = %to, "too much waits to be sent: the session ends");
-                    let link = Control::Link { peer: to, session, state: LinkState::Closed };
-                    self.net.inbox.put(|arrivals| arrivals.control.push_back(link));
-                }
-            }
+        match sent {
+            Sent::Queued => *is_dirty = true,
+            Sent::NoSession | Sent::Full | Sent::TooLong => self.not_queued(to, &message, sent),
         }
     }
 
     fn start(&mut self, id: TaskId, task: Task) {
         match task {
-            Task::Snapshot => self.works.push(Work::Snapshot(id)),
+            Task::Snapshot => {
+                let ready = self.shared.snapshots.ask(self.own.place, id);
+                self.shared.works.extend(ready.map(|(place, id)| (place, Work::Snapshot(id))));
+            }
         }
     }
 
@@ -196,46 +274,45 @@ where
     fn emit(&mut self, event: Event) {
         match event {
             Event::Committed { batch, own } => {
-                self.metrics.committed.inc_by(batch.len() as u64);
-                self.metrics.batch_entries.observe(batch.len() as f64);
+                self.shared.metrics.committed.inc_by(batch.len() as u64);
+                self.shared.metrics.batch_entries.observe(batch.len() as f64);
                 let replies =
-                    own.into_iter().filter_map(|(index, token)| match self.pending.remove(token) {
+                    own.into_iter().filter_map(|(index, token)| match self.remove(token) {
                         Some(Waiting::Write(reply)) => Some((index, reply)),
                         Some(Waiting::Read(..)) | None => None,
                     });
                 let replies = replies.collect();
-                self.works.push(Work::Commit { batch, replies });
+                self.work(Work::Commit { batch, replies });
             }
-            Event::Install(snapshot) => match self.blobs.claim(snapshot.blob.id) {
-                Some(claim) => self.works.push(Work::Install(snapshot, claim)),
-                None => self.fail(format!("{snapshot} is to be installed and gone: a bug")),
+            Event::Install(snapshot) => match self.own.blobs.claim(snapshot.blob.id) {
+                Some(claim) => self.work(Work::Install(snapshot, claim)),
+                None => self.shared.fail(format!("{snapshot} is to be installed and gone: a bug")),
             },
             Event::ReadReady { index: _, tokens } => {
-                let reads =
-                    tokens.into_iter().filter_map(|token| match self.pending.remove(token) {
-                        Some(Waiting::Read(query, reply)) => Some((query, reply)),
-                        Some(Waiting::Write(_)) | None => None,
-                    });
+                let reads = tokens.into_iter().filter_map(|token| match self.remove(token) {
+                    Some(Waiting::Read(query, reply)) => Some((query, reply)),
+                    Some(Waiting::Write(_)) | None => None,
+                });
                 let reads = reads.collect();
-                self.works.push(Work::Read(reads));
+                self.work(Work::Read(reads));
             }
             Event::Refused { token, refusal } => {
-                self.metrics.refused.inc();
-                if let Some(waiting) = self.pending.remove(token) {
-                    self.answers.push(waiting.refuse(refusal));
+                self.shared.metrics.refused.inc();
+                if let Some(waiting) = self.remove(token) {
+                    self.shared.answers.push(waiting.refuse(refusal));
                 }
             }
             Event::Members(_) | Event::Transferred { .. } => {}
             Event::Unknown { token } => {
-                self.metrics.unknown.inc();
-                if let Some(waiting) = self.pending.remove(token) {
-                    self.answers.push(waiting.abandon());
+                self.shared.metrics.unknown.inc();
+                if let Some(waiting) = self.remove(token) {
+                    self.shared.answers.push(waiting.abandon());
                 }
             }
             Event::Leadership { role, leader, epoch } => {
-                self.metrics.elections.inc();
-                info!(%role, ?leader, %epoch, "leadership");
-                self.door.publish_leadership(Leadership { role, leader, epoch });
+                self.shared.metrics.elections.inc();
+                info!(group = %self.own.group, %role, ?leader, %epoch, "leadership");
+                self.own.door.publish_leadership(Leadership { role, leader, epoch });
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Builds the parts of a node out of what its directory holds, and starts them: the core with its
-//! connections, the sync thread, the apply thread, and the watch over the disk.
+//! connections, the sync thread, the threads that apply, and the watch over the disk.
 //!
 //! The core's thread is the last to go: it ends the others, unlocks the directory, and says why the
 //! node stopped.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -15,30 +15,36 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use synod_consensus::{Index, ReplicatedLog, StateMachine};
-use synod_engine::{Position, Random};
+use synod_engine::{Incarnation, Position, Random};
 use synod_wal::Log;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
 use crate::acquaintances::Acquaintances;
+use crate::apply::Pool;
+use crate::budget::Budget;
 use crate::core::{Clock, Core};
 use crate::disk::Watch;
-use crate::handle::Door;
+use crate::door::{Bell, Door};
+use crate::group::Group;
+use crate::groups::{Groups, Place};
 use crate::host::Host;
 use crate::inbox::{Arrivals, Inbox, Stop};
 use crate::metrics::Metrics;
-use crate::outlets::NodeOutlets;
+use crate::outlets::{Link, Own, Shared};
 use crate::pending::Pending;
-use crate::recovery::Recovery;
-use crate::replica::{Queue, Replica};
+use crate::recovery::{Recovered, Recovery};
+use crate::replica::Replica;
+use crate::snapshots::Snapshots;
 use crate::sync::{self, Desk, Journal};
+use crate::timers::Wheel;
 use crate::transport::outbox::Outbox;
 use crate::transport::{Net, Peer, dial, listen};
 use crate::{Disk, Handle, Identity, Lock, Node, NodeConfig, NodeStatus, Reply, StartError};
 
 /// The parts of a node.
-pub(crate) struct Plant<L: ReplicatedLog, S: StateMachine, R> {
+pub(crate) struct Plant<L: ReplicatedLog> {
     registry: Registry,
     metrics: Arc<Metrics>,
     runtime: Runtime,
@@ -47,32 +53,26 @@ pub(crate) struct Plant<L: ReplicatedLog, S: StateMachine, R> {
     net: Arc<Net<L>>,
     inbox: Arc<Inbox<L>>,
     wake: Arc<Notify>,
-    queue: Arc<Queue<S, R>>,
     random: Random,
 }
 
-impl<L, S, R> Plant<L, S, R>
+impl<L> Plant<L>
 where
     L: ReplicatedLog + Send + 'static,
     L::Timer: Send,
     L::Message: Serialize + DeserializeOwned + Send,
     L::Record: Serialize + DeserializeOwned + Send,
-    S: StateMachine + Send + 'static,
-    S::Query: Send,
-    S::Response: Send,
-    S::Answer: Send,
-    S::Frozen: Send,
-    R: Reply<S>,
 {
     pub(crate) fn build(
         config: &NodeConfig,
         identity: Identity,
+        groups: Groups,
         recovery: Recovery<L>,
         listener: TcpListener,
     ) -> Result<Self, StartError> {
         let io = |error| StartError::Io { path: config.dir.clone(), error };
         let mut registry = Registry::default();
-        let metrics = Arc::new(Metrics::new(&mut registry));
+        let metrics = Arc::new(Metrics::new(&mut registry, &groups));
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
         let wake = Arc::new(Notify::new());
         let inbox = Arc::new(Inbox::new(wake.clone(), config.limits.max_inbox_bytes));
@@ -83,6 +83,7 @@ where
         });
         let net = Net {
             me: config.node,
+            groups,
             acquaintances: Acquaintances::new(config.dir.clone(), identity.clone()),
             identity,
             store: recovery.store.clone(),
@@ -96,36 +97,38 @@ where
             stopped: Arc::default(),
         };
         let random = Random::new(crate::directory::random_u64().map_err(io)?);
-        let (net, queue) = (Arc::new(net), Arc::new(Queue::default()));
-        Ok(Self { registry, metrics, runtime, listener, recovery, net, inbox, wake, queue, random })
+        let net = Arc::new(net);
+        Ok(Self { registry, metrics, runtime, listener, recovery, net, inbox, wake, random })
     }
 
-    /// Starts the threads.
-    pub(crate) fn start(
+    /// Starts the threads; `empty` are the state machines before the first command, place by place.
+    pub(crate) fn start<S, R>(
         mut self,
         config: &NodeConfig,
         identity: Identity,
         lock: Lock,
-        empty: S,
-    ) -> Result<Node<S, R>, StartError> {
+        empty: Vec<S>,
+    ) -> Result<Node<S, R>, StartError>
+    where
+        S: StateMachine + Send + 'static,
+        S::Query: Send,
+        S::Response: Send,
+        S::Answer: Send,
+        S::Frozen: Send,
+        R: Reply<S>,
+    {
         let io = |error| StartError::Io { path: config.dir.clone(), error };
         let peer_address = self.listener.local_addr().map_err(io)?;
         let watch = self.watch(config);
         let disk = watch.look(Disk::Ample);
-        let status = NodeStatus {
-            log: self.recovery.engine.status(),
-            incarnation: identity.incarnation,
-            disk,
-            peers: Vec::new(),
-        };
-        let door = Door::new(config.limits.clone(), self.wake.clone(), status.clone());
-        let door = Arc::new(door);
         let metrics = std::mem::take(&mut self.registry);
         let runtime = self.runtime.handle().clone();
         self.connections().map_err(io)?;
         let (net, inbox) = (self.net.clone(), self.inbox.clone());
         let (core_runtime, core, workers) =
-            self.assemble(config, door.clone(), status, watch, empty).map_err(io)?;
+            self.assemble(config, &identity, (watch, disk), empty).map_err(io)?;
+        let doors = core.groups.iter().map(|group| group.own.door.clone());
+        let handles = net.groups.iter().zip(doors.map(Handle::new)).collect();
         let (said, stopped) = watch::channel(None);
         let thread = spawn("synod-core", move || {
             let stop = core_runtime.block_on(async { tokio::spawn(core.run()).await });
@@ -147,7 +150,7 @@ where
         });
         Ok(Node {
             metrics,
-            handle: Handle::new(door),
+            handles,
             identity,
             peer_address,
             runtime,
@@ -158,66 +161,107 @@ where
     }
 
     /// Makes the core, and starts the threads that work for it.
-    fn assemble(
-        self,
+    fn assemble<S, R>(
+        mut self,
         config: &NodeConfig,
-        door: Arc<Door<S, R>>,
-        status: NodeStatus,
-        watch: Watch<L>,
-        empty: S,
-    ) -> io::Result<Assembled<L, S, R>> {
-        let disk = status.disk;
-        let Recovery { engine, log, store, ledger } = self.recovery;
-        let journal = Journal::new(log.batch(), vec![log.batch(), log.batch()]);
-        let replica = Replica {
-            state: empty,
-            queue: self.queue.clone(),
+        identity: &Identity,
+        (watch, disk): (Watch<L>, Disk),
+        empty: Vec<S>,
+    ) -> io::Result<Assembled<L, S, R>>
+    where
+        S: StateMachine + Send + 'static,
+        S::Query: Send,
+        S::Response: Send,
+        S::Answer: Send,
+        S::Frozen: Send,
+        R: Reply<S>,
+    {
+        let limits = &config.limits;
+        let count = self.net.groups.len();
+        let replicas = empty.into_iter().enumerate().map(|(place, state)| Replica {
+            place: Place(place),
+            state,
             inbox: self.inbox.clone(),
-            store,
+            store: self.recovery.store.clone(),
             metrics: self.metrics.clone(),
             applied: Index::ZERO,
             answers: Vec::new(),
             writer: None,
             stopped: self.net.stopped.clone(),
-        };
-        let workers = Workers::start(journal.desk(), log, replica, watch, disk)?;
-        let peers = || self.net.peers.iter();
-        let outboxes = peers().map(|(node, peer)| (*node, (peer.outbox.clone(), false)));
-        let outlets = NodeOutlets {
+        });
+        let pool = Arc::new(Pool::new(replicas.collect(), limits.max_unapplied));
+        let bell = Arc::new(Bell::new(limits, count, self.wake.clone()));
+        let recovered = std::mem::take(&mut self.recovery.groups);
+        let groups = recovered.into_iter().enumerate();
+        let groups = groups.map(|(place, group)| {
+            self.group(Place(place), group, &bell, (identity.incarnation, disk))
+        });
+        let groups: Vec<_> = groups.collect();
+        let log = self.recovery.log;
+        let journal = Journal::new(log.batch(), vec![log.batch(), log.batch()]);
+        let desk = journal.desk();
+        let workers =
+            Workers::start(desk, log, pool.clone(), (self.inbox.clone(), self.metrics.clone()))?;
+        let workers = workers.apply(limits.apply_threads.clamp(1, count))?.watch(watch, disk)?;
+        let peers = self.net.peers.iter();
+        let shared = Shared {
             journal,
-            outboxes: outboxes.collect(),
-            net: self.net.clone(),
+            persisted: Position::default(),
+            links: peers.map(|(node, peer)| (*node, Link::new(peer.outbox.clone()))).collect(),
+            net: self.net,
             works: Vec::new(),
-            queue: self.queue,
-            pending: Pending::default(),
+            pool,
+            snapshots: Snapshots::default(),
+            unanswered: Budget::new(limits.max_unanswered_requests, count),
             answers: Vec::new(),
-            blobs: ledger,
-            door: door.clone(),
             metrics: self.metrics.clone(),
         };
-        outlets.disk_low(disk == Disk::Low);
-        let others = peers().map(|(node, _)| *node).collect();
+        shared.disk_low(disk == Disk::Low);
         let core = Core {
-            host: Host::new(config.node, others, engine, self.random),
-            outlets,
+            groups,
+            shared,
             inbox: self.inbox,
-            door,
+            bell,
             wake: self.wake,
-            limits: config.limits.clone(),
+            limits: limits.clone(),
             metrics: self.metrics,
             disk,
             free: disk,
             log_full: false,
-            status,
             clock: Clock::start(),
             taken: Arrivals::default(),
-            calls: VecDeque::new(),
-            sessions: BTreeMap::new(),
+            calling: VecDeque::new(),
+            dirty: Vec::new(),
+            wheel: Wheel::new(count),
+            awaited: VecDeque::new(),
             durable: Position::default(),
-            applied: 0,
-            published: None,
+            was_applying: false,
+            unpublished: VecDeque::new(),
         };
         Ok((self.runtime, core, workers))
+    }
+
+    /// The core's part of the group at `place`.
+    fn group<S: StateMachine, R: Reply<S>>(
+        &mut self,
+        place: Place,
+        Recovered { engine, ledger, .. }: Recovered<L>,
+        bell: &Arc<Bell>,
+        (incarnation, disk): (Incarnation, Disk),
+    ) -> Group<L, S, R>
+    where
+        S::Frozen: Send + 'static,
+    {
+        let status = NodeStatus { log: engine.status(), incarnation, disk, peers: Vec::new() };
+        let others = self.net.peers.keys().copied().collect();
+        let own = Own {
+            group: self.net.groups.name(place),
+            place,
+            pending: Pending::default(),
+            blobs: ledger,
+            door: Arc::new(Door::new(place, bell.clone(), status.clone())),
+        };
+        Group::new(Host::new(self.net.me, others, engine, self.random.fork()), own, status)
     }
 
     fn watch(&self, config: &NodeConfig) -> Watch<L> {
@@ -246,19 +290,23 @@ where
 }
 
 /// The core, where it runs, and who works for it.
-type Assembled<L, S, R> = (Runtime, Core<L, S, R>, Workers<S, R>);
+type Assembled<L, S, R> = (Runtime, Core<L, S, R>, Workers<L, S, R>);
 
 /// The threads that work for the core.
-struct Workers<S: StateMachine, R> {
+struct Workers<L: ReplicatedLog, S: StateMachine, R> {
     desk: Arc<Desk>,
-    queue: Arc<Queue<S, R>>,
+    pool: Arc<Pool<L, S, R>>,
+    inbox: Arc<Inbox<L>>,
     /// The watch ends when this is dropped.
-    unwatch: mpsc::Sender<()>,
+    unwatch: Option<mpsc::Sender<()>>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl<S, R> Workers<S, R>
+impl<L, S, R> Workers<L, S, R>
 where
+    L: ReplicatedLog + 'static,
+    L::Message: Send,
+    L::Record: Send,
     S: StateMachine + Send + 'static,
     S::Query: Send,
     S::Response: Send,
@@ -266,40 +314,43 @@ where
     S::Frozen: Send,
     R: Reply<S>,
 {
-    fn start<L>(
+    fn start(
         desk: Arc<Desk>,
         mut log: Log,
-        replica: Replica<L, S, R>,
-        watch: Watch<L>,
-        disk: Disk,
-    ) -> io::Result<Self>
-    where
-        L: ReplicatedLog + 'static,
-        L::Message: Send,
-        L::Record: Send,
-    {
-        let queue = replica.queue.clone();
-        let (inbox, metrics) = (replica.inbox.clone(), replica.metrics.clone());
+        pool: Arc<Pool<L, S, R>>,
+        (inbox, metrics): (Arc<Inbox<L>>, Arc<Metrics>),
+    ) -> io::Result<Self> {
+        let (at, to) = (desk.clone(), inbox.clone());
+        let sync = spawn("synod-sync", move || sync::run(&mut log, &at, &to, &metrics))?;
+        Ok(Self { desk, pool, inbox, unwatch: None, threads: vec![sync] })
+    }
+
+    fn apply(mut self, threads: usize) -> io::Result<Self> {
+        for _ in 0..threads {
+            let (pool, inbox) = (self.pool.clone(), self.inbox.clone());
+            self.threads.push(spawn("synod-apply", move || pool.run(&inbox))?);
+        }
+        Ok(self)
+    }
+
+    fn watch(mut self, watch: Watch<L>, disk: Disk) -> io::Result<Self> {
         let (unwatch, unwatched) = mpsc::channel();
-        let at = desk.clone();
-        let threads = vec![
-            spawn("synod-sync", move || sync::run(&mut log, &at, &inbox, &metrics))?,
-            spawn("synod-apply", move || replica.run())?,
-            spawn("synod-disk", move || watch.run(disk, &unwatched))?,
-        ];
-        Ok(Self { desk, queue, unwatch, threads })
+        self.unwatch = Some(unwatch);
+        self.threads.push(spawn("synod-disk", move || watch.run(disk, &unwatched))?);
+        Ok(self)
     }
 
     /// Ends them; what waits is still done, unless it is `lost`.
     fn end(self, lost: bool) {
         self.desk.close(lost);
-        self.queue.close(lost);
+        self.pool.close(lost);
         drop(self.unwatch);
         for thread in self.threads {
             if thread.join().is_err() {
                 warn!("a thread of the node panicked");
             }
         }
+        self.pool.finish();
     }
 }
 

@@ -1,5 +1,5 @@
-//! What a node's directory holds, as a start finds it: the engine of its last life, the log to go on
-//! with, and the blobs that its records name.
+//! What a node's directory holds, as a start finds it: the engines of its last life, the log to go on
+//! with, and the blobs that their records name.
 //!
 //! Next: [`crate::plant`], which makes a node of it.
 
@@ -9,21 +9,28 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use synod_consensus::ReplicatedLog;
-use synod_engine::{Blob, GroupId, Record as _};
+use synod_engine::{Blob, Record as _};
 use synod_wal::{Log, Options, Preparation};
 use tracing::info;
 
 use crate::blobs::{Store, ledger::Ledger};
 use crate::directory;
-use crate::transport::GROUP;
+use crate::groups::{Groups, Place};
 use crate::{Limits, NodeConfig, StartError};
 
-/// An engine as it was when its last life ended, and the log to go on with.
+/// All groups as they were when the last life ended, and the log to go on with.
 pub(crate) struct Recovery<L: ReplicatedLog> {
-    pub(crate) engine: L,
+    /// Place by place.
+    pub(crate) groups: Vec<Recovered<L>>,
     pub(crate) log: Log,
     pub(crate) store: Store,
+}
+
+/// A group as it was when its last life ended.
+pub(crate) struct Recovered<L: ReplicatedLog> {
+    pub(crate) engine: L,
     pub(crate) ledger: Ledger,
+    needed: BTreeMap<u64, Blob>,
 }
 
 impl<L> Recovery<L>
@@ -31,8 +38,12 @@ where
     L: ReplicatedLog,
     L::Record: DeserializeOwned,
 {
-    /// Replays the log in the directory.
-    pub(crate) fn of(config: &NodeConfig, engine: L::Config) -> Result<Self, StartError> {
+    /// Replays the log in the directory into new engines, one for each of `groups`.
+    pub(crate) fn of(
+        config: &NodeConfig,
+        groups: &Groups,
+        engines: Vec<L::Config>,
+    ) -> Result<Self, StartError> {
         let dir = config.dir.join("log");
         let io = |path: &PathBuf| {
             let path = path.clone();
@@ -47,31 +58,47 @@ where
             info!("the torn end of the log was cut: {file} from byte {}", cut.offset);
         }
         let replay = |why: String| StartError::Replay { dir: dir.clone(), why };
-        let mut engine = L::new(engine);
-        let mut ledger = Ledger::default();
-        let mut needed = BTreeMap::new();
-        for (number, entry) in recovered.entries.iter().enumerate() {
-            if entry.group != GroupId(GROUP) {
-                return Err(replay(format!("it holds records of {}", entry.group)));
-            }
-            let record: L::Record = synod_codec::decode(&entry.payload)
-                .map_err(|error| replay(format!("record {}: {error}", number + 1)))?;
-            if record.checkpoint().is_some() {
-                needed.clear();
-            }
-            needed.extend(record.blob().map(|blob| (blob.id, blob)));
-            engine.replay(record).map_err(|error| replay(error.to_string()))?;
+        let mut hosted: Vec<_> = engines.into_iter().map(Recovered::new).collect();
+        for entry in &recovered.entries {
+            let Some(Place(place)) = groups.place(entry.group) else {
+                let group = entry.group;
+                return Err(replay(format!("it holds records of {group}, which is not hosted")));
+            };
+            hosted[place].replay(&entry.payload).map_err(|why| {
+                replay(format!("record {} of {}: {why}", entry.position, entry.group))
+            })?;
         }
         let dir = config.dir.join("blobs");
-        let (store, claims) = Store::open(&dir, |id| needed.contains_key(&id)).map_err(io(&dir))?;
-        for claim in claims {
-            ledger.learned(claim);
+        let needed = |id| hosted.iter().any(|group| group.needed.contains_key(&id));
+        let (store, claims) = Store::open(&dir, needed).map_err(io(&dir))?;
+        for claim in &claims {
+            let needing = hosted.iter_mut().filter(|group| group.needed.contains_key(&claim.id()));
+            needing.for_each(|group| group.ledger.learned(claim.clone()));
         }
-        for blob in needed.into_values() {
-            check(&dir, &ledger, blob)?;
+        for group in &hosted {
+            group.needed.values().try_for_each(|blob| check(&dir, &group.ledger, *blob))?;
         }
-        info!(records = recovered.entries.len(), "replayed");
-        Ok(Self { engine, log, store, ledger })
+        info!(records = recovered.entries.len(), groups = groups.len(), "replayed");
+        Ok(Self { groups: hosted, log, store })
+    }
+}
+
+impl<L> Recovered<L>
+where
+    L: ReplicatedLog,
+    L::Record: DeserializeOwned,
+{
+    fn new(engine: L::Config) -> Self {
+        Self { engine: L::new(engine), ledger: Ledger::default(), needed: BTreeMap::new() }
+    }
+
+    fn replay(&mut self, payload: &[u8]) -> Result<(), String> {
+        let record: L::Record = synod_codec::decode(payload).map_err(|error| error.to_string())?;
+        if record.checkpoint().is_some() {
+            self.needed.clear();
+        }
+        self.needed.extend(record.blob().map(|blob| (blob.id, blob)));
+        self.engine.replay(record).map_err(|error| error.to_string())
     }
 }
 

@@ -1,117 +1,32 @@
-//! The apply thread: the state machine, fed from one ordered queue of commits, installs, reads and
+//! The state machine of one group, fed from one ordered queue of commits, installs, reads and
 //! snapshots, so that deciding never waits for applying.
 //!
-//! The core bounds the queue: while too much waits, requests are refused.
-//!
-//! Next: [`crate::blobs::file`], where snapshots are written.
+//! Next: [`crate::apply`], whose threads do this work; [`crate::blobs::file`], where snapshots are
+//! written.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
 
-use synod_consensus::{
-    Batch, Index, Outcome, Output, Payload, ReplicatedLog, Snapshot, StateMachine,
-};
+use synod_consensus::{Batch, Index, Outcome, Output, Payload, ReplicatedLog, StateMachine};
 use synod_engine::TaskId;
 use tracing::{error, info, warn};
 
-use crate::blobs::{Claim, Store, file};
-use crate::inbox::{Control, Inbox, Stop};
+use crate::apply::Work;
+use crate::blobs::{Store, file};
+use crate::groups::Place;
+use crate::inbox::{Control, Inbox};
 use crate::metrics::Metrics;
 use crate::{Answer, Reply};
 
 /// Answers are delivered in runs of at most this many.
 const RUN: usize = 512;
 
-/// What the apply thread does, in order.
-pub(crate) enum Work<S: StateMachine, R> {
-    /// Apply these entries; some have somebody who waits.
-    Commit { batch: Batch, replies: Vec<(Index, R)> },
-    /// Answer these.
-    Read(Vec<(S::Query, R)>),
-    /// Replace the state by a snapshot, whose bytes stay until then.
-    Install(Snapshot, Claim),
-    /// Freeze the state and write it in the background.
-    Snapshot(TaskId),
-}
-
-impl<S: StateMachine, R> Work<S, R> {
-    fn size(&self) -> usize {
-        match self {
-            Self::Commit { batch, .. } => batch.len(),
-            Self::Read(reads) => reads.len(),
-            Self::Install(..) | Self::Snapshot(_) => 1,
-        }
-    }
-}
-
-/// The queue between the core and the apply thread.
-pub(crate) struct Queue<S: StateMachine, R> {
-    waiting: Mutex<Waiting<S, R>>,
-    changed: Condvar,
-    unapplied: AtomicUsize,
-}
-
-struct Waiting<S: StateMachine, R> {
-    works: Vec<Work<S, R>>,
-    closed: bool,
-}
-
-impl<S: StateMachine, R> Default for Queue<S, R> {
-    fn default() -> Self {
-        let waiting = Waiting { works: Vec::new(), closed: false };
-        Self {
-            waiting: Mutex::new(waiting),
-            changed: Condvar::new(),
-            unapplied: AtomicUsize::new(0),
-        }
-    }
-}
-
-impl<S: StateMachine, R> Queue<S, R> {
-    /// Moves `works` to the end of the queue.
-    pub(crate) fn append(&self, works: &mut Vec<Work<S, R>>) {
-        if works.is_empty() {
-            return;
-        }
-        let size = works.iter().map(Work::size).sum();
-        self.unapplied.fetch_add(size, Ordering::Relaxed);
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.works.append(works);
-        drop(waiting);
-        self.changed.notify_one();
-    }
-
-    /// How many entries and reads wait.
-    pub(crate) fn unapplied(&self) -> usize {
-        self.unapplied.load(Ordering::Relaxed)
-    }
-
-    /// No more will come; what waits is still done, unless it is `lost`.
-    pub(crate) fn close(&self, lost: bool) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.closed = true;
-        if lost {
-            waiting.works.clear();
-        }
-        drop(waiting);
-        self.changed.notify_one();
-    }
-
-    fn take(&self, works: &mut Vec<Work<S, R>>) -> bool {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        while waiting.works.is_empty() && !waiting.closed {
-            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-        }
-        std::mem::swap(&mut waiting.works, works);
-        !works.is_empty()
-    }
-}
-
 /// The state machine and what it needs.
 pub(crate) struct Replica<L: ReplicatedLog, S: StateMachine, R> {
+    pub(crate) place: Place,
     pub(crate) state: S,
-    pub(crate) queue: Arc<Queue<S, R>>,
     pub(crate) inbox: Arc<Inbox<L>>,
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
@@ -132,35 +47,27 @@ where
     S::Frozen: Send + 'static,
     R: Reply<S>,
 {
-    /// The thread. A state machine that panics stops the node.
-    pub(crate) fn run(mut self) {
-        let inbox = self.inbox.clone();
-        let work = std::panic::AssertUnwindSafe(|| self.serve());
-        if std::panic::catch_unwind(work).is_err() {
-            let why =
-                "the state machine panicked while it applied a command: a bug; the log is intact";
-            inbox.stop(Stop::Fatal(why.into()));
+    /// Does `works`, in order, and answers. What is left of them when it fails was not done.
+    pub(crate) fn serve(&mut self, works: &mut VecDeque<Work<S, R>>) -> Result<(), String> {
+        let mut done = Ok(());
+        while done.is_ok()
+            && let Some(work) = works.pop_front()
+        {
+            done = self.perform(work);
         }
-        // Nothing is written once the directory is unlocked.
-        if let Some(Err(_)) = self.writer.take().map(JoinHandle::join) {
-            warn!("the thread that wrote a snapshot panicked");
-        }
+        R::all(self.answers.drain(..));
+        done
     }
 
-    fn serve(&mut self) {
-        let mut works = Vec::new();
-        while self.queue.take(&mut works) {
-            for work in works.drain(..) {
-                let size = work.size();
-                let done = self.perform(work);
-                self.queue.unapplied.fetch_sub(size, Ordering::Relaxed);
-                if let Err(why) = done {
-                    self.inbox.stop(Stop::Damaged(why));
-                    return;
-                }
-            }
-            R::all(self.answers.drain(..));
-            self.inbox.applied(self.applied.0);
+    /// Tells the core how far it has come.
+    pub(crate) fn tell(&self) {
+        self.inbox.applied(self.place, self.applied.0);
+    }
+
+    /// Waits until nothing is written any more: the directory will be unlocked.
+    pub(crate) fn finish(self) {
+        if let Some(Err(_)) = self.writer.map(JoinHandle::join) {
+            warn!("the thread that wrote a snapshot panicked");
         }
     }
 
@@ -209,7 +116,7 @@ where
         let (frozen, index) = (self.state.freeze(), self.applied);
         let (inbox, store, metrics) =
             (self.inbox.clone(), self.store.clone(), self.metrics.clone());
-        let stopped = self.stopped.clone();
+        let (place, stopped) = (self.place, self.stopped.clone());
         let write = move || {
             let (output, claim) = match file::write::<S>(&store, &frozen, &stopped) {
                 Ok((blob, claim)) => {
@@ -223,7 +130,7 @@ where
                 }
             };
             inbox.put(|arrivals| {
-                arrivals.control.push_back(Control::TaskDone { id, output, claim });
+                arrivals.control.push_back(Control::TaskDone { place, id, output, claim });
             });
         };
         match thread::Builder::new().name("synod-snapshot".into()).spawn(write) {
@@ -231,7 +138,7 @@ where
             Err(error) => {
                 error!("no thread for a snapshot: {error}");
                 let output = Output::SnapshotFailed;
-                let done = Control::TaskDone { id, output, claim: None };
+                let done = Control::TaskDone { place, id, output, claim: None };
                 self.inbox.put(|arrivals| arrivals.control.push_back(done));
             }
         }

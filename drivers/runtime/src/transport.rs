@@ -25,14 +25,15 @@ use synod_engine::{Engine, NodeId};
 
 use crate::acquaintances::Acquaintances;
 use crate::blobs::{Store, Transfers};
+use crate::groups::Groups;
 use crate::inbox::Inbox;
 use crate::metrics::Metrics;
 use crate::{Identity, Limits};
 use handshake::{Hello, Purpose};
 use outbox::Outbox;
 
-/// The one group that a node hosts so far; every frame and record names it.
-pub(crate) const GROUP: u32 = 0;
+/// What frames name as their group that concern the connection itself.
+pub(crate) const NO_GROUP: u32 = 0;
 
 /// Kinds of frames.
 pub(crate) mod kind {
@@ -51,6 +52,7 @@ pub(crate) mod kind {
 /// What all connections of a node share.
 pub(crate) struct Net<E: Engine> {
     pub(crate) me: NodeId,
+    pub(crate) groups: Groups,
     /// Who this node is. Whom it knows by now: `acquaintances`.
     pub(crate) identity: Identity,
     pub(crate) acquaintances: Acquaintances,

@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use story::{CLUSTER, LineNode, addresses, begin, config, write};
+use story::{CLUSTER, LineNode, addresses, begin, config, until, write};
 use synod_codec::frame::{self, Frame};
 use synod_engine::{ClusterId, Incarnation, NodeId};
 use tempfile::TempDir;
@@ -124,13 +124,30 @@ async fn garbage_after_the_handshake_ends_the_session() {
     oversized.extend_from_slice(&[0; 64]);
     let mut malformed = Vec::new();
     frame::write(MESSAGE, 0, &mut malformed, |out| out.extend_from_slice(&[0xff; 40]));
-    let mut other_group = Vec::new();
-    frame::write(MESSAGE, 3, &mut other_group, |out| out.extend_from_slice(&[0; 4]));
-    for garbage in [oversized, malformed, other_group] {
+    for garbage in [oversized, malformed] {
         let bytes = [hello(1, CLUSTER, 1, 2), ready(), garbage].concat();
         let frames = say(address, &bytes).unwrap();
         assert_eq!(frames[0].kind, WELCOME);
     }
+    write(&[&node], "unharmed").await;
+}
+
+#[tokio::test]
+async fn a_message_for_a_group_that_is_not_hosted_here_is_dropped_and_harms_no_other() {
+    let (_dir, node, address) = lonely();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let mut other_group = Vec::new();
+    frame::write(MESSAGE, 3, &mut other_group, |out| out.extend_from_slice(&[0; 4]));
+    stream.write_all(&[hello(1, CLUSTER, 1, 2), ready(), other_group].concat()).unwrap();
+    let dropped = || {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &node.metrics).unwrap();
+        text.lines().any(|line| line == "synod_peer_messages_dropped_total 1")
+    };
+    until("it is dropped", dropped).await;
+    let open = stream.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(open.kind(), std::io::ErrorKind::WouldBlock, "the session goes on");
     write(&[&node], "unharmed").await;
 }
 

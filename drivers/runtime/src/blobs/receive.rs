@@ -12,14 +12,15 @@ use std::time::Duration;
 use bytes::BytesMut;
 use serde::de::DeserializeOwned;
 use synod_codec::Hash;
-use synod_engine::{Blob, Engine, Message as _, NodeId};
+use synod_engine::{Blob, Engine, GroupId, Message as _, NodeId};
 use tokio::net::TcpStream;
 use tracing::{debug, error, info};
 
 use super::stream::{CHUNK_BYTES, Stream};
 use super::{Claim, Direction, Transfer};
+use crate::groups::Place;
 use crate::inbox::Arrived;
-use crate::transport::{Net, kind};
+use crate::transport::{NO_GROUP, Net, kind};
 
 /// The disk gets its part in pieces, so that no other sync waits long behind this one.
 const SYNC_EVERY_BYTES: usize = 4 << 20;
@@ -63,13 +64,14 @@ where
     socket.set_read_timeout(Some(patience))?;
     socket.set_write_timeout(Some(patience))?;
     transfer.uses(&socket)?;
-    let mut stream = Stream::new(socket, buffer);
+    let mut stream = Stream::new(socket, buffer, GroupId(NO_GROUP));
     let received = receive(net, &mut stream);
     match received {
-        Ok((blob, claim, message)) => {
+        Ok((place, blob, claim, message)) => {
             net.inbox.put(|arrivals| {
                 let claim = Some(claim);
-                arrivals.messages.push_back(Arrived { from, session: None, message, claim });
+                let arrived = Arrived { place, from, session: None, message, claim };
+                arrivals.messages.push_back(arrived);
             });
             stream.send(kind::DONE, |_| {})?;
             Ok(blob)
@@ -85,7 +87,10 @@ where
     }
 }
 
-fn receive<E>(net: &Net<E>, stream: &mut Stream) -> io::Result<(Blob, Claim, E::Message)>
+/// What was received, and for which group.
+type Received<M> = (Place, Blob, Claim, M);
+
+fn receive<E>(net: &Net<E>, stream: &mut Stream) -> io::Result<Received<E::Message>>
 where
     E: Engine,
     E::Message: DeserializeOwned,
@@ -94,6 +99,9 @@ where
     if offer.kind != kind::OFFER {
         return Err(io::Error::other(format!("a frame of kind {} comes first", offer.kind)));
     }
+    stream.group = GroupId(offer.group);
+    let unknown = || io::Error::other(format!("{} is not hosted here", GroupId(offer.group)));
+    let place = net.groups.place(GroupId(offer.group)).ok_or_else(unknown)?;
     let message: E::Message = synod_codec::decode(&offer.payload).map_err(io::Error::other)?;
     let blob = message.attachment().ok_or_else(|| io::Error::other("nothing is attached"))?;
     if blob.size_bytes > net.limits.max_blob_bytes {
@@ -108,7 +116,7 @@ where
             return Err(io::Error::other("another blob has its name"));
         }
         resume(stream, blob.size_bytes)?;
-        return Ok((blob, claim, message));
+        return Ok((place, blob, claim, message));
     }
     let busy = || io::Error::other("an earlier copy is not cleared away yet");
     let claim = net.store.part(blob.id).ok_or_else(busy)?;
@@ -126,7 +134,7 @@ where
         part.write(&frame.payload)?;
     }
     part.finish(blob)?;
-    Ok((blob, claim, message))
+    Ok((place, blob, claim, message))
 }
 
 fn resume(stream: &mut Stream, offset: u64) -> io::Result<()> {

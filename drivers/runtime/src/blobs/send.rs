@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use serde::Serialize;
-use synod_engine::{Blob, Engine, NodeId};
+use synod_engine::{Blob, Engine, GroupId, NodeId};
 use tracing::{debug, error, info};
 
 use super::stream::{CHUNK_BYTES, Stream};
@@ -22,9 +22,15 @@ use crate::acquaintances::Acquaintance;
 use crate::transport::handshake::{self, Purpose};
 use crate::transport::{Net, kind, tune};
 
-/// Sends `message` with its attachment `blob`, unless another blob is on its way to this peer.
-pub(crate) fn send<E>(net: &Arc<Net<E>>, to: NodeId, message: &E::Message, blob: Blob)
-where
+/// Sends `message` of `group` with its attachment `blob`, unless another blob is on its way to this
+/// peer.
+pub(crate) fn send<E>(
+    net: &Arc<Net<E>>,
+    group: GroupId,
+    to: NodeId,
+    message: &E::Message,
+    blob: Blob,
+) where
     E: Engine + 'static,
     E::Message: Serialize + Send,
     E::Output: Send,
@@ -43,7 +49,7 @@ where
     let mut encoded = Vec::new();
     synod_codec::encode(message, &mut encoded);
     let net = net.clone();
-    let send = move || match stream(&net, &transfer, to, &encoded, blob, &claim) {
+    let send = move || match stream(&net, &transfer, (group, to), &encoded, blob, &claim) {
         Ok(()) => info!(%to, %blob, "sent"),
         Err(error) => info!(%to, %blob, "not sent: {error}"),
     };
@@ -55,7 +61,7 @@ where
 fn stream<E: Engine>(
     net: &Net<E>,
     transfer: &Transfer,
-    to: NodeId,
+    to: (GroupId, NodeId),
     message: &[u8],
     blob: Blob,
     claim: &Claim,
@@ -94,7 +100,11 @@ fn expect(stream: &mut Stream, kind: u8) -> io::Result<bytes::Bytes> {
     }
 }
 
-fn connect<E: Engine>(net: &Net<E>, transfer: &Transfer, to: NodeId) -> io::Result<Stream> {
+fn connect<E: Engine>(
+    net: &Net<E>,
+    transfer: &Transfer,
+    (group, to): (GroupId, NodeId),
+) -> io::Result<Stream> {
     let failed = |failure: handshake::Failure| io::Error::other(failure.to_string());
     let socket = TcpStream::connect_timeout(&net.peers[&to].address, net.handshake_timeout())?;
     transfer.uses(&socket)?;
@@ -103,7 +113,7 @@ fn connect<E: Engine>(net: &Net<E>, transfer: &Transfer, to: NodeId) -> io::Resu
     let patience = Duration::from_millis(net.limits.link_timeout_ms.max(1));
     socket.set_read_timeout(Some(patience))?;
     socket.set_write_timeout(Some(patience))?;
-    let mut stream = Stream::new(socket, BytesMut::new());
+    let mut stream = Stream::new(socket, BytesMut::new(), group);
     handshake::write(kind::HELLO, &net.hello(to, Purpose::Blob), &mut stream.out);
     io::Write::write_all(&mut stream.socket, &stream.out)?;
     let welcome = handshake::answer(stream.next(handshake::MAX_BYTES)?).map_err(failed)?;

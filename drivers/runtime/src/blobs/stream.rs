@@ -5,8 +5,7 @@ use std::net::TcpStream;
 
 use bytes::BytesMut;
 use synod_codec::frame::{self, Frame};
-
-use crate::transport::GROUP;
+use synod_engine::GroupId;
 
 /// Bytes of a blob in one frame.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
@@ -16,17 +15,19 @@ pub(crate) struct Stream {
     pub(crate) socket: TcpStream,
     pub(crate) buffer: BytesMut,
     pub(crate) out: Vec<u8>,
+    /// The group whose blob this is.
+    pub(crate) group: GroupId,
 }
 
 impl Stream {
-    pub(crate) fn new(socket: TcpStream, buffer: BytesMut) -> Self {
-        Self { socket, buffer, out: Vec::new() }
+    pub(crate) fn new(socket: TcpStream, buffer: BytesMut, group: GroupId) -> Self {
+        Self { socket, buffer, out: Vec::new(), group }
     }
 
     /// Sends one frame.
     pub(crate) fn send(&mut self, kind: u8, write: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         self.out.clear();
-        frame::write(kind, GROUP, &mut self.out, write);
+        frame::write(kind, self.group.0, &mut self.out, write);
         self.socket.write_all(&self.out)
     }
 

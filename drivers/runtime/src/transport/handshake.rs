@@ -14,7 +14,7 @@ use synod_engine::{ClusterId, Engine, Incarnation, NodeId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{GROUP, Net, kind};
+use super::{NO_GROUP, Net, kind};
 use crate::acquaintances::Acquaintance;
 
 const MAGIC: &[u8; 8] = b"synod/p2";
@@ -139,7 +139,7 @@ impl fmt::Display for Failure {
 
 /// Appends the frame of a handshake: magic and version, then `body`.
 pub(crate) fn write(kind: u8, body: &impl Serialize, out: &mut Vec<u8>) {
-    frame::write(kind, GROUP, out, |out| {
+    frame::write(kind, NO_GROUP, out, |out| {
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
         synod_codec::encode(body, out);

@@ -28,7 +28,7 @@ struct Contents {
 pub(crate) enum Sent {
     /// It waits.
     Queued,
-    /// There is no session.
+    /// That session is not open, or not any more.
     NoSession,
     /// There is no room; nothing was queued.
     Full,
@@ -52,15 +52,17 @@ impl Outbox {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues the frame that `write` appends. The writer is woken by [`wake`](Self::wake) only.
+    /// Queues the frame that `write` appends, if `session` is the present one. The writer is woken by
+    /// [`wake`](Self::wake) only.
     pub(crate) fn push(
         &self,
+        session: u64,
         control: bool,
         max_frame_bytes: usize,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Sent {
         let mut contents = self.lock();
-        if contents.session.is_none() {
+        if contents.session != Some(session) {
             return Sent::NoSession;
         }
         let others = contents.writing + contents.control.len() + contents.bulk.len();

@@ -1,0 +1,270 @@
+//! Who applies: a few threads that share the state machines of all groups.
+//!
+//! Each group has a lane of work, done in order. A thread takes a group that has work, does a bounded
+//! piece of it, and puts the group at the end of the row. No two threads work for the same group, and
+//! one that is stuck in a slow state machine leaves the row to the others: with `apply_threads` threads,
+//! one fewer groups may be stuck at a time before others wait.
+//!
+//! Next: [`crate::replica`], the state machine of one group.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use synod_consensus::{Batch, Index, Outcome, Refusal, ReplicatedLog, Snapshot, StateMachine};
+use synod_engine::TaskId;
+
+use crate::blobs::Claim;
+use crate::budget::Budget;
+use crate::groups::Place;
+use crate::inbox::{Inbox, Stop};
+use crate::replica::Replica;
+use crate::{Answer, Reply};
+
+/// Entries and reads of one group after which another has its turn.
+const PIECE: usize = 4096;
+
+/// What is done with a state machine, in order.
+pub(crate) enum Work<S: StateMachine, R> {
+    /// Apply these entries; some have somebody who waits.
+    Commit { batch: Batch, replies: Vec<(Index, R)> },
+    /// Answer these.
+    Read(Vec<(S::Query, R)>),
+    /// Replace the state by a snapshot, whose bytes stay until then.
+    Install(Snapshot, Claim),
+    /// Freeze the state and write it in the background.
+    Snapshot(TaskId),
+}
+
+impl<S: StateMachine, R> Work<S, R> {
+    fn size(&self) -> usize {
+        match self {
+            Self::Commit { batch, .. } => batch.len(),
+            Self::Read(reads) => reads.len(),
+            Self::Install(..) | Self::Snapshot(_) => 1,
+        }
+    }
+
+    /// Answers whoever waits for work that will not be done: a write has taken effect, though with what
+    /// result nobody knows; a read changed nothing.
+    fn abandon(self, answers: &mut Vec<(R, Answer<S>)>) {
+        match self {
+            Self::Commit { replies, .. } => {
+                let replies = replies.into_iter();
+                answers
+                    .extend(replies.map(|(_, reply)| (reply, Answer::Written(Outcome::Unknown))));
+            }
+            Self::Read(reads) => {
+                let refusal = Refusal::NotLeader { leader: None };
+                let refused = |(_, reply)| (reply, Answer::Read(Outcome::Refused(refusal)));
+                answers.extend(reads.into_iter().map(refused));
+            }
+            Self::Install(..) | Self::Snapshot(_) => {}
+        }
+    }
+}
+
+/// The row of groups that have work, and the work itself.
+pub(crate) struct Pool<L: ReplicatedLog, S: StateMachine, R> {
+    row: Mutex<Row<L, S, R>>,
+    changed: Condvar,
+    /// Entries and reads that wait, of each group.
+    unapplied: Vec<AtomicUsize>,
+    budget: Budget,
+}
+
+struct Row<L: ReplicatedLog, S: StateMachine, R> {
+    lanes: Vec<Lane<L, S, R>>,
+    /// Groups that have work and that nobody works for.
+    ready: VecDeque<Place>,
+    closed: bool,
+    lost: bool,
+}
+
+struct Lane<L: ReplicatedLog, S: StateMachine, R> {
+    works: VecDeque<Work<S, R>>,
+    /// `None` while a thread works with it.
+    replica: Option<Box<Replica<L, S, R>>>,
+}
+
+/// The group that a thread works for, and what it works with.
+type Taken<L, S, R> = (Place, Box<Replica<L, S, R>>);
+
+impl<L: ReplicatedLog, S: StateMachine, R> Pool<L, S, R> {
+    /// A pool for these replicas, place by place, that is full at `max_unapplied` entries and reads.
+    pub(crate) fn new(replicas: Vec<Replica<L, S, R>>, max_unapplied: usize) -> Self {
+        let groups = replicas.len();
+        let lanes = replicas
+            .into_iter()
+            .map(|replica| Lane { works: VecDeque::new(), replica: Some(Box::new(replica)) });
+        let lanes = lanes.collect();
+        let row = Row { lanes, ready: VecDeque::new(), closed: false, lost: false };
+        Self {
+            row: Mutex::new(row),
+            changed: Condvar::new(),
+            unapplied: (0..groups).map(|_| AtomicUsize::new(0)).collect(),
+            budget: Budget::new(max_unapplied, groups),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Row<L, S, R>> {
+        self.row.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many entries and reads of all groups wait.
+    pub(crate) fn unapplied(&self) -> usize {
+        self.budget.used()
+    }
+
+    /// Whether a group may be given more.
+    pub(crate) fn has_room(&self, place: Place) -> bool {
+        self.budget.has_room(self.unapplied[place.0].load(Ordering::Relaxed), 1)
+    }
+
+    fn done(&self, place: Place, size: usize) {
+        self.unapplied[place.0].fetch_sub(size, Ordering::Relaxed);
+        self.budget.give_back(size);
+    }
+}
+
+impl<L, S, R> Pool<L, S, R>
+where
+    L: ReplicatedLog + 'static,
+    L::Message: Send,
+    L::Record: Send,
+    S: StateMachine,
+    S::Frozen: Send + 'static,
+    R: Reply<S>,
+{
+    /// Moves `works` to the ends of their lanes.
+    pub(crate) fn append(&self, works: &mut Vec<(Place, Work<S, R>)>) {
+        if works.is_empty() {
+            return;
+        }
+        let mut row = self.lock();
+        if row.lost {
+            drop(row);
+            return abandon(works.drain(..).map(|(_, work)| work));
+        }
+        for (place, work) in works.drain(..) {
+            let size = work.size();
+            self.unapplied[place.0].fetch_add(size, Ordering::Relaxed);
+            self.budget.take(size);
+            let lane = &mut row.lanes[place.0];
+            let was_idle = lane.works.is_empty() && lane.replica.is_some();
+            lane.works.push_back(work);
+            if was_idle {
+                row.ready.push_back(place);
+            }
+        }
+        let wake = !row.ready.is_empty();
+        drop(row);
+        if wake {
+            self.changed.notify_one();
+        }
+    }
+
+    /// No more will come; what waits is still done, unless it is `lost`.
+    pub(crate) fn close(&self, lost: bool) {
+        let mut row = self.lock();
+        row.closed = true;
+        row.lost |= lost;
+        let mut rest = VecDeque::new();
+        if lost {
+            row.ready.clear();
+            row.lanes.iter_mut().for_each(|lane| rest.append(&mut lane.works));
+        }
+        drop(row);
+        self.changed.notify_all();
+        abandon(rest);
+    }
+
+    /// One of the threads. A state machine that panics stops the node.
+    pub(crate) fn run(&self, inbox: &Inbox<L>) {
+        let mut works = VecDeque::new();
+        while let Some((place, mut replica)) = self.next(&mut works) {
+            let size = works.iter().map(Work::size).sum();
+            let served = catch_unwind(AssertUnwindSafe(|| replica.serve(&mut works)));
+            let failure = match served {
+                Ok(Ok(())) => None,
+                Ok(Err(why)) => Some(Stop::Damaged(why)),
+                Err(_) => Some(Stop::Fatal(
+                    "the state machine panicked while it applied a command: a bug; the log is intact"
+                        .into(),
+                )),
+            };
+            self.give_back(place, replica, size);
+            if let Some(stop) = failure {
+                inbox.stop(stop);
+                abandon(works.drain(..));
+                return self.close(true);
+            }
+        }
+    }
+
+    /// Waits for a group that has work; fills `works` with a piece of it. `None` when the pool is closed
+    /// and nothing waits.
+    fn next(&self, works: &mut VecDeque<Work<S, R>>) -> Option<Taken<L, S, R>> {
+        let mut row = self.lock();
+        loop {
+            if let Some(place) = row.ready.pop_front() {
+                let is_alone = row.lanes.len() == 1;
+                let others_wait = !row.ready.is_empty();
+                let lane = &mut row.lanes[place.0];
+                let replica =
+                    lane.replica.take().expect("a group that is ready is in nobody's hands");
+                if is_alone {
+                    std::mem::swap(&mut lane.works, works);
+                } else {
+                    let piece = piece(&lane.works);
+                    works.extend(lane.works.drain(..piece));
+                }
+                drop(row);
+                if others_wait {
+                    self.changed.notify_one();
+                }
+                return Some((place, replica));
+            }
+            if row.closed {
+                return None;
+            }
+            row = self.changed.wait(row).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn give_back(&self, place: Place, replica: Box<Replica<L, S, R>>, done: usize) {
+        // What is known to be applied is told before it stops to count as waiting.
+        replica.tell();
+        self.done(place, done);
+        let mut row = self.lock();
+        let lane = &mut row.lanes[place.0];
+        lane.replica = Some(replica);
+        if !lane.works.is_empty() {
+            row.ready.push_back(place);
+        }
+    }
+
+    /// Waits until nothing is written for any group any more. All threads have ended.
+    pub(crate) fn finish(&self) {
+        let replicas: Vec<_> =
+            self.lock().lanes.iter_mut().filter_map(|lane| lane.replica.take()).collect();
+        replicas.into_iter().for_each(|replica| replica.finish());
+    }
+}
+
+/// How many works from the front make a piece.
+fn piece<S: StateMachine, R>(works: &VecDeque<Work<S, R>>) -> usize {
+    let mut size = 0;
+    let whole = works.iter().position(|work| {
+        size += work.size();
+        size >= PIECE
+    });
+    whole.map_or(works.len(), |last| last + 1)
+}
+
+fn abandon<S: StateMachine, R: Reply<S>>(works: impl IntoIterator<Item = Work<S, R>>) {
+    let mut answers = Vec::new();
+    works.into_iter().for_each(|work| work.abandon(&mut answers));
+    R::all(answers.drain(..));
+}
