@@ -55,6 +55,7 @@
 
 extern crate alloc;
 
+mod compaction;
 mod config;
 mod forced;
 mod invariants;

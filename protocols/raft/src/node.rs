@@ -88,9 +88,13 @@ impl<R: Rules> Engine for Raft<R> {
                 Role::Candidate(_) => {}
                 Role::Leader(leader) => leader.link_closed(peer),
             },
-            Input::TaskDone { id, output } => self.state.task_done(context, id, output),
+            Input::TaskDone { id, output } => {
+                self.state.task_done(context, id, output);
+                self.state.snapshot_if_due(context, self.role.installs());
+            }
             Input::Applied(position) => {
-                self.state.applied(context, Index(position));
+                self.state.applied(Index(position));
+                self.state.snapshot_if_due(context, self.role.installs());
             }
             Input::Flush => {
                 let becomes = match &mut self.role {

@@ -19,6 +19,16 @@ pub(crate) enum Role {
     Leader(Leader),
 }
 
+impl Role {
+    /// Whether a follower that is heard installs a snapshot of this node.
+    pub(crate) fn installs(&self) -> bool {
+        match self {
+            Self::Leader(leader) => leader.installs(),
+            Self::Follower(_) | Self::Candidate(_) => false,
+        }
+    }
+}
+
 /// What a handler makes of its node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]

@@ -1,13 +1,13 @@
 //! What every role shares: the durable state in memory, and what is committed and applied.
 
 use alloc::format;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use synod_consensus::{Batch, Event, Index, Membership, Output, Snapshot, Task};
-use synod_engine::{Corrupt, NodeId, TaskId, Token};
+use synod_consensus::{Batch, Event, Index, Snapshot};
+use synod_engine::{Corrupt, NodeId, Token};
 use synod_quorum::Quorum;
 
+use crate::compaction::Snapshotting;
 use crate::members::Members;
 use crate::record::{Checkpoint, HardState, Record};
 use crate::written::Written;
@@ -26,17 +26,8 @@ pub(crate) struct State<R> {
     pub(crate) snapshot: Option<Snapshot>,
     pub(crate) commit: Index,
     pub(crate) applied: Index,
-    written: Written,
-    snapshots: Snapshotting,
-}
-
-/// Whether a snapshot is being built.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Snapshotting {
-    running: Option<TaskId>,
-    started: u64,
-    /// After a failure: not again before this much is applied.
-    not_before: Index,
+    pub(crate) written: Written,
+    pub(crate) snapshots: Snapshotting,
 }
 
 impl<R: Rules> State<R> {
@@ -51,7 +42,7 @@ impl<R: Rules> State<R> {
             commit: Index::ZERO,
             applied: Index::ZERO,
             written: Written::default(),
-            snapshots: Snapshotting { running: None, started: 0, not_before: Index::ZERO },
+            snapshots: Snapshotting::default(),
         }
     }
 
@@ -166,7 +157,7 @@ impl<R: Rules> State<R> {
     }
 
     /// Makes a record durable.
-    fn persist(&mut self, context: &mut Context<'_, R>, record: Record) {
+    pub(crate) fn persist(&mut self, context: &mut Context<'_, R>, record: Record) {
         match &record {
             Record::HardState(_) | Record::Checkpoint(_) => self.written.other(),
             Record::Entries(batch) => self.written.entries(batch),
@@ -201,14 +192,6 @@ impl<R: Rules> State<R> {
         context.emit_now(Event::Members(self.members.current().clone()));
     }
 
-    /// Writes down the whole durable state, its log starting behind the newest snapshot.
-    pub(crate) fn write_checkpoint(&mut self, context: &mut Context<'_, R>) {
-        let keeps = self.written.behind(self.snapshot_id().index);
-        let members = self.members.at(self.snapshot_id().index).clone();
-        let checkpoint = Checkpoint { hard: self.hard, members, snapshot: self.snapshot, keeps };
-        self.persist(context, Record::Checkpoint(checkpoint));
-    }
-
     /// Whether the log of a candidate that ends with `last` is at least as up to date as this one
     /// (§5.4.1).
     pub(crate) fn is_up_to_date(&self, last: EntryId) -> bool {
@@ -236,76 +219,6 @@ impl<R: Rules> State<R> {
     /// Whether the state machine is too far behind to be given more.
     pub(crate) fn applying_lags(&self) -> bool {
         self.commit.0.saturating_sub(self.applied.0) > self.config.max_unapplied_entries
-    }
-
-    /// The state machine has reached `index`; starts a snapshot where one is due (§7).
-    pub(crate) fn applied(&mut self, context: &mut Context<'_, R>, index: Index) {
-        self.applied = self.applied.max(index.min(self.commit));
-        let snapshot = self.snapshot_id().index;
-        let entries = self.applied.0.saturating_sub(snapshot.0);
-        let due = entries >= self.config.snapshot_every
-            || entries > 0 && self.log.size_bytes() >= self.config.snapshot_every_bytes;
-        // A node that joined and has not read yet who belongs to the group cannot write it down.
-        let is_member = !self.members.at(self.applied).is_empty();
-        if due
-            && is_member
-            && self.snapshots.running.is_none()
-            && self.applied >= self.snapshots.not_before
-        {
-            self.snapshots.started += 1;
-            let id = TaskId(self.snapshots.started);
-            self.snapshots.running = Some(id);
-            context.start_task(id, Task::Snapshot);
-        }
-    }
-
-    /// A snapshot was built: checkpoints, and compacts the log behind it.
-    pub(crate) fn task_done(&mut self, context: &mut Context<'_, R>, id: TaskId, output: Output) {
-        if self.snapshots.running != Some(id) {
-            return;
-        }
-        self.snapshots.running = None;
-        match output {
-            Output::SnapshotFailed => {
-                self.snapshots.not_before =
-                    Index(self.applied.0 + self.config.snapshot_every / 2 + 1);
-            }
-            Output::Snapshot { index, blob } => {
-                if index <= self.snapshot_id().index {
-                    return;
-                }
-                let epoch = self.log.term_at(index).expect("applied entries are in the log");
-                self.snapshot = Some(Snapshot { index, epoch, blob });
-                self.members.rebase(index, self.members.at(index).clone());
-                self.write_checkpoint(context);
-                let config = &self.config;
-                self.log.compact(Index(index.0.saturating_sub(config.keep_entries)));
-                self.log.shrink(index, config.snapshot_every_bytes / 4);
-            }
-        }
-    }
-
-    /// Takes over the state of a leader's snapshot; keeps the entries behind it if the logs agree
-    /// there (§7).
-    pub(crate) fn install(
-        &mut self,
-        context: &mut Context<'_, R>,
-        snapshot: Snapshot,
-        members: Arc<Membership>,
-    ) {
-        let id = EntryId { index: snapshot.index, term: snapshot.epoch };
-        self.members.rebase(id.index, members);
-        if !self.log.holds(id) {
-            self.log = Log::after(id);
-            self.written.clear();
-            self.members.truncate(id.index.next());
-        }
-        self.snapshot = Some(snapshot);
-        self.write_checkpoint(context);
-        self.tell_members(context);
-        self.log.compact(id.index);
-        self.commit = id.index;
-        context.emit_now(Event::Install(snapshot));
     }
 
     pub(crate) fn fingerprint<H: core::hash::Hasher>(&self, hasher: &mut H) {

@@ -84,6 +84,14 @@ impl Leader {
         }
     }
 
+    /// Whether a follower that was heard lately installs a snapshot.
+    pub(crate) fn installs(&self) -> bool {
+        self.followers.values().any(|progress| {
+            let is_heard = progress.heard || progress.heard_before;
+            is_heard && matches!(progress.mode, Mode::Install { .. })
+        })
+    }
+
     /// Steps down unless a majority was heard since the last check.
     pub(crate) fn check_quorum<R: Rules>(
         &mut self,

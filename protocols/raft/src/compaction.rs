@@ -1,0 +1,111 @@
+//! Log compaction (§7): when a snapshot is due, and what becomes of the log behind one that was built
+//! here or came from a leader.
+
+use alloc::sync::Arc;
+
+use synod_consensus::{Event, Index, Membership, Output, Snapshot, Task};
+use synod_engine::TaskId;
+
+use crate::record::{Checkpoint, Record};
+use crate::state::{Context, State};
+use crate::{Config, EntryId, Log, Rules};
+
+/// Whether a snapshot is being built.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Snapshotting {
+    running: Option<TaskId>,
+    started: u64,
+    /// After a failure: not again before this much is applied.
+    not_before: Index,
+}
+
+impl<R: Rules> State<R> {
+    /// Writes down the whole durable state, its log starting behind the newest snapshot.
+    pub(crate) fn write_checkpoint(&mut self, context: &mut Context<'_, R>) {
+        let keeps = self.written.behind(self.snapshot_id().index);
+        let members = self.members.at(self.snapshot_id().index).clone();
+        let checkpoint = Checkpoint { hard: self.hard, members, snapshot: self.snapshot, keeps };
+        self.persist(context, Record::Checkpoint(checkpoint));
+    }
+
+    /// The state machine has reached `index`.
+    pub(crate) fn applied(&mut self, index: Index) {
+        self.applied = self.applied.max(index.min(self.commit));
+    }
+
+    /// Starts a snapshot if one is due (§7). While a follower installs the newest one, the next waits
+    /// until the log is half again as long as it may become: what the follower has of it would be in
+    /// vain.
+    pub(crate) fn snapshot_if_due(&mut self, context: &mut Context<'_, R>, installs: bool) {
+        let snapshot = self.snapshot_id().index;
+        let entries = self.applied.0.saturating_sub(snapshot.0);
+        let Config { snapshot_every, snapshot_every_bytes, max_log_bytes, .. } = self.config;
+        let (max_entries, max_bytes) = if installs {
+            (snapshot_every.saturating_mul(2), snapshot_every_bytes.midpoint(max_log_bytes))
+        } else {
+            (snapshot_every, snapshot_every_bytes)
+        };
+        let due = entries >= max_entries || entries > 0 && self.log.size_bytes() >= max_bytes;
+        // A node that joined and has not read yet who belongs to the group cannot write it down.
+        let is_member = !self.members.at(self.applied).is_empty();
+        if due
+            && is_member
+            && self.snapshots.running.is_none()
+            && self.applied >= self.snapshots.not_before
+        {
+            self.snapshots.started += 1;
+            let id = TaskId(self.snapshots.started);
+            self.snapshots.running = Some(id);
+            context.start_task(id, Task::Snapshot);
+        }
+    }
+
+    /// A snapshot was built: checkpoints, and compacts the log behind it.
+    pub(crate) fn task_done(&mut self, context: &mut Context<'_, R>, id: TaskId, output: Output) {
+        if self.snapshots.running != Some(id) {
+            return;
+        }
+        self.snapshots.running = None;
+        match output {
+            Output::SnapshotFailed => {
+                self.snapshots.not_before =
+                    Index(self.applied.0 + self.config.snapshot_every / 2 + 1);
+            }
+            Output::Snapshot { index, blob } => {
+                if index <= self.snapshot_id().index {
+                    return;
+                }
+                let epoch = self.log.term_at(index).expect("applied entries are in the log");
+                self.snapshot = Some(Snapshot { index, epoch, blob });
+                self.members.rebase(index, self.members.at(index).clone());
+                self.write_checkpoint(context);
+                let config = &self.config;
+                self.log.compact(Index(index.0.saturating_sub(config.keep_entries)));
+                self.log.shrink(index, config.snapshot_every_bytes / 4);
+            }
+        }
+    }
+
+    /// Takes over the state of a leader's snapshot; keeps the entries behind it if the logs agree
+    /// there (§7).
+    pub(crate) fn install(
+        &mut self,
+        context: &mut Context<'_, R>,
+        snapshot: Snapshot,
+        members: Arc<Membership>,
+    ) {
+        let id = EntryId { index: snapshot.index, term: snapshot.epoch };
+        self.members.rebase(id.index, members);
+        if !self.log.holds(id) {
+            self.log = Log::after(id);
+            self.written.clear();
+            self.members.truncate(id.index.next());
+        }
+        self.snapshot = Some(snapshot);
+        self.write_checkpoint(context);
+        self.tell_members(context);
+        self.log.compact(id.index);
+        self.commit = id.index;
+        context.emit_now(Event::Install(snapshot));
+    }
+}

@@ -1,0 +1,4 @@
+//! databendlabs/openraft.
+
+mod replication;
+mod snapshots;
