@@ -64,6 +64,26 @@ async fn a_benchmark_reports_what_it_measured() {
     assert!(people.contains("puts") && people.contains('█'), "{people}");
 }
 
+#[tokio::test]
+async fn a_benchmark_at_a_rate_accounts_for_every_request_that_was_due() {
+    let cluster = Cluster::start(1).await;
+    let quick = ["--seconds", "0.5", "--warm-up-seconds", "0", "--keys", "100", "--json"];
+    let run = |in_flight: &str, rate: &str| {
+        let open = ["bench", "kv", "--in-flight", in_flight, "--rate", rate];
+        let ran = cluster.synod(&[&open[..], &quick].concat());
+        let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        let of = |name: &str| report[name].as_u64().unwrap();
+        let ended = report["puts"]["requests"].as_u64().unwrap();
+        let errors = &report["errors"];
+        let lost = errors["not_done"].as_u64().unwrap() + errors["unknown"].as_u64().unwrap();
+        (ended + lost + of("dropped"), of("dropped"))
+    };
+    let (due, _) = run("64", "200");
+    assert!((99..=101).contains(&due), "half a second at 200: {due}");
+    let (due, dropped) = run("1", "1000000");
+    assert!((499_999..=500_001).contains(&due) && dropped > 0, "{dropped} of {due}");
+}
+
 #[test]
 fn wrong_usage_and_missing_clusters_have_their_own_codes() {
     let dir = tempfile::tempdir().unwrap();
@@ -77,6 +97,7 @@ fn wrong_usage_and_missing_clusters_have_their_own_codes() {
     assert_eq!(code(&["kv", "range", "--limit", "0"]), Some(2));
     assert_eq!(code(&["sim", "raft", "--events", "0"]), Some(2));
     assert_eq!(code(&["sim", "raft", "--max-failures", "0"]), Some(2));
+    assert_eq!(code(&["bench", "kv", "--rate", "0"]), Some(2));
     assert_eq!(code(&["kv", "--cluster", "nowhere", "get", "k"]), Some(2));
     assert_eq!(code(&["kv", "get", "k"]), Some(5), "no cluster runs here");
     assert_eq!(code(&["kv", "--cluster", "127.0.0.1:1", "get", "k"]), Some(5));

@@ -1,15 +1,17 @@
 //! `synod bench kv`: drives a running cluster and says how it did.
 //!
-//! The load is closed: a fixed number of requests is under way, and each that ends is followed by the
-//! next. The latency of a request is measured from the moment its caller makes it. `keys` draws keys,
-//! `load` drives, `report` prints.
+//! The load is closed by default: a fixed number of requests is under way, and each that ends is
+//! followed by the next; the latency of a request is measured from the moment its caller makes it. With
+//! a rate it is open: requests are due at that rate, and latencies count from when they are due.
+//! `keys` draws keys, `schedule` says when requests are due, `load` drives, `report` prints.
 
 mod keys;
 mod load;
 mod report;
+mod schedule;
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -20,14 +22,14 @@ use crate::commands::block_on;
 use crate::exit::{Exit, Failure, Result};
 use crate::place::Target;
 use keys::Keys;
-use load::{Load, Tally};
+use load::{Load, Start, Tally};
 
 /// What to measure.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
-    /// Requests under way at a time, over all connections
+    /// Requests under way at a time, over all connections; with --rate, at most so many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) in_flight: u32,
     /// Connections, each with a session of its own
@@ -36,6 +38,10 @@ pub(crate) struct BenchArgs {
     /// Threads that share the connections
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) threads: u32,
+    /// Ask so many times a second in all, however long answers take (an open load): latencies then
+    /// count from when a request was due, and requests for which no place is free in time are dropped
+    #[arg(long, value_name = "PER_SECOND")]
+    pub(crate) rate: Option<f64>,
     /// Bytes of each value
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(0..=1 << 20))]
     pub(crate) value_bytes: u64,
@@ -81,26 +87,34 @@ fn measure(args: &BenchArgs) -> Result<Exit> {
     if args.read_share > 0.0 {
         block_on(fill(args, &target))?;
     }
-    let begin = Instant::now() + Duration::from_secs_f64(args.warm_up_seconds);
-    let end = begin + Duration::from_secs_f64(args.seconds);
     let spinner = spinner("measuring");
     let threads = args.threads.min(args.connections);
-    let tallies: Result<Vec<Tally>> = thread::scope(|scope| {
+    let start = Start::new(threads as usize + usize::from(args.rate.is_some()));
+    let (tallies, dropped) = thread::scope(|scope| {
         let running: Vec<_> = (0..threads)
             .map(|thread| {
-                let load = Load { args, target: &target, keys: &keys, thread, threads, begin, end };
+                let (target, keys, start) = (&target, &keys, &start);
+                let load = Load { args, target, keys, thread, threads, start };
                 scope.spawn(move || block_on(load.drive()))
             })
             .collect();
+        let times = if args.rate.is_some() { start.wait(args, true) } else { None };
+        let schedule = times.and_then(|times| Some((times.schedule.clone()?, times)));
+        if let Some((schedule, times)) = &schedule {
+            schedule.run(times.end);
+        }
         let ended = running.into_iter().map(|thread| match thread.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
         });
-        ended.collect()
+        let ended: Result<Vec<Tally>> = ended.collect();
+        let dropped = schedule.map_or(0, |(schedule, times)| schedule.dropped(times.begin));
+        (ended, dropped)
     });
     spinner.finish_and_clear();
     let mut tally = Tally::new();
     tallies?.iter().for_each(|part| tally.add(part));
+    tally.dropped = dropped;
     report::show(args, &tally, Duration::from_secs_f64(args.seconds));
     match tally.done() {
         0 => Err(Failure::new(Exit::NotDone, "no request was done; `synod status` may say why")),
@@ -117,6 +131,9 @@ fn check(args: &BenchArgs) -> Result<()> {
     }
     if !(0.0..=3_600.0).contains(&args.warm_up_seconds) {
         return Err(Failure::usage("--warm-up-seconds is between 0 and 3600"));
+    }
+    if args.rate.is_some_and(|rate| !(0.001..=10_000_000.0).contains(&rate)) {
+        return Err(Failure::usage("--rate is between 0.001 and 10000000"));
     }
     if args.in_flight < args.connections {
         return Err(Failure::usage("--in-flight is at least --connections"));

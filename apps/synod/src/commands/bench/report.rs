@@ -22,24 +22,31 @@ pub(super) fn show(args: &BenchArgs, tally: &Tally, time: Duration) {
 
 fn show_table(args: &BenchArgs, tally: &Tally, time: Duration) {
     let BenchArgs { in_flight, connections, value_bytes, keys, .. } = args;
+    let at_most = if args.rate.is_some() { "at most " } else { "" };
     say!(
-        "{in_flight} in flight over {connections} connections, {value_bytes}-byte values, {keys} \
-         keys, {time:?}\n"
+        "{at_most}{in_flight} in flight over {connections} connections, {value_bytes}-byte values, \
+         {keys} keys, {time:?}"
     );
-    let mut table =
-        table(&["", "per second", "p50 us", "p99 us", "p99.9 us", "max us", "requests"]);
+    if let Some(rate) = args.rate {
+        let done = tally.done() as f64 / time.as_secs_f64();
+        say!("asked for {rate} a second, done {done:.0}, dropped {}", tally.dropped);
+    }
+    let headings =
+        ["", "per second", "p50 us", "p90 us", "p99 us", "p99.9 us", "max us", "requests"];
+    let mut table = table(&headings);
     for (name, histogram) in kinds(tally) {
         table.add_row([
             name.to_owned(),
             format!("{:.0}", per_second(histogram, time)),
             micros(histogram.value_at_quantile(0.5)),
+            micros(histogram.value_at_quantile(0.9)),
             micros(histogram.value_at_quantile(0.99)),
             micros(histogram.value_at_quantile(0.999)),
             micros(histogram.max()),
             histogram.len().to_string(),
         ]);
     }
-    say!("{table}");
+    say!("\n{table}");
     for (name, histogram) in kinds(tally) {
         say!("\n{name}, latency:");
         bars(histogram).iter().for_each(|bar| say!("{bar}"));
@@ -117,6 +124,8 @@ fn as_json(args: &BenchArgs, tally: &Tally, time: Duration) -> Value {
     };
     json!({
         "in_flight": args.in_flight,
+        "rate": args.rate,
+        "dropped": tally.dropped,
         "connections": args.connections,
         "value_bytes": args.value_bytes,
         "read_share": args.read_share,
