@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use synod_consensus::{Epoch, Outcome, Refusal, Role, StateMachine, Status};
+use synod_consensus::{Change, Epoch, Outcome, Refusal, Role, StateMachine, Status};
 use synod_engine::{Incarnation, NodeId};
 use tokio::sync::watch;
 
@@ -29,6 +29,22 @@ pub enum Call<S: StateMachine, R> {
         /// Where the answer goes.
         reply: R,
     },
+    /// Operate on the group.
+    Operate {
+        /// What to do.
+        operation: Operation,
+        /// Where the answer goes.
+        reply: R,
+    },
+}
+
+/// What an operator may ask of a group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Operation {
+    /// Change who belongs to it; these wishes together are one change.
+    Change(Vec<Change>),
+    /// Hand leadership to this voter, or to the best one.
+    Transfer(Option<NodeId>),
 }
 
 /// Takes requests to one group of a node and tells how it is; clones share the same group.
@@ -96,7 +112,7 @@ where
         self.propose(command.into(), reply);
         match answer.await {
             Ok(Answer::Written(outcome)) => outcome,
-            Ok(Answer::Read(_)) | Err(_) => Outcome::Unknown,
+            Ok(Answer::Read(_) | Answer::Operated(_)) | Err(_) => Outcome::Unknown,
         }
     }
 
@@ -107,9 +123,20 @@ where
         self.read(query, reply);
         match answer.await {
             Ok(Answer::Read(outcome)) => outcome,
-            Ok(Answer::Written(_)) | Err(_) => {
+            Ok(Answer::Written(_) | Answer::Operated(_)) | Err(_) => {
                 Outcome::Refused(Refusal::NotLeader { leader: None })
             }
+        }
+    }
+
+    /// Operates on the group and waits for the outcome. Only the leader can; a change that is unknown
+    /// may be tried again, and is refused as unchanged if it took effect.
+    pub async fn operate(&self, operation: Operation) -> Outcome<()> {
+        let (reply, answer) = Oneshot::new();
+        self.call(Call::Operate { operation, reply });
+        match answer.await {
+            Ok(Answer::Operated(outcome)) => outcome,
+            Ok(Answer::Written(_) | Answer::Read(_)) | Err(_) => Outcome::Unknown,
         }
     }
 }
@@ -161,7 +188,7 @@ impl<S: StateMachine, R> Call<S, R> {
     pub(crate) fn size_bytes(&self) -> usize {
         match self {
             Self::Propose { command, .. } => command.len(),
-            Self::Read { .. } => 0,
+            Self::Read { .. } | Self::Operate { .. } => 0,
         }
     }
 
@@ -170,6 +197,7 @@ impl<S: StateMachine, R> Call<S, R> {
         match self {
             Self::Propose { reply, .. } => (reply, Answer::Written(Outcome::Refused(refusal))),
             Self::Read { reply, .. } => (reply, Answer::Read(Outcome::Refused(refusal))),
+            Self::Operate { reply, .. } => (reply, Answer::Operated(Outcome::Refused(refusal))),
         }
     }
 }

@@ -56,7 +56,7 @@ mod transport;
 pub use config::{Limits, NodeConfig};
 pub use disk::{FreeSpace, LogDisk};
 pub use groups::Seed;
-pub use handle::{Call, Disk, Handle, Leadership, NodeStatus, PeerStatus};
+pub use handle::{Call, Disk, Handle, Leadership, NodeStatus, Operation, PeerStatus};
 pub use identity::{FORMAT, Identity, IdentityError, Lock};
 pub use node::{Node, StartError, StopReason, start, start_groups};
 pub use reply::{Answer, Oneshot, Reply};

@@ -31,12 +31,14 @@ use crate::sync::{Journal, Refused};
 use crate::transport::outbox::{Outbox, Sent};
 use crate::transport::session::is_control;
 use crate::transport::{Net, kind};
-use crate::{Answer, Call, Leadership, Reply};
+use crate::{Answer, Call, Leadership, Operation, Reply};
 
 /// Who waits for the engine.
 pub(crate) enum Waiting<S: StateMachine, R> {
     Write(R),
     Read(S::Query, R),
+    Change(R),
+    Transfer(R),
 }
 
 impl<S: StateMachine, R> Waiting<S, R> {
@@ -44,14 +46,18 @@ impl<S: StateMachine, R> Waiting<S, R> {
         match self {
             Self::Write(reply) => (reply, Answer::Written(Outcome::Refused(refusal))),
             Self::Read(_, reply) => (reply, Answer::Read(Outcome::Refused(refusal))),
+            Self::Change(reply) | Self::Transfer(reply) => {
+                (reply, Answer::Operated(Outcome::Refused(refusal)))
+            }
         }
     }
 
-    /// The answer when the node stops: a write may have taken effect, a read changed nothing.
+    /// The answer when the node stops: what was proposed may have taken effect, the rest changed nothing.
     fn abandon(self) -> (R, Answer<S>) {
         match self {
             Self::Write(reply) => (reply, Answer::Written(Outcome::Unknown)),
-            Self::Read(..) => self.refuse(Refusal::NotLeader { leader: None }),
+            Self::Change(reply) => (reply, Answer::Operated(Outcome::Unknown)),
+            Self::Read(..) | Self::Transfer(_) => self.refuse(Refusal::NotLeader { leader: None }),
         }
     }
 }
@@ -159,6 +165,14 @@ impl<S: StateMachine, R> Own<S, R> {
                 let token = self.pending.insert(Waiting::Read(query, reply));
                 (token, synod_consensus::Request::Read)
             }
+            Call::Operate { operation: Operation::Change(wishes), reply } => {
+                let token = self.pending.insert(Waiting::Change(reply));
+                (token, synod_consensus::Request::Change(wishes))
+            }
+            Call::Operate { operation: Operation::Transfer(to), reply } => {
+                let token = self.pending.insert(Waiting::Transfer(reply));
+                (token, synod_consensus::Request::Transfer(to))
+            }
         }
     }
 
@@ -182,6 +196,18 @@ where
         let waiting = self.own.pending.remove(token)?;
         self.shared.unanswered.give_back(1);
         Some(waiting)
+    }
+
+    /// An operation took effect.
+    fn done(&mut self, waiting: Waiting<S, R>) {
+        match waiting {
+            Waiting::Change(reply) | Waiting::Transfer(reply) => {
+                self.shared.answers.push((reply, Answer::Operated(Outcome::Done(()))));
+            }
+            Waiting::Write(_) | Waiting::Read(..) => {
+                self.shared.fail("the engine ended a request as another kind: a bug".into());
+            }
+        }
     }
 
     fn work(&mut self, work: Work<S, R>) {
@@ -279,7 +305,11 @@ where
                 let replies =
                     own.into_iter().filter_map(|(index, token)| match self.remove(token) {
                         Some(Waiting::Write(reply)) => Some((index, reply)),
-                        Some(Waiting::Read(..)) | None => None,
+                        Some(waiting) => {
+                            self.done(waiting);
+                            None
+                        }
+                        None => None,
                     });
                 let replies = replies.collect();
                 self.work(Work::Commit { batch, replies });
@@ -291,7 +321,7 @@ where
             Event::ReadReady { index: _, tokens } => {
                 let reads = tokens.into_iter().filter_map(|token| match self.remove(token) {
                     Some(Waiting::Read(query, reply)) => Some((query, reply)),
-                    Some(Waiting::Write(_)) | None => None,
+                    Some(_) | None => None,
                 });
                 let reads = reads.collect();
                 self.work(Work::Read(reads));
@@ -302,7 +332,12 @@ where
                     self.shared.answers.push(waiting.refuse(refusal));
                 }
             }
-            Event::Members(_) | Event::Transferred { .. } => {}
+            Event::Transferred { token } => {
+                if let Some(waiting) = self.remove(token) {
+                    self.done(waiting);
+                }
+            }
+            Event::Members(_) => {}
             Event::Unknown { token } => {
                 self.shared.metrics.unknown.inc();
                 if let Some(waiting) = self.remove(token) {

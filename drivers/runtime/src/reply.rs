@@ -13,6 +13,8 @@ pub enum Answer<S: StateMachine> {
     Written(Outcome<S::Response>),
     /// To a read; never unknown.
     Read(Outcome<S::Answer>),
+    /// To an operation on the group.
+    Operated(Outcome<()>),
 }
 
 /// Where one answer goes. It must not block: it runs on the thread that applies commands, on the core
@@ -23,6 +25,9 @@ pub trait Reply<S: StateMachine>: Sized + Send + 'static {
 
     /// A read ended.
     fn read(self, outcome: Outcome<S::Answer>);
+
+    /// An operation on the group ended.
+    fn operated(self, outcome: Outcome<()>);
 
     /// Many requests ended at once. Worth writing where a receiver is woken once for all.
     fn all(answers: Drain<'_, (Self, Answer<S>)>) {
@@ -36,6 +41,7 @@ pub trait Reply<S: StateMachine>: Sized + Send + 'static {
         match answer {
             Answer::Written(outcome) => self.written(outcome),
             Answer::Read(outcome) => self.read(outcome),
+            Answer::Operated(outcome) => self.operated(outcome),
         }
     }
 }
@@ -67,5 +73,9 @@ where
 
     fn read(self, outcome: Outcome<S::Answer>) {
         self.send(Answer::Read(outcome));
+    }
+
+    fn operated(self, outcome: Outcome<()>) {
+        self.send(Answer::Operated(outcome));
     }
 }

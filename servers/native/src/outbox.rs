@@ -131,6 +131,7 @@ impl ReplyTo {
                 let outcome = match answer {
                     Answer::Written(Outcome::Done(response)) => wire::Outcome::Written(response),
                     Answer::Read(Outcome::Done(answer)) => wire::Outcome::Read(answer),
+                    Answer::Operated(_) => wire::Outcome::Unknown,
                     Answer::Written(Outcome::Refused(refusal))
                     | Answer::Read(Outcome::Refused(refusal)) => outbox.refused(refusal),
                     Answer::Written(Outcome::Unknown) | Answer::Read(Outcome::Unknown) => {
@@ -154,6 +155,10 @@ impl Reply<Store> for ReplyTo {
 
     fn read(self, outcome: Outcome<KvAnswer>) {
         self.one(Answer::Read(outcome));
+    }
+
+    fn operated(self, outcome: Outcome<()>) {
+        self.one(Answer::Operated(outcome));
     }
 
     fn all(answers: Drain<'_, (Self, Answer<Store>)>) {
