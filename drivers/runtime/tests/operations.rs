@@ -4,7 +4,7 @@
 
 mod story;
 
-use story::{LineNode, addresses, begin, config, until, write};
+use story::{LineNode, addresses, begin, config, lines, until, write};
 use synod_consensus::{BadChange, Change, Outcome, Refusal, Role};
 use synod_engine::NodeId;
 use synod_runtime::Operation;
@@ -36,4 +36,9 @@ async fn a_change_is_made_once_and_by_the_leader_only() {
     let follower = nodes.iter().find(|node| !leads(node)).unwrap().handle();
     let refused = follower.operate(prioritise(id, 1)).await;
     assert_eq!(refused, Outcome::Refused(Refusal::NotLeader { leader: Some(NodeId(id)) }));
+    assert_eq!(
+        lines(&nodes.iter().collect::<Vec<_>>()).await,
+        ["first"],
+        "no line of the log's own"
+    );
 }
