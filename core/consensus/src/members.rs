@@ -62,6 +62,8 @@ pub struct Contact {
     pub incarnation: Incarnation,
     /// Where its peers reach it, in the driver's own spelling.
     pub address: String,
+    /// Where clients reach it, in the server's own spelling.
+    pub client_address: String,
 }
 
 /// One wish of an operator.
@@ -132,7 +134,7 @@ impl Membership {
         members.sort_by_key(|member| member.node);
         let twice = members.windows(2).any(|pair| pair[0].node == pair[1].node);
         let long = members.iter().filter_map(|member| member.contact.as_ref());
-        let long = long.clone().any(|contact| contact.address.len() > MAX_ADDRESS_BYTES);
+        let long = long.clone().any(Contact::is_too_long);
         let membership = Self(members);
         let quorum = membership.quorum();
         let decides = !quorum.is_empty() && membership.0.len() <= MAX_MEMBERS;
@@ -246,7 +248,17 @@ impl Membership {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let contacts = self.0.iter().filter_map(|member| member.contact.as_ref());
-        24 * self.0.len() + contacts.map(|contact| contact.address.len()).sum::<usize>()
+        24 * self.0.len() + contacts.map(Contact::size_bytes).sum::<usize>()
+    }
+}
+
+impl Contact {
+    fn is_too_long(&self) -> bool {
+        self.address.len().max(self.client_address.len()) > MAX_ADDRESS_BYTES
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.address.len() + self.client_address.len()
     }
 }
 
@@ -257,7 +269,7 @@ fn wish(members: &mut Vec<Member>, change: &Change) -> Result<(), BadChange> {
         Change::Add { node, contact } => match place(*node) {
             Some(place) if members[place].contact.as_ref() == Some(contact) => {}
             Some(_) => return Err(BadChange::IsMember(*node)),
-            None if contact.address.len() > MAX_ADDRESS_BYTES => return Err(BadChange::TooMany),
+            None if contact.is_too_long() => return Err(BadChange::TooMany),
             None => {
                 let contact = Some(contact.clone());
                 let (seat, priority) = (Seat::Learner, DEFAULT_PRIORITY);
@@ -367,7 +379,11 @@ mod tests {
     }
 
     fn add(node: u64) -> Change {
-        let contact = Contact { incarnation: Incarnation(node), address: "there".into() };
+        let contact = Contact {
+            incarnation: Incarnation(node),
+            address: "there".into(),
+            client_address: "here".into(),
+        };
         Change::Add { node: NodeId(node), contact }
     }
 

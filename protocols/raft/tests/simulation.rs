@@ -184,7 +184,11 @@ fn run(seed: u64, mix: Mix, transport: Transport) -> Report {
 fn wish(node: NodeId, kind: u64) -> Change {
     match kind {
         0..=2 => {
-            let contact = Contact { incarnation: Incarnation(1), address: String::new() };
+            let contact = Contact {
+                incarnation: Incarnation(1),
+                address: String::new(),
+                client_address: String::new(),
+            };
             Change::Add { node, contact }
         }
         3..=5 => Change::Promote(node),

@@ -329,7 +329,11 @@ pub(crate) fn batches(first: u64, terms: &[u64]) -> Vec<Batch> {
 
 /// The wish to add this node as a learner.
 pub(crate) fn add(node: u64) -> Change {
-    let contact = Contact { incarnation: Incarnation(node), address: format!("host{node}") };
+    let contact = Contact {
+        incarnation: Incarnation(node),
+        address: format!("peer{node}"),
+        client_address: format!("client{node}"),
+    };
     Change::Add { node: NodeId(node), contact }
 }
 
