@@ -464,6 +464,7 @@ fn is_final(refusal: Refusal) -> bool {
         | Refusal::Busy
         | Refusal::Cancelled
         | Refusal::ChangePending
+        | Refusal::TooFewVoters
         | Refusal::NotCaughtUp { .. } => false,
     }
 }

@@ -127,6 +127,9 @@ pub enum Refusal {
         /// How many entries it lacks.
         behind: u64,
     },
+    /// So few of those who would vote answer the leader that the change could not be committed, nor
+    /// anything after it; ask again when more are up, or remove those who are not first.
+    TooFewVoters,
     /// The change makes no sense.
     BadChange(BadChange),
     /// Leadership cannot be handed over: no such voter, or none that is up to date and may lead, or
@@ -267,6 +270,9 @@ impl fmt::Display for Refusal {
             }
             Self::NotCaughtUp { node, behind } => {
                 write!(f, "{node} still lacks {behind} entries; try again when it has caught up")
+            }
+            Self::TooFewVoters => {
+                write!(f, "too few of those who would vote are up; nothing could be committed")
             }
             Self::BadChange(bad) => write!(f, "{bad}"),
             Self::NoSuccessor => write!(f, "no voter could take over"),

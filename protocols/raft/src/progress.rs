@@ -163,6 +163,11 @@ impl Progress {
         self.leaving.get_or_insert(Leaving { since, age: 0 });
     }
 
+    /// Whether it answered lately: within the last one or two checks of the quorum.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.heard || self.heard_before
+    }
+
     /// Whether it is no member any more.
     pub(crate) fn is_leaving(&self) -> bool {
         self.leaving.is_some()

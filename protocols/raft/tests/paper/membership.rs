@@ -2,7 +2,7 @@
 
 use synod_consensus::{BadChange, Change, Event, Refusal, Role};
 use synod_engine::{Context, Effect, Engine, Instant, NodeId, Random, Sound, Token, Without};
-use synod_raft::{RULES, Rules, Timer};
+use synod_raft::{Message, RULES, Rules, Timer};
 
 use crate::cluster::{Cluster, Envelope};
 use crate::driver::{Node, add, config_with};
@@ -110,9 +110,7 @@ fn a_change_waits_for_the_no_op_and_for_the_change_before() {
     let mut cluster = group(3, 1, Sound);
     cluster.at(2, |node| node.wait(std::time::Duration::from_secs(1)));
     cluster.isolate(&[1]);
-    cluster.elect_but(2, |envelope| {
-        matches!(envelope.message, synod_raft::Message::AppendReply { .. })
-    });
+    cluster.elect_but(2, |envelope| matches!(envelope.message, Message::AppendReply { .. }));
     cluster.at(2, |node| node.change(7, [remove(4)]));
     assert_eq!(refusal(&cluster.nodes[&2], 7), Some(Refusal::ChangePending));
     cluster.beat(2);
@@ -123,6 +121,22 @@ fn a_change_waits_for_the_no_op_and_for_the_change_before() {
     });
     assert_eq!(refusal(&cluster.nodes[&2], 9), Some(Refusal::ChangePending));
     assert!(refusal(&cluster.nodes[&2], 8).is_none() && !is_committed(&cluster.nodes[&2], 8));
+}
+
+/// A removal that leaves a majority of silent voters would stop the group for good.
+#[test]
+fn a_change_that_could_not_be_committed_is_refused() {
+    let mut cluster = group(3, 0, Sound);
+    cluster.isolate(&[3]);
+    for _ in 0..3 {
+        cluster.beat(1);
+        cluster.at(1, |node| node.fire(Timer::Election));
+    }
+    cluster.at(1, |node| node.change(7, [remove(2)]));
+    assert_eq!(refusal(&cluster.nodes[&1], 7), Some(Refusal::TooFewVoters));
+    cluster.at(1, |node| node.change(8, [remove(3)]));
+    cluster.settle();
+    assert!(is_committed(&cluster.nodes[&1], 8), "who is down can be removed");
 }
 
 /// A retry of a change that took effect is told so, and changes nothing.
@@ -306,7 +320,10 @@ pub(crate) fn the_single_server_bug_of_2015(rules: Without) -> Option<String> {
     cluster.isolate(&[1, 5]);
     cluster.at(1, |node| node.change(50, [promote(5)]));
     cluster.settle();
-    cluster.elect_but(2, |envelope| matches!(envelope.message, synod_raft::Message::Append { .. }));
+    let is_append = |envelope: &Envelope| matches!(envelope.message, Message::Append { .. });
+    cluster.elect_but(2, is_append);
+    cluster.at(2, |node| node.fire(Timer::Heartbeat));
+    cluster.settle_but(is_append);
     cluster.isolate(&[2, 3]);
     cluster.at(2, |node| node.change(51, [remove(1)]));
     cluster.beat(2);

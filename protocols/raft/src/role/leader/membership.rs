@@ -32,8 +32,8 @@ impl Leader {
         }
     }
 
-    /// What the wishes lead to, if the time has come and the learners among the new voters have caught
-    /// up (thesis §4.2.1).
+    /// What the wishes lead to, if the time has come, the learners among the new voters have caught up
+    /// (thesis §4.2.1), and so many answer that the change can be committed.
     pub(super) fn next_members<R: Rules>(
         &self,
         state: &State<R>,
@@ -53,6 +53,11 @@ impl Leader {
                 let behind = state.log.last().index.0.saturating_sub(matched);
                 return Err(Refusal::NotCaughtUp { node, behind });
             }
+        }
+        let heard =
+            |node| node == state.me() || self.followers.get(&node).is_some_and(Progress::is_heard);
+        if !next.quorum().is_quorum(heard) {
+            return Err(Refusal::TooFewVoters);
         }
         Ok(next)
     }
@@ -108,7 +113,7 @@ impl Leader {
             node: *node,
             matched: progress.matched,
             installs: matches!(progress.mode, Mode::Install { .. }),
-            heard: progress.heard || progress.heard_before,
+            heard: progress.is_heard(),
         };
         peers.map(peer).collect()
     }
