@@ -117,8 +117,8 @@ pub enum Refusal {
     DiskFull,
     /// The user gave up before it was sent on.
     Cancelled,
-    /// Another change of members is under way, or a new leader has not committed its first entry;
-    /// ask again later.
+    /// Another change of members, or a transfer of leadership, is under way, or a new leader has not
+    /// committed its first entry; ask again later.
     ChangePending,
     /// This learner lacks so many entries that it would hold up commits; ask again later.
     NotCaughtUp {
@@ -266,7 +266,10 @@ impl fmt::Display for Refusal {
             Self::DiskFull => write!(f, "the disk is full"),
             Self::Cancelled => write!(f, "cancelled"),
             Self::ChangePending => {
-                write!(f, "another change of members is under way, or the leader is new; try again")
+                write!(
+                    f,
+                    "a change of members or leader is under way, or the leader is new; try again"
+                )
             }
             Self::NotCaughtUp { node, behind } => {
                 write!(f, "{node} still lacks {behind} entries; try again when it has caught up")

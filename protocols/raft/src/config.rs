@@ -24,6 +24,10 @@ pub struct Config<R = Sound> {
     pub election_timeout_max_ms: u64,
     /// The leader is heard at least this often. Far above the round trip, far below the timeout.
     pub heartbeat_ms: u64,
+    /// A voter of higher priority leads once it was heard and up to date for this long; longer for each
+    /// voter of a higher priority still, and after each time that it failed to take over. Long enough that
+    /// a node which just restarted, or comes and goes, moves leadership once. `None`: never.
+    pub priority_takeover_ms: Option<u64>,
     /// Entries in one message, in bytes. Large enough to fill a network pipe, small enough that a
     /// heartbeat never waits long behind one.
     pub max_append_bytes: usize,
@@ -70,6 +74,7 @@ impl<R> Config<R> {
             election_timeout_min_ms: 300,
             election_timeout_max_ms: 600,
             heartbeat_ms: 50,
+            priority_takeover_ms: Some(5_000),
             max_append_bytes: 1 << 20,
             max_in_flight_appends: 256,
             max_in_flight_bytes: 32 << 20,
@@ -103,6 +108,10 @@ impl<R> Config<R> {
             (
                 self.election_timeout_max_ms > MAX_TIMEOUT_MS,
                 "election_timeout_max_ms must be at most one day",
+            ),
+            (
+                self.priority_takeover_ms.is_some_and(|wait_ms| wait_ms > MAX_TIMEOUT_MS),
+                "priority_takeover_ms must be at most one day",
             ),
             (self.max_append_bytes == 0, "max_append_bytes must be above 0"),
             (self.max_in_flight_appends == 0, "max_in_flight_appends must be above 0"),

@@ -13,6 +13,7 @@
 //! | `Vote`, `VoteReply` | candidate, all | RequestVote | §5.2, §5.4.1 |
 //! | `Append`, `AppendReply` | leader, follower | AppendEntries with entries, or a question how far the logs agree | §5.3 |
 //! | `Heartbeat`, `HeartbeatReply` | leader, follower | AppendEntries without entries; confirms reads | §5.2, §8, thesis §6.4 |
+//! | `TimeoutNow` | leader, successor | campaign at once in my place | thesis §3.10 |
 //! | `Install` | leader, follower | InstallSnapshot; answered by `AppendReply` | §7 |
 //!
 //! # Invariants (figure 3)
@@ -35,12 +36,15 @@
 //!   empty `Append`, and the answer repairs whatever was lost.
 //! * A broken link to the leader shortens the election timeout; the pre-vote keeps this harmless.
 //! * A leader that hears no majority for an election timeout steps down (thesis §6.2).
+//! * Who hears a leader, or leads, ignores votes that no leader wished for (thesis §4.2.3).
+//! * A leader that was removed hands over instead of falling silent (thesis §4.2.2, §3.10); so does one
+//!   that finds a voter of higher priority up to date.
 //! * Acknowledgements, commits and read rounds are gathered until the flush that ends a batch of
 //!   inputs: one message per peer and batch.
 //!
 //! # What is left out
 //!
-//! Leadership transfer, leases, reads by followers, forwarding.
+//! Leases, reads by followers, forwarding.
 //!
 //! # Reading order
 //!
@@ -57,6 +61,7 @@ extern crate alloc;
 
 mod compaction;
 mod config;
+mod elections;
 mod forced;
 mod invariants;
 mod log;

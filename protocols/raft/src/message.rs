@@ -10,6 +10,8 @@
 //! * **HeartbeatReply** says that its sender had seen no higher term *when it answered*. A read rests
 //!   on a majority of such answers: a later leader needs a vote of one of them, cast afterwards. That
 //!   stays true if the sender then forgets the term, so nothing needs to be durable.
+//! * **TimeoutNow** promises nothing and reveals no more than an append does. Whoever obeys it makes its
+//!   own term and vote durable first.
 //! * **PreVote** and **PreVoteReply** promise nothing: they speak of a term that may come to be. (A
 //!   refusal that names the sender's own term is held, since that is an identity.)
 
@@ -49,6 +51,8 @@ pub enum Message {
         term: Term,
         /// The last entry of its log (§5.4.1).
         last: EntryId,
+        /// Whether the leader wished it: then also who hears that leader may vote (thesis §4.2.3).
+        transfer: bool,
     },
     /// Answer to `Vote`; the candidate's own vote comes to it in the same form.
     VoteReply {
@@ -94,6 +98,14 @@ pub enum Message {
         /// The round answered.
         round: u64,
     },
+    /// Campaign at once: from a leader to the one it wants in its place (thesis §3.10).
+    TimeoutNow {
+        /// The leader's term.
+        term: Term,
+        /// The last entry of its log. It counts only for a log that ends with the same: a message that
+        /// comes late, to a follower that the leader has sent more since, is void.
+        last: EntryId,
+    },
     /// InstallSnapshot: for a follower that lacks entries which the leader has compacted (§7). The
     /// snapshot's bytes travel along as an attachment.
     Install {
@@ -136,6 +148,7 @@ impl Message {
             | Self::AppendReply { term, .. }
             | Self::Heartbeat { term, .. }
             | Self::HeartbeatReply { term, .. }
+            | Self::TimeoutNow { term, .. }
             | Self::Install { term, .. } => *term,
         }
     }
@@ -155,6 +168,7 @@ impl Message {
             Self::Install { term, snapshot, members } => {
                 snapshot.index < LAST_INDEX && snapshot.epoch <= *term && !members.is_empty()
             }
+            Self::TimeoutNow { term, last } => last.term <= *term,
             Self::PreVote { .. }
             | Self::PreVoteReply { .. }
             | Self::Vote { .. }
@@ -176,7 +190,8 @@ impl synod_engine::Message for Message {
             | Self::Vote { .. }
             | Self::VoteReply { .. }
             | Self::Heartbeat { .. }
-            | Self::HeartbeatReply { .. } => Class::Ordered { lane: 0 },
+            | Self::HeartbeatReply { .. }
+            | Self::TimeoutNow { .. } => Class::Ordered { lane: 0 },
         }
     }
 
@@ -196,6 +211,7 @@ impl synod_engine::Message for Message {
             | Self::AppendReply { .. }
             | Self::Heartbeat { .. }
             | Self::HeartbeatReply { .. }
+            | Self::TimeoutNow { .. }
             | Self::PreVote { .. }
             | Self::PreVoteReply { .. }
             | Self::Vote { .. }
@@ -212,7 +228,10 @@ impl fmt::Display for Message {
             Self::PreVoteReply { term, granted } => {
                 write!(f, "PreVoteReply t{term} {}", answer(granted))
             }
-            Self::Vote { term, last } => write!(f, "Vote t{term} last {last}"),
+            Self::Vote { term, last, transfer: false } => write!(f, "Vote t{term} last {last}"),
+            Self::Vote { term, last, transfer: true } => {
+                write!(f, "Vote t{term} last {last}, as the leader wishes")
+            }
             Self::VoteReply { term, granted } => write!(f, "VoteReply t{term} {}", answer(granted)),
             Self::Append { term, previous, entries: Some(entries), commit } => {
                 write!(f, "Append t{term} after {previous}: {entries}, commit {commit}")
@@ -235,6 +254,7 @@ impl fmt::Display for Message {
             Self::HeartbeatReply { term, round } => {
                 write!(f, "HeartbeatReply t{term} round {round}")
             }
+            Self::TimeoutNow { term, last } => write!(f, "TimeoutNow t{term} last {last}"),
             Self::Install { term, snapshot, .. } => write!(f, "Install t{term} {snapshot}"),
         }
     }

@@ -11,9 +11,9 @@ use synod_consensus::{
 use synod_engine::{Context, Corrupt, Engine, Input, Instant, LinkState, NodeId, Sound, Token};
 
 use crate::record::HardState;
-use crate::role::{Becomes, Campaign, Candidate, Follower, Leader, Role};
+use crate::role::{Asks, Becomes, Campaign, Candidate, Follower, Leader, Role, Transfer};
 use crate::state::State;
-use crate::{AppendResult, Config, EntryId, Log, Message, Record, Rules, Term, View};
+use crate::{AppendResult, Config, Log, Message, Record, Rules, Term, View};
 
 /// A Raft node. See the [crate] page.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub enum Timer {
     Election,
     /// A leader's next heartbeat.
     Heartbeat,
+    /// A leader's patience with its successor.
+    Transfer,
 }
 
 impl<R: Rules> Engine for Raft<R> {
@@ -73,11 +75,16 @@ impl<R: Rules> Engine for Raft<R> {
                 }
             }
             Input::Request { token, request } => self.request(context, token, request),
-            Input::Cancel(token) => {
+            Input::Timer(Timer::Transfer) => {
                 if let Role::Leader(leader) = &mut self.role {
-                    leader.cancel(context, token);
+                    leader.give_up_transfer(context);
                 }
             }
+            Input::Cancel(token) => match &mut self.role {
+                Role::Follower(follower) => follower.cancel(context, token),
+                Role::Candidate(_) => {}
+                Role::Leader(leader) => leader.cancel(context, token),
+            },
             Input::Link { peer, state: LinkState::Opened } => {
                 if let Role::Leader(leader) = &mut self.role {
                     leader.link_opened(peer);
@@ -172,8 +179,8 @@ impl<R: Rules> Raft<R> {
         if let Role::Follower(follower) = &self.role {
             follower.wait(&self.state, context);
         }
-        if self.state.is_voter() && self.state.other_voters().next().is_none() {
-            self.become_(context, Becomes::Candidate(Campaign::PreVote));
+        if self.state.may_lead() && self.state.other_voters().next().is_none() {
+            self.become_(context, Becomes::Candidate(Campaign::Cautious));
         }
     }
 
@@ -185,6 +192,9 @@ impl<R: Rules> Raft<R> {
         if let Message::PreVote { term, last } = message {
             return self.pre_vote_asked(context, from, term, last);
         }
+        if self.would_depose_a_leader(context.now(), &message) {
+            return;
+        }
         let counts = self.observe_term(context, &message);
         if !counts {
             return self.answer_from_later_term(context, from, &message);
@@ -193,13 +203,14 @@ impl<R: Rules> Raft<R> {
             Message::PreVote { .. } => {}
             Message::PreVoteReply { term, granted } => {
                 if term == self.state.term().next() || !granted {
-                    self.answer(context, Campaign::PreVote, from, granted);
+                    self.answer(context, Asks::PreVotes, from, granted);
                 }
             }
             Message::Vote { last, .. } => self.vote_asked(context, from, last),
             Message::VoteReply { granted, .. } => {
-                self.answer(context, Campaign::Vote, from, granted);
+                self.answer(context, Asks::Votes, from, granted);
             }
+            Message::TimeoutNow { last, .. } => self.told_to_campaign(context, from, last),
             Message::Append { previous, entries, commit, .. } => {
                 if let Some((follower, state)) = self.follow(context, from) {
                     follower.append(state, context, from, previous, entries, commit);
@@ -287,7 +298,9 @@ impl<R: Rules> Raft<R> {
                 let nothing = AppendResult::Matches(Index::ZERO);
                 Message::AppendReply { term, result: nothing }
             }
-            Message::Heartbeat { .. } => Message::HeartbeatReply { term, round: 0 },
+            Message::Heartbeat { .. } | Message::TimeoutNow { .. } => {
+                Message::HeartbeatReply { term, round: 0 }
+            }
             Message::PreVote { .. }
             | Message::PreVoteReply { .. }
             | Message::VoteReply { .. }
@@ -297,65 +310,8 @@ impl<R: Rules> Raft<R> {
         context.send(from, answer);
     }
 
-    /// Would this node vote for the sender in `term`? Promises nothing, changes nothing.
-    fn pre_vote_asked(
-        &mut self,
-        context: &mut Context<'_, Self>,
-        from: NodeId,
-        term: Term,
-        last: EntryId,
-    ) {
-        let hears_leader = match &self.role {
-            Role::Follower(follower) => follower.hears_leader(&self.state, context.now()),
-            Role::Candidate(_) => false,
-            Role::Leader(_) => true,
-        };
-        if term > self.state.term() && self.state.is_up_to_date(last) && !hears_leader {
-            context.send_now(from, Message::PreVoteReply { term, granted: true });
-        } else {
-            let term = self.state.term();
-            context.send(from, Message::PreVoteReply { term, granted: false });
-        }
-    }
-
-    /// RequestVote, receiver's part (figure 2).
-    fn vote_asked(&mut self, context: &mut Context<'_, Self>, from: NodeId, last: EntryId) {
-        let HardState { term, vote } = self.state.hard;
-        let rules = self.state.rules();
-        let is_free = vote.is_none_or(|vote| vote == from) || !rules.one_vote_per_term();
-        let granted = is_free && self.state.is_up_to_date(last);
-        if granted {
-            let hard = HardState { term, vote: Some(from) };
-            if !rules.vote_is_durable() {
-                self.state.hard = hard;
-            } else if vote != Some(from) {
-                self.state.set_hard(context, hard);
-            }
-            if let Role::Follower(follower) = &self.role {
-                follower.wait(&self.state, context);
-            }
-        }
-        context.send(from, Message::VoteReply { term, granted });
-    }
-
-    /// An answer to a campaign, if that is still the one this node is in.
-    fn answer(
-        &mut self,
-        context: &mut Context<'_, Self>,
-        campaign: Campaign,
-        from: NodeId,
-        granted: bool,
-    ) {
-        if let Role::Candidate(candidate) = &mut self.role
-            && candidate.campaign == campaign
-        {
-            let becomes = candidate.count(&self.state, Some((from, granted)));
-            self.become_(context, becomes);
-        }
-    }
-
     /// A message of this term's leader: whoever is not leading follows it.
-    fn follow(
+    pub(crate) fn follow(
         &mut self,
         context: &mut Context<'_, Self>,
         leader: NodeId,
@@ -372,17 +328,6 @@ impl<R: Rules> Raft<R> {
         Some((follower, &mut self.state))
     }
 
-    fn election_timeout(&mut self, context: &mut Context<'_, Self>) {
-        let becomes = match &mut self.role {
-            Role::Leader(leader) => leader.check_quorum(&self.state, context),
-            Role::Follower(_) | Role::Candidate(_) if self.state.is_voter() => {
-                Becomes::Candidate(Campaign::PreVote)
-            }
-            Role::Follower(_) | Role::Candidate(_) => Becomes::Same,
-        };
-        self.become_(context, becomes);
-    }
-
     fn request(&mut self, context: &mut Context<'_, Self>, token: Token, request: Request) {
         match (&mut self.role, request) {
             (Role::Leader(leader), Request::Propose(command)) => {
@@ -392,8 +337,8 @@ impl<R: Rules> Raft<R> {
             (Role::Leader(leader), Request::Change(wishes)) => {
                 leader.change(&mut self.state, context, token, &wishes);
             }
-            (Role::Leader(_), Request::Transfer(_)) => {
-                context.emit_now(Event::Refused { token, refusal: Refusal::NoSuccessor });
+            (Role::Leader(leader), Request::Transfer(target)) => {
+                leader.transfer(&self.state, context, token, target);
             }
             (Role::Follower(_) | Role::Candidate(_), _) => {
                 let refusal = Refusal::NotLeader { leader: self.leadership().1 };
@@ -404,16 +349,12 @@ impl<R: Rules> Raft<R> {
 
     /// The one place where the role changes. Who followed already goes on waiting: only a leader that
     /// is heard, or a vote that is granted, starts the timeout anew (figure 2).
-    fn become_(&mut self, context: &mut Context<'_, Self>, becomes: Becomes) {
+    pub(crate) fn become_(&mut self, context: &mut Context<'_, Self>, becomes: Becomes) {
         let state = &mut self.state;
         let (role, next) = match becomes {
             Becomes::Same => return,
             Becomes::Follower { leader } => {
-                let follower = Follower::new(state, context, leader);
-                if !matches!(self.role, Role::Follower(_)) {
-                    follower.wait(state, context);
-                }
-                (Role::Follower(follower), Becomes::Same)
+                (Role::Follower(Follower::new(state, context, leader)), Becomes::Same)
             }
             Becomes::Candidate(campaign) => {
                 let mut candidate = Candidate::new(state, context, campaign);
@@ -422,10 +363,32 @@ impl<R: Rules> Raft<R> {
             }
             Becomes::Leader => (Role::Leader(Leader::new(state, context)), Becomes::Same),
         };
-        if let Role::Leader(leader) = core::mem::replace(&mut self.role, role) {
-            leader.retire(context, self.leadership().1);
+        let (waited, transfer) = match core::mem::replace(&mut self.role, role) {
+            Role::Follower(follower) => (true, follower.transfer),
+            Role::Candidate(_) => (false, None),
+            Role::Leader(leader) => (false, leader.retire(context, self.leadership().1)),
+        };
+        if let Some(transfer) = transfer {
+            self.pass_on(context, transfer);
+        }
+        if let Role::Follower(follower) = &self.role
+            && !waited
+        {
+            follower.wait(&self.state, context);
         }
         self.become_(context, next);
+    }
+
+    /// A transfer whose leader leads no more ends once it is known who does, or that nobody is.
+    fn pass_on(&mut self, context: &mut Context<'_, Self>, transfer: Transfer) {
+        match &mut self.role {
+            Role::Follower(follower) if follower.leader.is_none() => {
+                follower.transfer = Some(transfer);
+            }
+            Role::Follower(_) | Role::Candidate(_) | Role::Leader(_) => {
+                transfer.end(context, self.leadership().1);
+            }
+        }
     }
 
     /// Tells the local user of a change of role, leader or term.

@@ -7,9 +7,9 @@ mod leader;
 
 use synod_engine::NodeId;
 
-pub(crate) use candidate::{Campaign, Candidate};
+pub(crate) use candidate::{Asks, Campaign, Candidate};
 pub(crate) use follower::Follower;
-pub(crate) use leader::Leader;
+pub(crate) use leader::{Leader, Transfer};
 
 /// What a node is at a time.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

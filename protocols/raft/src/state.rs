@@ -68,9 +68,19 @@ impl<R: Rules> State<R> {
         self.members.quorum()
     }
 
-    /// Whether this node may vote and lead.
+    /// Whether this node votes.
     pub(crate) fn is_voter(&self) -> bool {
         self.quorum().contains(self.me())
+    }
+
+    /// Whether this node may campaign: a voter of priority 0 never does, whoever else is there.
+    pub(crate) fn may_lead(&self) -> bool {
+        self.is_voter() && self.priority(self.me()) > 0
+    }
+
+    /// The priority of a member; 0 for who is none.
+    pub(crate) fn priority(&self, node: NodeId) -> u8 {
+        self.members.current().member(node).map_or(0, |member| member.priority)
     }
 
     /// The other voters.

@@ -77,4 +77,5 @@ scripts! {
     one_way_partition
     duplicates
     paused_leader
+    transfer
 }

@@ -38,6 +38,7 @@ pub(crate) enum Command {
     Release(NodeId),
     Propose { node: NodeId, commands: Vec<String> },
     Read(NodeId),
+    Transfer { node: NodeId, successor: Option<NodeId> },
     Cancel { node: NodeId, token: Token },
     Snapshot(NodeId),
     Show(Vec<NodeId>),
@@ -122,6 +123,11 @@ fn command(name: &str, words: &[&str]) -> Result<Command, String> {
             _ => return Err("propose takes a node and commands".to_owned()),
         },
         "read" => Command::Read(one()?),
+        "transfer" => match words {
+            [at] => Command::Transfer { node: node(at)?, successor: None },
+            [at, to] => Command::Transfer { node: node(at)?, successor: Some(node(to)?) },
+            _ => return Err("transfer takes the leader and its successor".to_owned()),
+        },
         "cancel" => match words {
             [at, token] => Command::Cancel { node: node(at)?, token: Token(numbered(token)?) },
             _ => return Err("cancel takes a node and a request".to_owned()),

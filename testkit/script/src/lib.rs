@@ -53,6 +53,7 @@
 //! | `release n1` | the disk syncs, and from here on by itself |
 //! | `propose n1 a b` | the local user proposes commands, in one batch; requests are #1, #2, … |
 //! | `read n1` | the local user asks for a linearizable read |
+//! | `transfer n1 [n2]` | the local user of n1 asks it to hand leadership to n2, or to the best |
 //! | `cancel n1 #1` | the local user no longer waits |
 //! | `snapshot n1` | the snapshot that n1 asked for is written |
 //! | `show [n1 …]` | what the nodes are, and the epochs of their entries |

@@ -101,6 +101,10 @@ impl<S: Subject> Run<S> {
                 let inputs: Vec<_> = requests.map(|request| self.request(request)).collect();
                 self.give(node, inputs)
             }
+            Command::Transfer { node, successor } => {
+                let transfer = self.request(Request::Transfer(successor));
+                self.give(node, [transfer])
+            }
             Command::Read(node) => {
                 let read = self.request(Request::Read);
                 self.give(node, [read])

@@ -1,5 +1,5 @@
 //! Campaigns for leadership: first for pre-votes, which promise nothing (thesis §9.6), then for votes
-//! in a new term (§5.2).
+//! in a new term (§5.2). Whom the leader wishes in its place asks for votes at once (thesis §3.10).
 
 use synod_engine::NodeId;
 use synod_quorum::{Outcome, Tally};
@@ -12,17 +12,28 @@ use crate::{Message, Rules, Timer};
 /// What a candidate has heard.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Candidate {
-    pub(crate) campaign: Campaign,
+    pub(crate) asks: Asks,
     tally: Tally,
 }
 
 /// What a candidate asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Campaign {
-    /// Pre-votes: would I win the next term? No term or vote changes.
-    PreVote,
+pub(crate) enum Asks {
+    /// Would I win the next term? No term or vote changes.
+    PreVotes,
     /// Votes in a new term.
-    Vote,
+    Votes,
+}
+
+/// Why and how a campaign begins.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Campaign {
+    /// No leader was heard: pre-votes first.
+    Cautious,
+    /// The pre-votes were won: votes.
+    Promising,
+    /// The leader wishes it: votes at once, also of those who hear that leader (thesis §3.10).
+    Wished,
 }
 
 impl Candidate {
@@ -36,31 +47,40 @@ impl Candidate {
         let (min, max) = (config.election_timeout_min(), config.election_timeout_max());
         let timeout = context.random().duration(min, max);
         context.set_timer(Timer::Election, timeout);
-        let mut tally = Tally::default();
-        let last = state.log.last();
         match campaign {
-            Campaign::PreVote => {
-                tally.record(state.me(), true);
-                let term = state.term().next();
-                for peer in state.other_voters() {
-                    context.send_now(peer, Message::PreVote { term, last });
-                }
-            }
-            Campaign::Vote => {
-                let hard = HardState { term: state.term().next(), vote: Some(state.me()) };
-                if state.rules().vote_is_durable() {
-                    state.set_hard(context, hard);
-                } else {
-                    state.hard = hard;
-                }
-                let term = hard.term;
-                context.send(state.me(), Message::VoteReply { term, granted: true });
-                for peer in state.other_voters() {
-                    context.send(peer, Message::Vote { term, last });
-                }
-            }
+            Campaign::Cautious => Self::ask_for_pre_votes(state, context),
+            Campaign::Promising => Self::ask_for_votes(state, context, false),
+            Campaign::Wished => Self::ask_for_votes(state, context, true),
         }
-        Self { campaign, tally }
+    }
+
+    fn ask_for_pre_votes<R: Rules>(state: &State<R>, context: &mut Context<'_, R>) -> Self {
+        let (term, last) = (state.term().next(), state.log.last());
+        for peer in state.other_voters() {
+            context.send_now(peer, Message::PreVote { term, last });
+        }
+        let mut tally = Tally::default();
+        tally.record(state.me(), true);
+        Self { asks: Asks::PreVotes, tally }
+    }
+
+    fn ask_for_votes<R: Rules>(
+        state: &mut State<R>,
+        context: &mut Context<'_, R>,
+        transfer: bool,
+    ) -> Self {
+        let hard = HardState { term: state.term().next(), vote: Some(state.me()) };
+        if state.rules().vote_is_durable() {
+            state.set_hard(context, hard);
+        } else {
+            state.hard = hard;
+        }
+        let (term, last) = (hard.term, state.log.last());
+        context.send(state.me(), Message::VoteReply { term, granted: true });
+        for peer in state.other_voters() {
+            context.send(peer, Message::Vote { term, last, transfer });
+        }
+        Self { asks: Asks::Votes, tally: Tally::default() }
     }
 
     /// An answer, or silence so far: the campaign goes on, or ends.
@@ -72,9 +92,9 @@ impl Candidate {
         if let Some((node, granted)) = answer {
             self.tally.record(node, granted);
         }
-        match (state.quorum().outcome(&self.tally), self.campaign) {
-            (Outcome::Won, Campaign::PreVote) => Becomes::Candidate(Campaign::Vote),
-            (Outcome::Won, Campaign::Vote) => Becomes::Leader,
+        match (state.quorum().outcome(&self.tally), self.asks) {
+            (Outcome::Won, Asks::PreVotes) => Becomes::Candidate(Campaign::Promising),
+            (Outcome::Won, Asks::Votes) => Becomes::Leader,
             (Outcome::Lost, _) => Becomes::Follower { leader: None },
             (Outcome::Open, _) => Becomes::Same,
         }

@@ -5,8 +5,9 @@ use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
 use synod_consensus::{Batch, Index, Membership, Snapshot};
-use synod_engine::{Instant, NodeId};
+use synod_engine::{Instant, NodeId, Token};
 
+use crate::role::Transfer;
 use crate::state::{Context, State};
 use crate::{AppendResult, EntryId, Message, Rules, Timer};
 
@@ -20,12 +21,14 @@ pub(crate) struct Follower {
     shared: Index,
     /// What the next flush acknowledges.
     acknowledge: Option<Index>,
+    /// Led until now, and waits to hear whether its successor does (thesis §3.10).
+    pub(crate) transfer: Option<Transfer>,
 }
 
 impl Follower {
     /// A node before its first input.
     pub(crate) fn idle() -> Self {
-        Self { leader: None, heard: None, shared: Index::ZERO, acknowledge: None }
+        Self { leader: None, heard: None, shared: Index::ZERO, acknowledge: None, transfer: None }
     }
 
     /// Follows `leader`, if there is one.
@@ -35,7 +38,8 @@ impl Follower {
         leader: Option<NodeId>,
     ) -> Self {
         context.cancel_timer(Timer::Heartbeat);
-        Self { leader, heard: None, shared: state.commit, acknowledge: None }
+        context.cancel_timer(Timer::Transfer);
+        Self { leader, heard: None, shared: state.commit, acknowledge: None, transfer: None }
     }
 
     /// Whether a leader was heard within the shortest election timeout, so that nobody is needed in
@@ -53,7 +57,7 @@ impl Follower {
 
     /// Starts the election timeout anew.
     pub(crate) fn wait<R: Rules>(&self, state: &State<R>, context: &mut Context<'_, R>) {
-        if state.is_voter() {
+        if state.may_lead() || self.transfer.is_some() {
             let config = &state.config;
             let timeout = context
                 .random()
@@ -76,10 +80,17 @@ impl Follower {
         context: &mut Context<'_, R>,
         peer: NodeId,
     ) {
-        if self.leader == Some(peer) && self.heard.take().is_some() && state.is_voter() {
+        if self.leader == Some(peer) && self.heard.take().is_some() && state.may_lead() {
             let soon = state.config.election_timeout_min() / 2;
             let timeout = context.random().duration(soon / 8, soon);
             context.set_timer(Timer::Election, timeout);
+        }
+    }
+
+    /// The local user no longer waits.
+    pub(crate) fn cancel<R: Rules>(&mut self, context: &mut Context<'_, R>, token: Token) {
+        if let Some(transfer) = self.transfer.take_if(|transfer| transfer.is_for(token)) {
+            transfer.cancel(context);
         }
     }
 
@@ -116,7 +127,11 @@ impl Follower {
             if !fits {
                 return;
             }
+            let has_members = news.members().is_some();
             state.store(context, news);
+            if has_members {
+                self.wait(state, context);
+            }
         }
         self.shares(end);
         self.commit(state, context, commit);
@@ -190,15 +205,16 @@ impl Follower {
         context: &mut Context<'_, R>,
         commit: Index,
     ) {
-        state.commit_to(context, commit.min(self.shared), |_| alloc::vec::Vec::new());
+        let last = state.log.last().index;
+        state.commit_to(context, commit.min(self.shared).min(last), |_| alloc::vec::Vec::new());
     }
 }
 
 /// Without when the leader was heard: the node's fingerprint takes its age in.
 impl Hash for Follower {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Self { leader, heard: _, shared, acknowledge } = self;
-        (leader, shared, acknowledge).hash(hasher);
+        let Self { leader, heard: _, shared, acknowledge, transfer } = self;
+        (leader, shared, acknowledge, transfer).hash(hasher);
     }
 }
 

@@ -4,6 +4,8 @@
 mod membership;
 mod reading;
 mod replication;
+mod takeover;
+mod transfer;
 
 use alloc::collections::BTreeMap;
 use alloc::vec;
@@ -17,6 +19,8 @@ use crate::proposals::Proposals;
 use crate::reads::Reads;
 use crate::role::Becomes;
 use crate::role::leader::replication::send_entries;
+use crate::role::leader::takeover::Takeover;
+pub(crate) use crate::role::leader::transfer::Transfer;
 use crate::state::{Context, State};
 use crate::{AppendResult, Message, Rules, Timer};
 
@@ -36,6 +40,10 @@ pub(crate) struct Leader {
     open_bytes: usize,
     proposals: Proposals,
     reads: Reads,
+    transfer: Option<Transfer>,
+    takeover: Takeover,
+    /// It was removed, and has tried to hand over.
+    has_resigned: bool,
 }
 
 impl Leader {
@@ -54,6 +62,9 @@ impl Leader {
             open_bytes: 0,
             proposals: Proposals::default(),
             reads: Reads::default(),
+            transfer: None,
+            takeover: Takeover::default(),
+            has_resigned: false,
         };
         leader.follow_members(state);
         leader.store(state, context, Batch::new(noop, state.term(), vec![Payload::Noop]));
@@ -81,18 +92,24 @@ impl Leader {
 
     /// The user gave up: what was not sent on never takes effect; the rest ends by itself.
     pub(crate) fn cancel<R: Rules>(&mut self, context: &mut Context<'_, R>, token: Token) {
+        if self.cancel_transfer(context, token) {
+            return;
+        }
         if self.proposals.cancel(token) || self.reads.cancel(token) {
             context.emit_now(Event::Refused { token, refusal: Refusal::Cancelled });
         }
     }
 
-    /// Appends what was gathered, commits what was acknowledged, and sends everyone what they lack.
+    /// Appends what was gathered, unless it hands over; commits what was acknowledged, and sends
+    /// everyone what they lack.
     pub(crate) fn flush<R: Rules>(
         &mut self,
         state: &mut State<R>,
         context: &mut Context<'_, R>,
     ) -> Becomes {
-        self.append_gathered(state, context);
+        if self.transfer.is_none() && !self.has_resigned {
+            self.append_gathered(state, context);
+        }
         if core::mem::take(&mut self.acknowledged) {
             self.commit(state, context);
         }
@@ -106,14 +123,21 @@ impl Leader {
                 progress.told_commit = commit;
             }
         }
+        self.call_successor(state, context);
         if asks.is_some() {
             self.answer_reads(state, context);
         }
         becomes
     }
 
-    /// Leads no more: everything that waits ends, as refused or as unknown.
-    pub(crate) fn retire<R: Rules>(mut self, context: &mut Context<'_, R>, leader: Option<NodeId>) {
+    /// Leads no more: everything that waits ends, as refused or as unknown, but for a transfer, which
+    /// may have come to its end.
+    pub(crate) fn retire<R: Rules>(
+        mut self,
+        context: &mut Context<'_, R>,
+        leader: Option<NodeId>,
+    ) -> Option<Transfer> {
+        let leader = leader.or(self.called_successor());
         let refusal = Refusal::NotLeader { leader };
         let (never_appended, appended) = self.proposals.drain();
         for token in never_appended.chain(self.reads.drain()) {
@@ -122,6 +146,7 @@ impl Leader {
         for token in appended {
             context.emit_now(Event::Unknown { token });
         }
+        self.transfer
     }
 
     /// Whether the bounds on what is not committed, not durable, or kept in memory, are reached.

@@ -19,6 +19,7 @@ enum Waits {
     Proposal,
     /// A read, and what was committed anywhere when it was asked for.
     Read(u64),
+    Transfer,
 }
 
 /// A cluster under a random schedule, and its users.
@@ -58,7 +59,8 @@ impl<R: Rules> Chaos<R> {
             500..560 => self.time(),
             560..700 => self.cluster.at(id, crate::driver::Node::sync_one),
             700..720 => self.cluster.at(id, crate::driver::Node::sync),
-            720..850 => self.propose(id),
+            720..840 => self.propose(id),
+            840..850 => self.transfer(id),
             850..900 => self.read(id),
             900..915 => self.cancel(),
             915..970 => self.apply(id),
@@ -153,6 +155,14 @@ impl<R: Rules> Chaos<R> {
         }
     }
 
+    fn transfer(&mut self, id: u64) {
+        let token = self.token();
+        let nodes = self.cluster.nodes.len() as u64;
+        let successor = Some(self.random.between(1, nodes)).filter(|_| self.random.chance(700_000));
+        self.waiting.insert((id, token), Waits::Transfer);
+        self.cluster.at(id, |node| node.transfer(token.0, successor));
+    }
+
     fn cancel(&mut self) {
         let place = self.random.below(self.waiting.len().max(1) as u64) as usize;
         if let Some((id, token)) = self.waiting.keys().nth(place).copied() {
@@ -214,10 +224,8 @@ impl<R: Rules> Chaos<R> {
                 *self.endings.entry("refused").or_default() += 1;
             }
             Event::Unknown { token } => self.ends(id, token, "unknown", Waits::Proposal),
-            Event::Install(_)
-            | Event::Transferred { .. }
-            | Event::Members(_)
-            | Event::Leadership { .. } => {}
+            Event::Transferred { token } => self.ends(id, token, "transferred", Waits::Transfer),
+            Event::Install(_) | Event::Members(_) | Event::Leadership { .. } => {}
         }
     }
 

@@ -267,6 +267,13 @@ impl<R: Rules> Node<R> {
         self.input(Input::Flush);
     }
 
+    /// Asks for another leader: this one, or the best.
+    pub(crate) fn transfer(&mut self, token: u64, successor: impl Into<Option<u64>>) {
+        let request = Request::Transfer(successor.into().map(NodeId));
+        self.input(Input::Request { token: Token(token), request });
+        self.input(Input::Flush);
+    }
+
     pub(crate) fn read(&mut self, token: u64) {
         self.input(Input::Request { token: Token(token), request: Request::Read });
         self.input(Input::Flush);
@@ -380,7 +387,12 @@ pub(crate) fn pre_vote_reply(term: u64, granted: bool) -> Message {
 }
 
 pub(crate) fn vote(term: u64, last: EntryId) -> Message {
-    Message::Vote { term: Epoch(term), last }
+    Message::Vote { term: Epoch(term), last, transfer: false }
+}
+
+/// RequestVote of whom its leader wishes in its place.
+pub(crate) fn wished_vote(term: u64, last: EntryId) -> Message {
+    Message::Vote { term: Epoch(term), last, transfer: true }
 }
 
 pub(crate) fn vote_reply(term: u64, granted: bool) -> Message {

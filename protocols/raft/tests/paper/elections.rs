@@ -11,6 +11,7 @@ use synod_raft::{Message, Record, Timer};
 use crate::cluster::Cluster;
 use crate::driver::{
     Node, append, config, entry, heartbeat, matches, pre_vote, pre_vote_reply, vote, vote_reply,
+    wished_vote,
 };
 
 const BEFORE_ANY_TIMEOUT: Duration = Duration::from_millis(299);
@@ -50,7 +51,7 @@ fn when_servers_start_up_they_begin_as_followers() {
 fn a_higher_term_makes_anyone_a_follower_in_that_term() {
     for mut node in [follower(), candidate(), leader()] {
         let messages = [
-            vote(9, entry(0, 0)),
+            wished_vote(9, entry(0, 0)),
             vote_reply(10, false),
             append(11, entry(2, 2), &[], 0),
             matches(12, 0),
@@ -361,6 +362,51 @@ fn a_late_pre_vote_reply_starts_no_second_election() {
         node.hear(2, pre_vote_reply(4, true));
         assert_eq!(node.view(), before);
     }
+}
+
+/// Thesis §4.2.3: "if a server receives a RequestVote request within the minimum election timeout of
+/// hearing from a current leader, it does not update its term or grant its vote"; and a leader counts as
+/// hearing itself.
+#[test]
+fn a_vote_that_no_leader_wished_for_changes_nothing_where_one_is_heard() {
+    let mut hears = follower();
+    hears.hear(2, heartbeat(2, 0));
+    for mut node in [hears.clone(), leader()] {
+        let before = (node.view(), node.records.clone(), node.timers.clone());
+        assert_eq!(node.answer(3, vote(9, entry(9, 8))), []);
+        assert_eq!((node.view(), node.records.clone(), node.timers.clone()), before);
+        assert_eq!(node.answer(3, wished_vote(9, entry(9, 8))), [vote_reply(9, true)]);
+    }
+    hears.wait(BEFORE_ANY_TIMEOUT);
+    assert_eq!(hears.answer(3, vote(9, entry(9, 8))), [], "until the shortest timeout is over");
+    hears.wait(Duration::from_millis(1));
+    assert_eq!(hears.answer(3, vote(9, entry(9, 8))), [vote_reply(9, true)]);
+}
+
+/// Thesis §4.2.3 is about requests of a later term: in its own term a node votes as ever.
+#[test]
+fn a_sticky_node_still_votes_in_its_own_term() {
+    let mut node = follower();
+    node.hear(2, heartbeat(2, 0));
+    assert_eq!(node.answer(3, vote(2, entry(2, 2))), [vote_reply(2, true)]);
+}
+
+/// Sticky followers must not shut out for ever a node whose term is higher than the leader's: its answer
+/// to the leader makes that step down.
+#[test]
+fn a_candidate_that_nobody_listens_to_gets_back_in_by_its_answers() {
+    let mut cluster = Cluster::start(3);
+    cluster.elect(1);
+    cluster.beat(1);
+    cluster.at(3, |node| node.hear(2, vote_reply(7, false)));
+    cluster.beat(1);
+    assert_eq!(cluster.nodes[&1].view().role, Role::Follower);
+    cluster.run(Duration::from_secs(2), |_| false);
+    let leader = cluster.leader().expect("somebody leads in a later term");
+    let term = cluster.nodes[&leader].view().term;
+    assert_eq!(term, Epoch(8));
+    assert!(cluster.nodes.values().all(|node| node.view().term == term));
+    cluster.assert_sound();
 }
 
 /// Thesis §9.6: what pre-vote is for.

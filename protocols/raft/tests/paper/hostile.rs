@@ -73,13 +73,14 @@ fn entries_that_would_replace_committed_ones_are_ignored() {
 fn a_term_that_no_election_could_have_reached_is_ignored() {
     let last = entry(9, 5);
     for term in [END, END - 1, 1 << 63, 1 << 41] {
-        assert_ignored(&Message::Vote { term: Epoch(term), last }, 2);
+        assert_ignored(&Message::Vote { term: Epoch(term), last, transfer: true }, 2);
         assert_ignored(&Message::PreVote { term: Epoch(term), last }, 2);
         assert_ignored(&Message::PreVoteReply { term: Epoch(term), granted: false }, 2);
         assert_ignored(&append(term, entry(0, 0), &[], 0), 2);
     }
     let [mut follower, ..] = one_of_each();
-    follower.hear(2, Message::Vote { term: Epoch(1 << 40), last });
+    follower.wait(std::time::Duration::from_secs(1));
+    follower.hear(2, Message::Vote { term: Epoch(1 << 40), last, transfer: false });
     assert_eq!(follower.view().term, Epoch(1 << 40), "a node that slept long catches up");
 }
 
@@ -126,7 +127,8 @@ fn the_answers_of_strangers_count_for_nothing() {
 #[test]
 fn what_claims_to_come_from_oneself_but_only_a_peer_says_is_ignored() {
     let last = entry(9, 9);
-    assert_ignored(&Message::Vote { term: Epoch(6), last }, 1);
+    assert_ignored(&Message::Vote { term: Epoch(6), last, transfer: true }, 1);
+    assert_ignored(&Message::TimeoutNow { term: Epoch(6), last }, 1);
     assert_ignored(&append(5, entry(4, 5), &[5], 4), 1);
     assert_ignored(&append(6, entry(4, 5), &[6], 4), 1);
     assert_ignored(&install(6, snapshot(9, 6), &[1, 2, 3]), 1);
@@ -165,10 +167,10 @@ fn nonsense(random: &mut Random) -> Message {
     let last = entry(number(random, 4), number(random, 5));
     let granted = random.chance(500_000);
     let index = Index(number(random, 4));
-    match random.below(10) {
+    match random.below(11) {
         0 => Message::PreVote { term, last },
         1 => Message::PreVoteReply { term, granted },
-        2 => Message::Vote { term, last },
+        2 => Message::Vote { term, last, transfer: random.chance(500_000) },
         3 => Message::VoteReply { term, granted },
         4 | 5 => {
             let terms = vec![random.between(1, 7); random.between(1, 3) as usize];
@@ -178,6 +180,7 @@ fn nonsense(random: &mut Random) -> Message {
         }
         6 => Message::AppendReply { term, result: AppendResult::Matches(index) },
         7 => conflict(term.0, index.0, number(random, 4), (last.index.0, last.term.0)),
+        9 => Message::TimeoutNow { term, last },
         8 if granted => Message::HeartbeatReply { term, round: number(random, 2) },
         8 => Message::Heartbeat {
             term,

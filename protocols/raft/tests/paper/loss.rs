@@ -112,6 +112,7 @@ fn kind_of(message: &Message) -> usize {
         Message::Heartbeat { .. } => 6,
         Message::HeartbeatReply { .. } => 7,
         Message::Install { .. } => 8,
+        Message::TimeoutNow { .. } => 9,
     }
 }
 

@@ -21,3 +21,4 @@ mod recovery;
 mod replication;
 mod rules;
 mod snapshots;
+mod transfer;

@@ -48,7 +48,7 @@ fn the_five_properties_and_every_promise_to_users_hold_over_random_schedules() {
     ] {
         assert!(sometimes.count(point) > 0, "no run reached: {point}; {sometimes:?}");
     }
-    for ending in ["committed", "refused", "unknown", "read"] {
+    for ending in ["committed", "refused", "unknown", "read", "transferred"] {
         assert!(endings.contains_key(ending), "no request ended {ending}: {endings:?}");
     }
 }

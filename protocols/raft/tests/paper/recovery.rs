@@ -10,7 +10,7 @@ use synod_raft::{Checkpoint, HardState, Raft, Record, Timer};
 
 use crate::chaos::Chaos;
 use crate::driver::{
-    Node, append, batches, config, entry, founders, heartbeat, lived, snapshot, vote,
+    Node, append, batches, config, entry, founders, heartbeat, lived, snapshot, wished_vote,
 };
 
 /// What a crash leaves is what the node was, but for what it may forget.
@@ -134,7 +134,7 @@ fn a_fingerprint_is_of_what_a_node_will_do_and_not_of_when_it_came_there() {
         after(|node| node.hear(2, heartbeat(2, 0))),
         after(|node| node.hear(2, append(1, entry(0, 0), &[1], 0))),
         after(|node| node.hear(2, append(1, entry(0, 0), &[1], 1))),
-        after(|node| node.hear(3, vote(2, entry(0, 0)))),
+        after(|node| node.hear(3, wished_vote(2, entry(0, 0)))),
         after(|node| node.fire(Timer::Election)),
     ];
     let distinct: BTreeSet<_> = different.iter().collect();

@@ -187,6 +187,7 @@ fn a_follower_that_is_a_little_late_needs_no_snapshot() {
 fn a_fully_compacted_log_votes_follows_and_leads_by_its_last_entry() {
     let mut node = Node::with_log(1, 3, 3, &[]);
     node.hear(2, install(3, snapshot(7, 2)));
+    node.wait(Duration::from_secs(1));
     assert_eq!(node.answer(3, vote(4, entry(6, 2))), [vote_reply(4, false)]);
     assert_eq!(node.answer(3, vote(4, entry(7, 2))), [vote_reply(4, true)]);
     node.hear(3, append(4, entry(7, 2), &[4], 8));

@@ -42,7 +42,8 @@ impl Leader {
         let (members, rules) = (&state.members, state.rules());
         let is_current = state.commit >= self.noop || !rules.noop_before_change();
         let is_settled = members.since() <= state.commit && !members.current().is_joint();
-        if !is_current || !is_settled && rules.one_change_at_a_time() {
+        let is_due = is_current && (is_settled || !rules.one_change_at_a_time());
+        if !is_due || self.transfer.is_some() {
             return Err(Refusal::ChangePending);
         }
         let next = members.current().changed(wishes).map_err(Refusal::BadChange)?;
@@ -88,8 +89,8 @@ impl Leader {
         strangers.for_each(|(_, progress)| progress.leave(state.members.since()));
     }
 
-    /// Once a joint change is committed, leaves it (§6); once this node's own removal is, steps down
-    /// (thesis §4.2.2).
+    /// Once a joint change is committed, leaves it (§6); once this node's own removal is, hands over to
+    /// the best voter, or steps down if none takes it (thesis §4.2.2, §3.10).
     pub(super) fn settle_members<R: Rules>(
         &mut self,
         state: &mut State<R>,
@@ -103,7 +104,14 @@ impl Leader {
             self.store_members(state, context, next);
             return Becomes::Same;
         }
-        if state.is_voter() { Becomes::Same } else { Becomes::Follower { leader: None } }
+        if state.is_voter() || self.transfer.is_some() {
+            return Becomes::Same;
+        }
+        let successor = self.best_successor(state).filter(|_| !self.has_resigned);
+        let Some(successor) = successor else { return Becomes::Follower { leader: None } };
+        self.has_resigned = true;
+        self.begin_transfer(state, context, successor, None);
+        Becomes::Same
     }
 
     /// What it knows of the other members.

@@ -82,6 +82,8 @@ impl Leader {
             }
             progress.matched_at_heartbeat = progress.matched;
         }
+        self.call_again();
+        self.yield_to_priority(state, context);
     }
 
     /// Whether a follower that was heard lately installs a snapshot.
