@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::commands::bench::BenchArgs;
+use crate::commands::bench::{BenchArgs, FailoverArgs, MachineArgs};
 use crate::commands::sim::SimArgs;
 use crate::exit::CODES;
 
@@ -58,6 +58,10 @@ pub(crate) enum Command {
 pub(crate) enum Bench {
     /// Drive the key-value store
     Kv(BenchArgs),
+    /// Kill the leader of the local cluster, and measure how long writes stand still
+    Failover(FailoverArgs),
+    /// Measure what this machine can do: syncs, loopback, memory
+    Machine(MachineArgs),
 }
 
 #[derive(Subcommand, Debug)]

@@ -21,7 +21,11 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Node(args) => node::run(&args, cli.log_format),
         Command::Kv(args) => block_on(kv::run(args)),
         Command::Status(args) => block_on(status::run(args)),
-        Command::Bench { what: Bench::Kv(args) } => bench::run(&args),
+        Command::Bench { what } => match what {
+            Bench::Kv(args) => bench::run(&args),
+            Bench::Failover(args) => bench::failover::run(&args),
+            Bench::Machine(args) => bench::machine::run(&args),
+        },
         Command::Sim { what: Sim::Raft(args) } => sim::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "synod", &mut std::io::stdout());

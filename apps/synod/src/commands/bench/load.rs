@@ -89,6 +89,8 @@ pub(super) struct Tally {
     pub(super) unknown: u64,
     /// Requests of an open load for which no place was free before the end.
     pub(super) dropped: u64,
+    /// By how many the epoch rose meanwhile: each is an election that nobody asked for.
+    pub(super) elections: u64,
     pub(super) last_error: Option<String>,
 }
 
@@ -97,7 +99,7 @@ impl Tally {
         let histogram =
             || Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("the bounds are sound");
         let (reads, writes) = (histogram(), histogram());
-        Self { reads, writes, not_done: 0, unknown: 0, dropped: 0, last_error: None }
+        Self { reads, writes, not_done: 0, unknown: 0, dropped: 0, elections: 0, last_error: None }
     }
 
     /// Requests that were done.
@@ -110,7 +112,6 @@ impl Tally {
         self.writes.add(&other.writes).expect("both have the same bounds");
         self.not_done += other.not_done;
         self.unknown += other.unknown;
-        self.dropped += other.dropped;
         self.last_error = other.last_error.clone().or(self.last_error.take());
     }
 }

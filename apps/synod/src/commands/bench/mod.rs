@@ -4,9 +4,13 @@
 //! followed by the next; the latency of a request is measured from the moment its caller makes it. With
 //! a rate it is open: requests are due at that rate, and latencies count from when they are due.
 //! `keys` draws keys, `schedule` says when requests are due, `load` drives, `report` prints.
+//!
+//! Beside it: `synod bench failover` ([`failover`]) and `synod bench machine` ([`machine`]).
 
+pub(crate) mod failover;
 mod keys;
 mod load;
+pub(crate) mod machine;
 mod report;
 mod schedule;
 
@@ -15,14 +19,16 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use synod_clerk::Clerk;
+use synod_clerk::{Clerk, status_of};
 
 use crate::cli::ClusterArgs;
 use crate::commands::block_on;
 use crate::exit::{Exit, Failure, Result};
 use crate::place::Target;
+pub(crate) use failover::FailoverArgs;
 use keys::Keys;
 use load::{Load, Start, Tally};
+pub(crate) use machine::MachineArgs;
 
 /// What to measure.
 #[derive(Args, Clone, Debug)]
@@ -87,6 +93,7 @@ fn measure(args: &BenchArgs) -> Result<Exit> {
     if args.read_share > 0.0 {
         block_on(fill(args, &target))?;
     }
+    let epoch = block_on(async { Ok(newest_epoch(&target).await) })?;
     let spinner = spinner("measuring");
     let threads = args.threads.min(args.connections);
     let start = Start::new(threads as usize + usize::from(args.rate.is_some()));
@@ -115,6 +122,7 @@ fn measure(args: &BenchArgs) -> Result<Exit> {
     let mut tally = Tally::new();
     tallies?.iter().for_each(|part| tally.add(part));
     tally.dropped = dropped;
+    tally.elections = block_on(async { Ok(newest_epoch(&target).await) })?.saturating_sub(epoch);
     report::show(args, &tally, Duration::from_secs_f64(args.seconds));
     match tally.done() {
         0 => Err(Failure::new(Exit::NotDone, "no request was done; `synod status` may say why")),
@@ -139,6 +147,17 @@ fn check(args: &BenchArgs) -> Result<()> {
         return Err(Failure::usage("--in-flight is at least --connections"));
     }
     Ok(())
+}
+
+/// The newest epoch that a node knows; 0 if none answers.
+async fn newest_epoch(target: &Target) -> u64 {
+    let mut newest = 0;
+    for address in &target.addresses {
+        if let Ok(report) = status_of(address, &target.options).await {
+            newest = newest.max(report.log.epoch.0);
+        }
+    }
+    newest
 }
 
 /// Puts every key once, so that reads find something.

@@ -53,6 +53,9 @@ fn show_table(args: &BenchArgs, tally: &Tally, time: Duration) {
     }
     let (not_done, unknown) = (tally.not_done, tally.unknown);
     say!("\nerrors: {not_done} not done, {unknown} unknown");
+    if tally.elections > 0 {
+        say!("elections meanwhile: {}", tally.elections);
+    }
     if let Some(error) = &tally.last_error {
         say!("the last one: {error}");
     }
@@ -126,6 +129,7 @@ fn as_json(args: &BenchArgs, tally: &Tally, time: Duration) -> Value {
         "in_flight": args.in_flight,
         "rate": args.rate,
         "dropped": tally.dropped,
+        "elections": tally.elections,
         "connections": args.connections,
         "value_bytes": args.value_bytes,
         "read_share": args.read_share,
