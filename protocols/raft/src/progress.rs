@@ -158,11 +158,6 @@ impl Progress {
         }
     }
 
-    /// Whether it answered lately.
-    pub(crate) fn is_heard(&self) -> bool {
-        self.heard || self.heard_before
-    }
-
     /// It is no member any more, by the entry `since`.
     pub(crate) fn leave(&mut self, since: Index) {
         self.leaving.get_or_insert(Leaving { since, age: 0 });
