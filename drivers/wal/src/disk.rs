@@ -67,6 +67,11 @@ impl Directory {
         for parent in new.iter().filter_map(|level| level.parent()) {
             File::open(parent)?.sync_all()?;
         }
+        Self::existing(path)
+    }
+
+    /// Opens a directory that is there.
+    pub(crate) fn existing(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), handle: File::open(path)? })
     }
 }

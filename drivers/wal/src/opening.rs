@@ -43,6 +43,26 @@ impl Log {
         Self::open_on(Arc::new(disk), options, Preparation::Background)
     }
 
+    /// Judges the log in the directory `path` as a start would, and changes nothing; `None` if there is
+    /// none. A torn end is not cut, but told.
+    ///
+    /// # Errors
+    /// [`OpenError`], as [`open`](Self::open).
+    pub fn examine(path: &Path) -> Result<Option<Recovered>, OpenError> {
+        let disk = match Directory::existing(path) {
+            Ok(disk) => disk,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(OpenError::Io { doing: "open", file: path.to_owned(), error });
+            }
+        };
+        let found = examine(&disk)?;
+        Ok(found.map(|found| {
+            let cut = found.cut(&disk);
+            Recovered { entries: found.chain.replay.finish().0, cut }
+        }))
+    }
+
     /// Opens the log on a disk of the caller's making.
     ///
     /// # Errors

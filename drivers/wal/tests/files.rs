@@ -110,3 +110,37 @@ fn an_idle_group_does_not_pin_the_log() {
     let of_idle: Vec<_> = of_idle.map(|entry| (entry.position, &entry.payload[..])).collect();
     assert_eq!(of_idle, [(1, &b"base"[..]), (2, b"after")]);
 }
+
+#[test]
+fn a_log_can_be_examined_without_changing_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let there = dir.path().join("log");
+    assert_eq!(Log::examine(&there).unwrap(), None);
+    assert!(!there.exists());
+    let (mut log, _) = open(&there);
+    let mut batch = log.batch();
+    for word in ["one", "two"] {
+        batch.append(GROUP, Kind::Fact, word.as_bytes()).unwrap();
+        log.sync(&mut batch).unwrap();
+    }
+    drop(log);
+    // A torn end: the last byte of the last batch was never written.
+    let first = there.join("0000000000000001.wal");
+    let mut bytes = std::fs::read(&first).unwrap();
+    let at = bytes.windows(3).rposition(|word| word == b"two").unwrap();
+    bytes[at + 2] ^= 1;
+    std::fs::write(&first, &bytes).unwrap();
+    let found = Log::examine(&there).unwrap().unwrap();
+    assert_eq!(payloads(&found.entries), [&b"one"[..]]);
+    assert_eq!(found.cut.unwrap().file, first);
+    assert_eq!(std::fs::read(&first).unwrap(), bytes, "nothing was changed");
+    // Damage: a batch that a later one proves.
+    let at = bytes.windows(3).position(|word| word == b"one").unwrap();
+    bytes[at] ^= 1;
+    bytes[at + 2] ^= 1;
+    let two = bytes.windows(2).rposition(|word| word == b"tw").unwrap();
+    bytes[two + 2] ^= 1;
+    std::fs::write(&first, &bytes).unwrap();
+    assert!(matches!(Log::examine(&there), Err(synod_wal::OpenError::Damaged { .. })));
+    assert_eq!(std::fs::read(&first).unwrap(), bytes, "nothing was changed");
+}
