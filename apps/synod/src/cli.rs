@@ -47,6 +47,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Sim,
     },
+    /// Bring back a node whose log or snapshots are damaged, as a newcomer
+    Repair(RepairArgs),
     /// Print a completion script for a shell
     Completions {
         /// For this shell
@@ -98,6 +100,21 @@ pub(crate) struct NodeArgs {
     /// Die with this process, the parent
     #[arg(long, hide = true)]
     pub(crate) parent: Option<i32>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RepairArgs {
+    /// The node's data directory; the node must not run
+    pub(crate) dir: PathBuf,
+    /// Tell what is damaged and change nothing; exit code 1 if nothing is
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Give up the log and the snapshots even if nothing is damaged, or if that cannot be told
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Which cluster a command is about.

@@ -34,7 +34,8 @@ pub struct Identity {
     pub incarnation: Incarnation,
     peers: BTreeMap<NodeId, Incarnation>,
     /// Whether there has been a log: if it is gone, it was lost.
-    log_begun: bool,
+    pub(crate) log_begun: bool,
+    is_repaired: bool,
 }
 
 /// A directory that belongs to this process until the lock is dropped.
@@ -164,26 +165,30 @@ impl Lock {
         Ok(Self { dir: dir.to_owned(), _file: file })
     }
 
+    /// Locks `dir`, which must be there.
+    ///
+    /// # Errors
+    /// [`IdentityError`]; nothing in the directory was changed.
+    pub fn take_existing(dir: &Path) -> Result<Self, IdentityError> {
+        let path = dir.join(FILE);
+        match std::fs::metadata(&path) {
+            Ok(_) => Self::take(dir),
+            Err(error) => Err(IdentityError::Io { path, error }),
+        }
+    }
+
+    /// Which directory this is.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The identity of the locked directory; a new one, with a random incarnation, if it is empty.
     ///
     /// # Errors
     /// [`IdentityError`]; nothing in the directory was changed.
     pub fn identity(&self, cluster: ClusterId, node: NodeId) -> Result<Identity, IdentityError> {
-        let path = self.file();
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return self.create(cluster, node);
-            }
-            Err(error) => return Err(IdentityError::Io { path, error }),
-        };
-        let damaged = |why: String| IdentityError::Damaged { file: path.clone(), why };
-        let version: Version = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-        if version.format != FORMAT {
-            return Err(IdentityError::Version { dir: self.dir.clone(), found: version.format });
-        }
-        let written: Written = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-        let identity = written.read().ok_or_else(|| damaged("an id is not a number".into()))?;
+        let Some(identity) = self.read()? else { return self.create(cluster, node) };
         if identity.cluster != cluster {
             let (found, expected) = (identity.cluster.0, cluster.0);
             return Err(IdentityError::Cluster { dir: self.dir.clone(), found, expected });
@@ -192,10 +197,31 @@ impl Lock {
             let found = identity.node;
             return Err(IdentityError::Node { dir: self.dir.clone(), found, expected: node });
         }
-        if (identity.log_begun || !identity.peers.is_empty()) && !self.has_log() {
+        let met = !identity.is_repaired && !identity.peers.is_empty();
+        if (identity.log_begun || met) && !self.has_log() {
             return Err(IdentityError::LogGone { dir: self.dir.join("log") });
         }
         Ok(identity)
+    }
+
+    /// The identity of the locked directory, whosever it is; `None` if it has none.
+    ///
+    /// # Errors
+    /// [`IdentityError`]; nothing in the directory was changed.
+    pub fn read(&self) -> Result<Option<Identity>, IdentityError> {
+        let path = self.file();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(IdentityError::Io { path, error }),
+        };
+        let damaged = |why: String| IdentityError::Damaged { file: path.clone(), why };
+        let version: Version = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        if version.format != FORMAT {
+            return Err(IdentityError::Version { dir: self.dir.clone(), found: version.format });
+        }
+        let written: Written = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        written.read().ok_or_else(|| damaged("an id is not a number".into())).map(Some)
     }
 
     /// Takes durable note that this node has a log: it does not start without it again.
@@ -224,7 +250,8 @@ impl Lock {
         let io = |error| IdentityError::Io { path: self.dir.clone(), error };
         let incarnation = Incarnation(directory::random_u64().map_err(io)?);
         let peers = BTreeMap::new();
-        let identity = Identity { cluster, node, incarnation, peers, log_begun: false };
+        let (log_begun, is_repaired) = (false, false);
+        let identity = Identity { cluster, node, incarnation, peers, log_begun, is_repaired };
         identity.write(&self.dir).map_err(io)?;
         Ok(identity)
     }
@@ -235,6 +262,18 @@ impl Lock {
 }
 
 impl Identity {
+    /// Whether the directory was repaired: what it had promised is lost, so that this node is a member
+    /// of nothing until it is admitted under its new incarnation. It must not found a group.
+    #[must_use]
+    pub fn is_repaired(&self) -> bool {
+        self.is_repaired
+    }
+
+    /// The same node of the same cluster, which knows its peers and has lost everything else.
+    pub(crate) fn reborn(&self, incarnation: Incarnation) -> Self {
+        Self { incarnation, log_begun: false, is_repaired: true, ..self.clone() }
+    }
+
     /// Makes it durable in `dir`.
     pub(crate) fn write(&self, dir: &Path) -> io::Result<()> {
         let text = toml::to_string(&Written::of(self)).map_err(io::Error::other)?;
@@ -270,6 +309,8 @@ struct Written {
     #[serde(default)]
     log_begun: bool,
     #[serde(default)]
+    repaired: bool,
+    #[serde(default)]
     peers: BTreeMap<String, String>,
 }
 
@@ -283,6 +324,7 @@ impl Written {
             node: identity.node.0.to_string(),
             incarnation: hex(identity.incarnation.0),
             log_begun: identity.log_begun,
+            repaired: identity.is_repaired,
             peers: peers
                 .map(|(node, incarnation)| (node.0.to_string(), hex(incarnation.0)))
                 .collect(),
@@ -300,6 +342,7 @@ impl Written {
             incarnation: Incarnation(id(&self.incarnation)?),
             peers: peers.collect::<Option<_>>()?,
             log_begun: self.log_begun,
+            is_repaired: self.repaired,
         })
     }
 }

@@ -46,6 +46,7 @@ mod outlets;
 mod pending;
 mod plant;
 mod recovery;
+pub mod repair;
 mod replica;
 mod reply;
 mod snapshots;

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 mod kv;
 mod node;
+mod repair;
 pub(crate) mod sim;
 mod status;
 mod up;
@@ -27,6 +28,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
             Bench::Machine(args) => bench::machine::run(&args),
         },
         Command::Sim { what: Sim::Raft(args) } => sim::run(&args),
+        Command::Repair(args) => repair::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "synod", &mut std::io::stdout());
             Ok(Exit::Done)

@@ -6,7 +6,7 @@ use synod_engine::Sound;
 use synod_kv::Store;
 use synod_native::{ReplyTo, Server};
 use synod_raft::Raft;
-use synod_runtime::{NodeConfig, StartError, StopReason};
+use synod_runtime::{Identity, NodeConfig, StartError, StopReason};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -106,8 +106,15 @@ fn start(config: &Node, peer: SocketAddr) -> Result<Running> {
         limits: config.limits.runtime(),
         ..NodeConfig::new(config.id(), config.cluster(), &config.dir, peer, config.peers()?)
     };
-    let raft = config.raft();
-    synod_runtime::start::<Raft<Sound>, _, _>(&node, |_| raft, Store::default()).map_err(|error| {
+    let mut raft = config.raft();
+    let engine = |identity: &Identity| {
+        if identity.is_repaired() {
+            // It may have promised what it no longer knows: it founds nothing, and waits to be admitted.
+            raft.initial_voters = None;
+        }
+        raft
+    };
+    synod_runtime::start::<Raft<Sound>, _, _>(&node, engine, Store::default()).map_err(|error| {
         let exit = match &error {
             StartError::Listen { .. } => Exit::Address,
             _ => Exit::Data,

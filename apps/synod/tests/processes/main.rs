@@ -10,5 +10,6 @@ mod cluster;
 mod command_line;
 mod crashes;
 mod history;
+mod repair;
 mod serving;
 mod up;

@@ -1,0 +1,126 @@
+//! `synod repair`: brings back a node whose log or snapshots are damaged, as a newcomer.
+
+use serde_json::{Value, json};
+use synod_engine::Sound;
+use synod_raft::Raft;
+use synod_runtime::Lock;
+use synod_runtime::repair::{self, Checkup, Damage, Renewed, RepairError};
+
+use crate::cli::RepairArgs;
+use crate::exit::{Exit, Failure, Result};
+use crate::output::{say, table, tell};
+
+pub(crate) fn run(args: &RepairArgs) -> Result<Exit> {
+    repair(args).map_err(|failure| failure.in_json(args.json))
+}
+
+fn repair(args: &RepairArgs) -> Result<Exit> {
+    let failed = |error: RepairError| Failure::new(Exit::Data, error);
+    let lock = Lock::take_existing(&args.dir).map_err(|error| failed(error.into()))?;
+    let checkup = match repair::examine::<Raft<Sound>>(&lock, |identity, _| {
+        let mut config = synod_raft::Config::new(identity.node, [identity.node]);
+        config.initial_voters = None;
+        config
+    }) {
+        Ok(checkup) => checkup,
+        Err(RepairError::Log(error)) if args.force => {
+            say!("the log cannot be judged: {error}");
+            return give_up(args, &lock, json!(null));
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let report = report(&checkup);
+    if !args.json {
+        show(&checkup);
+    }
+    if checkup.damage.is_empty() && !args.force {
+        if args.json {
+            tell(&json!({ "directory": report, "repaired": false }));
+        } else {
+            say!("Nothing is damaged. Nothing was changed; the node can be started.");
+        }
+        return Ok(Exit::No);
+    }
+    if args.dry_run {
+        if args.json {
+            tell(&json!({ "directory": report, "repaired": false }));
+        } else {
+            say!(
+                "Nothing was changed. Without --dry-run the log and the snapshots are moved aside."
+            );
+        }
+        return Ok(Exit::Done);
+    }
+    give_up(args, &lock, report)
+}
+
+fn give_up(args: &RepairArgs, lock: &Lock, report: Value) -> Result<Exit> {
+    let renewed = repair::give_up(lock).map_err(|error| Failure::new(Exit::Data, error))?;
+    let Renewed { identity, aside } = renewed;
+    let incarnation = format!("{:016x}", identity.incarnation.0);
+    if args.json {
+        let aside = aside.map(|path| path.display().to_string());
+        tell(&json!({
+            "directory": report,
+            "repaired": true,
+            "aside": aside,
+            "incarnation": incarnation,
+        }));
+        return Ok(Exit::Done);
+    }
+    if let Some(aside) = aside {
+        say!("Moved its log and snapshots to {}; nothing was deleted.", aside.display());
+    }
+    let node = identity.node.0;
+    say!("Node {node} is incarnation {incarnation} now, and a member of nothing: it counts in no");
+    say!(
+        "quorum, and the other nodes refuse it, until they are told. On the running cluster, remove"
+    );
+    say!("node {node} from the members and add it again under this incarnation; then start it.");
+    Ok(Exit::Done)
+}
+
+fn show(checkup: &Checkup) {
+    let Checkup { identity, records, torn, damage } = checkup;
+    say!(
+        "Node {} of cluster {:016x}, incarnation {:016x}",
+        identity.node.0,
+        identity.cluster.0,
+        identity.incarnation.0
+    );
+    if *records > 0 {
+        say!("{records} live records in its log");
+    }
+    if let Some(cut) = torn {
+        say!(
+            "A torn end, which the next start cuts and which is no damage: {} from byte {}",
+            cut.file.display(),
+            cut.offset
+        );
+    }
+    if !damage.is_empty() {
+        let mut rows = table(&["damaged", "byte", "what is wrong"]);
+        for Damage { file, offset, why } in damage {
+            let offset = offset.map_or_else(String::new, |offset| offset.to_string());
+            rows.add_row([file.display().to_string(), offset, why.clone()]);
+        }
+        say!("{rows}");
+    }
+}
+
+fn report(checkup: &Checkup) -> Value {
+    let Checkup { identity, records, torn, damage } = checkup;
+    let damage = damage.iter().map(|Damage { file, offset, why }| {
+        json!({ "file": file.display().to_string(), "offset": offset, "why": why })
+    });
+    json!({
+        "node": identity.node.0,
+        "cluster": format!("{:016x}", identity.cluster.0),
+        "incarnation": format!("{:016x}", identity.incarnation.0),
+        "records": records,
+        "torn": torn.as_ref().map(|cut| {
+            json!({ "file": cut.file.display().to_string(), "offset": cut.offset })
+        }),
+        "damage": damage.collect::<Vec<_>>(),
+    })
+}
