@@ -59,6 +59,11 @@ impl Acquaintances {
         Ok(Acquaintance::Known)
     }
 
+    /// The life of `peer` that was met first. Does not wait.
+    pub(crate) fn first(&self, peer: NodeId) -> Option<Incarnation> {
+        self.known().peer(peer)
+    }
+
     /// The directory is about to be unlocked: waits for who writes, and lets nobody write again.
     pub(crate) fn close(&self) {
         *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = true;

@@ -24,7 +24,7 @@ use crate::group::{Group, Portion, Taken};
 use crate::groups::Place;
 use crate::inbox::{Arrivals, Arrived, Control, Inbox, Stop};
 use crate::metrics::Metrics;
-use crate::outlets::Shared;
+use crate::outlets::{Session, Shared};
 use crate::timers::Wheel;
 use crate::{Disk, Limits, NodeStatus, PeerStatus, Reply};
 
@@ -230,25 +230,40 @@ where
                     claim.into_iter().for_each(|claim| group.own.blobs.learned(claim));
                     group.host.step(now, Input::TaskDone { id, output });
                 }
-                Some(Control::Link { peer, session, state }) => {
-                    self.take_link(now, peer, session, state);
+                Some(Control::Opened { peer, session, life }) => {
+                    self.link_opened(now, peer, Session { number: session, life });
                 }
+                Some(Control::Closed { peer, session }) => self.link_closed(now, peer, session),
             }
         }
     }
 
-    /// A session of the link that all groups share began or ended: every group with this peer is told.
-    fn take_link(&mut self, now: Instant, peer: NodeId, session: u64, state: LinkState) {
+    /// A session of the link that all groups share began: every group is told for which this life of the
+    /// peer counts.
+    fn link_opened(&mut self, now: Instant, peer: NodeId, session: Session) {
         let Some(link) = self.shared.links.get_mut(&peer) else { return };
-        match state {
-            LinkState::Opened => link.session = Some(session),
-            LinkState::Closed if link.session == Some(session) => link.session = None,
-            LinkState::Closed => return,
+        link.session = Some(session);
+        let first = self.shared.net.acquaintances.first(peer);
+        for place in (0..self.groups.len()).map(Place) {
+            let group = &mut self.groups[place.0];
+            let counts = group.own.judge(peer, session.life, first);
+            if counts && group.host.others().contains(&peer) {
+                self.input(place);
+                self.groups[place.0].link(now, peer, LinkState::Opened, &mut self.shared);
+            }
+        }
+    }
+
+    /// The session ended: every group with this peer is told.
+    fn link_closed(&mut self, now: Instant, peer: NodeId, session: u64) {
+        let Some(link) = self.shared.links.get_mut(&peer) else { return };
+        if link.session.take_if(|current| current.number == session).is_none() {
+            return;
         }
         for place in (0..self.groups.len()).map(Place) {
             if self.groups[place.0].host.others().contains(&peer) {
                 self.input(place);
-                self.groups[place.0].link(now, peer, state, &mut self.shared);
+                self.groups[place.0].link(now, peer, LinkState::Closed, &mut self.shared);
             }
         }
     }
@@ -264,7 +279,11 @@ where
     fn take_message(&mut self, now: Instant, arrived: Arrived<L>) {
         let Arrived { place, from, session, message, claim } = arrived;
         let current = self.shared.links.get(&from).and_then(|link| link.session);
-        if session.is_some() && session != current {
+        if session.is_some() && session != current.map(|current| current.number) {
+            return;
+        }
+        if self.groups[place.0].own.ignored.contains(&from) {
+            self.metrics.dropped.inc();
             return;
         }
         let flooded = self.shared.journal.undurable_bytes() > 2 * self.limits.max_undurable_bytes;

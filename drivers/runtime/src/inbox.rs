@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use synod_engine::{Engine, LinkState, NodeId, Position, TaskId};
+use synod_engine::{Engine, Incarnation, NodeId, Position, TaskId};
 use tokio::sync::Notify;
 
 use crate::blobs::Claim;
@@ -43,10 +43,16 @@ pub(crate) struct Arrivals<E: Engine> {
 
 /// What is taken in first.
 pub(crate) enum Control<E: Engine> {
-    Link {
+    /// A session began, with the peer in this life of its directory.
+    Opened {
         peer: NodeId,
         session: u64,
-        state: LinkState,
+        life: Incarnation,
+    },
+    /// A session ended.
+    Closed {
+        peer: NodeId,
+        session: u64,
     },
     Message(Arrived<E>),
     /// With a claim on the blob that the output names, if it names one.

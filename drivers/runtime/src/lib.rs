@@ -26,6 +26,7 @@
 //! Groups are added at a start only; peers come from the configuration; no TLS; datagrams travel by TCP.
 
 mod acquaintances;
+mod admissions;
 mod apply;
 mod blobs;
 mod budget;

@@ -4,18 +4,19 @@
 //! Everything is gathered during a turn, of all groups together, and given away at its end by
 //! [`Shared::hand_over`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 use synod_codec::frame;
-use synod_consensus::{Event, Outcome, Refusal, ReplicatedLog, StateMachine, Task};
+use synod_consensus::{Event, Membership, Outcome, Refusal, ReplicatedLog, StateMachine, Task};
 use synod_engine::{
-    Class, GroupId, LinkState, Message as _, NodeId, Position, Record as _, TaskId, Token,
+    Class, GroupId, Incarnation, Message as _, NodeId, Position, Record as _, TaskId, Token,
 };
 use tracing::{error, info};
 
+use crate::admissions::Lives;
 use crate::apply::{Pool, Work};
 use crate::blobs::ledger::{Ledger, Missing};
 use crate::blobs::send;
@@ -82,9 +83,17 @@ pub(crate) struct Link {
     pub(crate) outbox: Arc<Outbox>,
     /// The session that the engines know to be open. What they send is sent in it or not at all: the
     /// connection may be ahead of what they have been told.
-    pub(crate) session: Option<u64>,
+    pub(crate) session: Option<Session>,
     /// Whether something was queued in this turn.
     is_dirty: bool,
+}
+
+/// A session of a link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Session {
+    pub(crate) number: u64,
+    /// The life of the peer's directory.
+    pub(crate) life: Incarnation,
 }
 
 impl Link {
@@ -100,6 +109,10 @@ pub(crate) struct Own<S: StateMachine, R> {
     pub(crate) pending: Pending<Waiting<S, R>>,
     pub(crate) blobs: Ledger,
     pub(crate) door: Arc<Door<S, R>>,
+    /// The lives of peers that the members name.
+    pub(crate) lives: Lives,
+    /// Peers that are connected in a life that does not count.
+    pub(crate) ignored: BTreeSet<NodeId>,
 }
 
 /// The outlets of one group during a step.
@@ -176,6 +189,22 @@ impl<S: StateMachine, R> Own<S, R> {
         }
     }
 
+    /// Whether this life of `peer` counts, whose life `first` was met first. If not, it is ignored.
+    pub(crate) fn judge(
+        &mut self,
+        peer: NodeId,
+        life: Incarnation,
+        first: Option<Incarnation>,
+    ) -> bool {
+        let counts = self.lives.count(peer, life, first);
+        if counts {
+            self.ignored.remove(&peer);
+        } else {
+            self.ignored.insert(peer);
+        }
+        counts
+    }
+
     /// The node stops: whoever still waits is answered.
     pub(crate) fn abandon(&mut self, answers: &mut Vec<(R, Answer<S>)>) {
         answers.extend(self.pending.drain().map(Waiting::abandon));
@@ -210,6 +239,28 @@ where
         }
     }
 
+    /// The group knows these members from here on. A session with a peer that counts no more, or does
+    /// now, ends: whoever comes again is judged anew.
+    fn members(&mut self, members: &Membership) {
+        let Self { shared, own } = self;
+        let lives = Lives::of(members);
+        if lives == own.lives {
+            return;
+        }
+        own.lives = lives;
+        shared.net.admissions.learn(own.place, own.lives.clone());
+        for (peer, link) in &shared.links {
+            let Some(Session { number, life }) = link.session else { continue };
+            let counted = !own.ignored.contains(peer);
+            let counts = own.judge(*peer, life, shared.net.acquaintances.first(*peer));
+            if counts != counted && link.outbox.close(number) {
+                info!(%peer, group = %own.group, "the members name another life of it");
+                let closed = Control::Closed { peer: *peer, session: number };
+                shared.net.inbox.put(|arrivals| arrivals.control.push_back(closed));
+            }
+        }
+    }
+
     fn work(&mut self, work: Work<S, R>) {
         self.shared.works.push((self.own.place, work));
     }
@@ -229,10 +280,11 @@ where
             (Sent::Full, Class::Ordered { .. }) => {
                 self.shared.metrics.overflows.inc();
                 let Some(link) = self.shared.links.get_mut(&to) else { return };
-                if let Some(session) = link.session.filter(|session| link.outbox.close(*session)) {
+                let open = link.session.filter(|session| link.outbox.close(session.number));
+                if let Some(Session { number, .. }) = open {
                     info!(peer = %to, "too much waits to be sent: the session ends");
-                    let link = Control::Link { peer: to, session, state: LinkState::Closed };
-                    self.shared.net.inbox.put(|arrivals| arrivals.control.push_back(link));
+                    let closed = Control::Closed { peer: to, session: number };
+                    self.shared.net.inbox.put(|arrivals| arrivals.control.push_back(closed));
                 }
             }
         }
@@ -267,6 +319,9 @@ where
 
     fn send(&mut self, to: NodeId, message: L::Message) {
         let Self { shared, own } = self;
+        if own.ignored.contains(&to) {
+            return;
+        }
         if let Some(blob) = message.attachment() {
             send::send(&shared.net, own.group, to, &message, blob);
             return;
@@ -276,7 +331,7 @@ where
             return;
         };
         let max = shared.net.limits.max_message_bytes + frame::OVERHEAD_BYTES;
-        let sent = outbox.push(*session, is_control(message.class()), max, |out| {
+        let sent = outbox.push(session.number, is_control(message.class()), max, |out| {
             frame::write(kind::MESSAGE, own.group.0, out, |out| synod_codec::encode(&message, out));
         });
         match sent {
@@ -337,7 +392,7 @@ where
                     self.done(waiting);
                 }
             }
-            Event::Members(_) => {}
+            Event::Members(members) => self.members(&members),
             Event::Unknown { token } => {
                 self.shared.metrics.unknown.inc();
                 if let Some(waiting) = self.remove(token) {

@@ -4,7 +4,7 @@
 //! The core's thread is the last to go: it ends the others, unlocks the directory, and says why the
 //! node stopped.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -22,6 +22,7 @@ use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
 use crate::acquaintances::Acquaintances;
+use crate::admissions::{Admissions, Lives};
 use crate::apply::Pool;
 use crate::budget::Budget;
 use crate::core::{Clock, Core};
@@ -84,6 +85,13 @@ where
         let net = Net {
             me: config.node,
             groups,
+            admissions: Admissions::new(
+                recovery
+                    .groups
+                    .iter()
+                    .map(|group| Lives::of(&group.engine.status().members))
+                    .collect(),
+            ),
             acquaintances: Acquaintances::new(config.dir.clone(), identity.clone()),
             identity,
             store: recovery.store.clone(),
@@ -260,6 +268,8 @@ where
             pending: Pending::default(),
             blobs: ledger,
             door: Arc::new(Door::new(place, bell.clone(), status.clone())),
+            lives: Lives::of(&status.log.members),
+            ignored: BTreeSet::new(),
         };
         Group::new(Host::new(self.net.me, others, engine, self.random.fork()), own, status)
     }

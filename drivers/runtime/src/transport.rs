@@ -21,9 +21,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use synod_engine::{Engine, NodeId};
+use synod_engine::{Engine, Incarnation, NodeId};
 
-use crate::acquaintances::Acquaintances;
+use crate::acquaintances::{Acquaintance, Acquaintances};
+use crate::admissions::{Admission, Admissions};
 use crate::blobs::{Store, Transfers};
 use crate::groups::Groups;
 use crate::inbox::Inbox;
@@ -53,9 +54,10 @@ pub(crate) mod kind {
 pub(crate) struct Net<E: Engine> {
     pub(crate) me: NodeId,
     pub(crate) groups: Groups,
-    /// Who this node is. Whom it knows by now: `acquaintances`.
+    /// Who this node is. Whom it knows by now: `acquaintances`. Which life of each counts: `admissions`.
     pub(crate) identity: Identity,
     pub(crate) acquaintances: Acquaintances,
+    pub(crate) admissions: Admissions,
     pub(crate) store: Store,
     pub(crate) peers: BTreeMap<NodeId, Peer>,
     pub(crate) inbox: Arc<Inbox<E>>,
@@ -81,6 +83,16 @@ impl<E: Engine> Net<E> {
     pub(crate) fn hello(&self, to: NodeId, purpose: Purpose) -> Hello {
         let Identity { cluster, node, incarnation, .. } = self.identity;
         Hello { cluster, from: node, to, incarnation, purpose }
+    }
+
+    /// Whether this life of `peer` is let in. One met for the first time is remembered durably: may wait
+    /// for the disk.
+    pub(crate) fn recognise(&self, peer: NodeId, life: Incarnation) -> io::Result<Acquaintance> {
+        match self.admissions.judge(peer, life) {
+            Admission::Named => Ok(Acquaintance::Known),
+            Admission::Replaced { by } => Ok(Acquaintance::Replaced { known: by }),
+            Admission::Open => self.acquaintances.meet(peer, life),
+        }
     }
 
     /// The node stops: all sessions end, transfers too.

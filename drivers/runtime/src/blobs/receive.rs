@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use serde::de::DeserializeOwned;
 use synod_codec::Hash;
-use synod_engine::{Blob, Engine, GroupId, Message as _, NodeId};
+use synod_engine::{Blob, Engine, GroupId, Incarnation, Message as _, NodeId};
 use tokio::net::TcpStream;
 use tracing::{debug, error, info};
 
@@ -26,8 +26,12 @@ use crate::transport::{NO_GROUP, Net, kind};
 const SYNC_EVERY_BYTES: usize = 4 << 20;
 
 /// Serves a connection for bulk bytes, on a thread of its own.
-pub(crate) fn accept<E>(net: &Arc<Net<E>>, from: NodeId, stream: TcpStream, buffer: BytesMut)
-where
+pub(crate) fn accept<E>(
+    net: &Arc<Net<E>>,
+    (from, life): (NodeId, Incarnation),
+    stream: TcpStream,
+    buffer: BytesMut,
+) where
     E: Engine + 'static,
     E::Message: DeserializeOwned + Send,
     E::Output: Send,
@@ -38,7 +42,7 @@ where
         return;
     };
     let net = net.clone();
-    let receive = move || match serve(&net, &transfer, from, stream, buffer) {
+    let receive = move || match serve(&net, &transfer, (from, life), stream, buffer) {
         Ok(blob) => info!(%from, %blob, "received"),
         Err(error) => info!(%from, "a blob was not received: {error}"),
     };
@@ -50,7 +54,7 @@ where
 fn serve<E>(
     net: &Net<E>,
     transfer: &Transfer,
-    from: NodeId,
+    (from, life): (NodeId, Incarnation),
     stream: TcpStream,
     buffer: BytesMut,
 ) -> io::Result<Blob>
@@ -65,7 +69,7 @@ where
     socket.set_write_timeout(Some(patience))?;
     transfer.uses(&socket)?;
     let mut stream = Stream::new(socket, buffer, GroupId(NO_GROUP));
-    let received = receive(net, &mut stream);
+    let received = receive(net, (from, life), &mut stream);
     match received {
         Ok((place, blob, claim, message)) => {
             net.inbox.put(|arrivals| {
@@ -90,7 +94,11 @@ where
 /// What was received, and for which group.
 type Received<M> = (Place, Blob, Claim, M);
 
-fn receive<E>(net: &Net<E>, stream: &mut Stream) -> io::Result<Received<E::Message>>
+fn receive<E>(
+    net: &Net<E>,
+    (from, life): (NodeId, Incarnation),
+    stream: &mut Stream,
+) -> io::Result<Received<E::Message>>
 where
     E: Engine,
     E::Message: DeserializeOwned,
@@ -102,6 +110,9 @@ where
     stream.group = GroupId(offer.group);
     let unknown = || io::Error::other(format!("{} is not hosted here", GroupId(offer.group)));
     let place = net.groups.place(GroupId(offer.group)).ok_or_else(unknown)?;
+    if !net.admissions.counts(place, from, life, net.acquaintances.first(from)) {
+        return Err(io::Error::other("the members of the group name another life of you"));
+    }
     let message: E::Message = synod_codec::decode(&offer.payload).map_err(io::Error::other)?;
     let blob = message.attachment().ok_or_else(|| io::Error::other("nothing is attached"))?;
     if blob.size_bytes > net.limits.max_blob_bytes {

@@ -117,7 +117,7 @@ fn connect<E: Engine>(
     handshake::write(kind::HELLO, &net.hello(to, Purpose::Blob), &mut stream.out);
     io::Write::write_all(&mut stream.socket, &stream.out)?;
     let welcome = handshake::answer(stream.next(handshake::MAX_BYTES)?).map_err(failed)?;
-    match net.acquaintances.meet(to, welcome.incarnation)? {
+    match net.recognise(to, welcome.incarnation)? {
         Acquaintance::Known => {
             stream.out.clear();
             handshake::write(kind::READY, &(), &mut stream.out);

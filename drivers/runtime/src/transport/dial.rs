@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use serde::de::DeserializeOwned;
-use synod_engine::{Engine, NodeId, Random};
+use synod_engine::{Engine, Incarnation, NodeId, Random};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
@@ -25,10 +25,10 @@ where
     let mut last = None;
     loop {
         match connect(&net, peer).await {
-            Ok((stream, buffer)) => {
+            Ok((life, stream, buffer)) => {
                 last = None;
                 pause_ms = min_ms;
-                session::serve(&net, peer, stream, buffer).await;
+                session::serve(&net, (peer, life), stream, buffer).await;
             }
             Err(failure) => {
                 let again = last.as_ref() == Some(&failure);
@@ -47,7 +47,10 @@ where
     }
 }
 
-async fn connect<E>(net: &Arc<Net<E>>, peer: NodeId) -> Result<(TcpStream, BytesMut), Failure>
+/// A connection, and the life of the peer that is at its other end.
+type Connected = (Incarnation, TcpStream, BytesMut);
+
+async fn connect<E>(net: &Arc<Net<E>>, peer: NodeId) -> Result<Connected, Failure>
 where
     E: Engine + 'static,
     E::Message: Send,
@@ -70,7 +73,7 @@ where
                 return Err(failure);
             }
         }
-        Ok((stream, buffer))
+        Ok((life, stream, buffer))
     };
     match timeout(net.handshake_timeout(), introduction).await {
         Ok(connected) => connected,

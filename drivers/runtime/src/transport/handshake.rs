@@ -88,8 +88,9 @@ impl fmt::Display for Refusal {
             Self::Stranger => write!(f, "its configuration lists no such node"),
             Self::Replaced { known } => write!(
                 f,
-                "it knew this node by incarnation {:016x}, so the directory was emptied or \
-                 replaced; put the old one back, or admit the node under a new id",
+                "it knew this node by incarnation {:016x}, so the directory was emptied, repaired or \
+                 replaced; put the old one back, or remove the node from the members and add it again \
+                 under its new incarnation",
                 known.0
             ),
         }
@@ -272,7 +273,7 @@ where
     E::Output: Send,
 {
     let net = net.clone();
-    let met = tokio::task::spawn_blocking(move || net.acquaintances.meet(peer, life)).await;
+    let met = tokio::task::spawn_blocking(move || net.recognise(peer, life)).await;
     match met {
         Ok(Ok(Acquaintance::Known)) => Ok(()),
         Ok(Ok(Acquaintance::Replaced { known })) => {

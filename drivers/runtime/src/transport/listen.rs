@@ -49,9 +49,10 @@ where
             match greeted {
                 Ok((hello, stream, buffer)) => {
                     complaints.forget((Some(address.ip()), Some(hello.from)));
+                    let peer = (hello.from, hello.incarnation);
                     match hello.purpose {
-                        Purpose::Link => session::serve(&net, hello.from, stream, buffer).await,
-                        Purpose::Blob => receive::accept(&net, hello.from, stream, buffer),
+                        Purpose::Link => session::serve(&net, peer, stream, buffer).await,
+                        Purpose::Blob => receive::accept(&net, peer, stream, buffer),
                     }
                 }
                 Err(Failure::Broken(why)) => debug!(%address, "no connection: {why}"),

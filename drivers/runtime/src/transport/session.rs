@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use serde::de::DeserializeOwned;
 use synod_codec::frame;
-use synod_engine::{Class, Engine, GroupId, LinkState, Message as _, NodeId};
+use synod_engine::{Class, Engine, GroupId, Incarnation, Message as _, NodeId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -22,9 +22,14 @@ const READ_BYTES: usize = 128 << 10;
 /// Bytes of ordinary messages written before control messages get their turn again.
 const SLICE_BYTES: usize = 128 << 10;
 
-/// Serves a connection whose handshake is done, until it ends. `buffer` holds what was already read.
-pub(crate) async fn serve<E>(net: &Arc<Net<E>>, peer: NodeId, stream: TcpStream, buffer: BytesMut)
-where
+/// Serves a connection to `peer`, in this life of it, whose handshake is done, until it ends. `buffer`
+/// holds what was already read.
+pub(crate) async fn serve<E>(
+    net: &Arc<Net<E>>,
+    (peer, life): (NodeId, Incarnation),
+    stream: TcpStream,
+    buffer: BytesMut,
+) where
     E: Engine,
     E::Message: DeserializeOwned,
 {
@@ -33,10 +38,9 @@ where
     let replaced = outbox.open(session);
     net.inbox.put(|arrivals| {
         if let Some(replaced) = replaced {
-            let state = LinkState::Closed;
-            arrivals.control.push_back(Control::Link { peer, session: replaced, state });
+            arrivals.control.push_back(Control::Closed { peer, session: replaced });
         }
-        arrivals.control.push_back(Control::Link { peer, session, state: LinkState::Opened });
+        arrivals.control.push_back(Control::Opened { peer, session, life });
     });
     net.metrics.sessions.inc();
     info!(%peer, "connected");
@@ -47,9 +51,8 @@ where
         ended = write(net, &outbox, session, writer) => ended,
     };
     if outbox.close(session) {
-        let state = LinkState::Closed;
         net.inbox.put(|arrivals| {
-            arrivals.control.push_back(Control::Link { peer, session, state });
+            arrivals.control.push_back(Control::Closed { peer, session });
         });
     }
     match ended {
