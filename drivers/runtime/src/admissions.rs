@@ -120,7 +120,10 @@ mod tests {
     fn members(named: &[Option<Incarnation>]) -> Lives {
         let founders = [1, 2].map(|node| Member::founder(NodeId(node)));
         let peer = named.iter().map(|life| {
-            let contact = life.map(|incarnation| Contact { incarnation, address: "there".into() });
+            let contact = life.map(|incarnation| {
+                let (address, client_address) = ("there".into(), "there".into());
+                Contact { incarnation, address, client_address }
+            });
             Member { contact, ..Member::founder(PEER) }
         });
         Lives::of(&Membership::new(founders.into_iter().chain(peer)).unwrap())

@@ -100,7 +100,8 @@ async fn a_repaired_node_counts_once_it_is_admitted_and_its_old_life_never_again
     write(&[&one, &two], "by the two again").await;
 
     // Admitted under its new incarnation, it learns, votes, and counts.
-    let contact = Contact { incarnation, address: addresses[2].to_string() };
+    let address = addresses[2].to_string();
+    let contact = Contact { incarnation, address, client_address: String::new() };
     operate(&[&one, &two], Change::Remove(LOST)).await;
     operate(&[&one, &two], Change::Add { node: LOST, contact }).await;
     until("it is let in", || has_let_in(&one) && has_let_in(&two)).await;

@@ -25,7 +25,7 @@ fn repair(args: &RepairArgs) -> Result<Exit> {
         Ok(checkup) => checkup,
         Err(RepairError::Log(error)) if args.force => {
             say!("the log cannot be judged: {error}");
-            return give_up(args, &lock, json!(null));
+            return give_up(args, &lock, &Value::Null);
         }
         Err(error) => return Err(failed(error)),
     };
@@ -51,10 +51,10 @@ fn repair(args: &RepairArgs) -> Result<Exit> {
         }
         return Ok(Exit::Done);
     }
-    give_up(args, &lock, report)
+    give_up(args, &lock, &report)
 }
 
-fn give_up(args: &RepairArgs, lock: &Lock, report: Value) -> Result<Exit> {
+fn give_up(args: &RepairArgs, lock: &Lock, report: &Value) -> Result<Exit> {
     let renewed = repair::give_up(lock).map_err(|error| Failure::new(Exit::Data, error))?;
     let Renewed { identity, aside } = renewed;
     let incarnation = format!("{:016x}", identity.incarnation.0);
