@@ -14,6 +14,7 @@
 //! | `Append`, `AppendReply` | leader, follower | AppendEntries with entries, or a question how far the logs agree | §5.3 |
 //! | `Heartbeat`, `HeartbeatReply` | leader, follower | AppendEntries without entries; confirms reads | §5.2, §8, thesis §6.4 |
 //! | `TimeoutNow` | leader, successor | campaign at once in my place | thesis §3.10 |
+//! | `ReadIndex`, `ReadIndexReply` | follower, leader | which index must my reads reach? | thesis §6.4 |
 //! | `Install` | leader, follower | InstallSnapshot; answered by `AppendReply` | §7 |
 //!
 //! # Invariants (figure 3)
@@ -44,7 +45,7 @@
 //!
 //! # What is left out
 //!
-//! Leases, reads by followers, forwarding.
+//! Leases, forwarding of proposals.
 //!
 //! # Reading order
 //!
@@ -70,6 +71,7 @@ mod message;
 mod node;
 mod progress;
 mod proposals;
+mod questions;
 mod reads;
 mod record;
 mod role;
@@ -82,7 +84,7 @@ pub use config::{Config, ConfigError};
 pub use forced::NothingToRecover;
 pub use invariants::Invariants;
 pub use log::{EntryId, Log};
-pub use message::{AppendResult, Message};
+pub use message::{AppendResult, Message, ReadId, ReadResult};
 pub use node::{Raft, Timer};
 pub use record::{Checkpoint, HardState, Record};
 pub use rules::{RULES, Rules};

@@ -12,6 +12,10 @@
 //!   stays true if the sender then forgets the term, so nothing needs to be durable.
 //! * **TimeoutNow** promises nothing and reveals no more than an append does. Whoever obeys it makes its
 //!   own term and vote durable first.
+//! * **ReadIndex** promises nothing, and goes to a leader whose term its sender is in: no news to it.
+//! * **ReadIndexReply** says that an index was committed and current, which a majority's answers and
+//!   disks vouch for, in a term that is durable: its sender leads it. (Where the sender does not lead,
+//!   it is held.)
 //! * **PreVote** and **PreVoteReply** promise nothing: they speak of a term that may come to be. (A
 //!   refusal that names the sender's own term is held, since that is an identity.)
 
@@ -106,6 +110,23 @@ pub enum Message {
         /// comes late, to a follower that the leader has sent more since, is void.
         last: EntryId,
     },
+    /// Which index must a read reach that is asked for now? From a follower or learner to its leader,
+    /// for all its reads that wait (thesis §6.4).
+    ReadIndex {
+        /// The follower's term.
+        term: Term,
+        /// What to answer to.
+        id: ReadId,
+    },
+    /// Answer to `ReadIndex`.
+    ReadIndexReply {
+        /// The sender's term.
+        term: Term,
+        /// The question.
+        id: ReadId,
+        /// What came of it.
+        result: ReadResult,
+    },
     /// InstallSnapshot: for a follower that lacks entries which the leader has compacted (§7). The
     /// snapshot's bytes travel along as an attachment.
     Install {
@@ -135,6 +156,26 @@ pub enum AppendResult {
     },
 }
 
+/// The name of a `ReadIndex` question, never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct ReadId {
+    /// Drawn at random by each life of a node: what was meant for another finds nobody.
+    pub life: u64,
+    /// Counts the questions of that life.
+    pub number: u64,
+}
+
+/// What comes of a `ReadIndex`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum ReadResult {
+    /// When the question arrived, nothing beyond this index had been committed.
+    Index(Index),
+    /// Too many reads wait at the leader.
+    Busy,
+    /// It does not lead.
+    NotLeader,
+}
+
 impl Message {
     /// The term that it carries.
     #[must_use]
@@ -149,6 +190,8 @@ impl Message {
             | Self::Heartbeat { term, .. }
             | Self::HeartbeatReply { term, .. }
             | Self::TimeoutNow { term, .. }
+            | Self::ReadIndex { term, .. }
+            | Self::ReadIndexReply { term, .. }
             | Self::Install { term, .. } => *term,
         }
     }
@@ -169,13 +212,16 @@ impl Message {
                 snapshot.index < LAST_INDEX && snapshot.epoch <= *term && !members.is_empty()
             }
             Self::TimeoutNow { term, last } => last.term <= *term,
+            Self::ReadIndexReply { result: ReadResult::Index(index), .. } => *index < LAST_INDEX,
             Self::PreVote { .. }
             | Self::PreVoteReply { .. }
             | Self::Vote { .. }
             | Self::VoteReply { .. }
             | Self::AppendReply { result: AppendResult::Matches(_), .. }
             | Self::Heartbeat { .. }
-            | Self::HeartbeatReply { .. } => true,
+            | Self::HeartbeatReply { .. }
+            | Self::ReadIndex { .. }
+            | Self::ReadIndexReply { result: ReadResult::Busy | ReadResult::NotLeader, .. } => true,
         }
     }
 }
@@ -191,7 +237,9 @@ impl synod_engine::Message for Message {
             | Self::VoteReply { .. }
             | Self::Heartbeat { .. }
             | Self::HeartbeatReply { .. }
-            | Self::TimeoutNow { .. } => Class::Ordered { lane: 0 },
+            | Self::TimeoutNow { .. }
+            | Self::ReadIndex { .. }
+            | Self::ReadIndexReply { .. } => Class::Ordered { lane: 0 },
         }
     }
 
@@ -212,6 +260,8 @@ impl synod_engine::Message for Message {
             | Self::Heartbeat { .. }
             | Self::HeartbeatReply { .. }
             | Self::TimeoutNow { .. }
+            | Self::ReadIndex { .. }
+            | Self::ReadIndexReply { .. }
             | Self::PreVote { .. }
             | Self::PreVoteReply { .. }
             | Self::Vote { .. }
@@ -255,6 +305,15 @@ impl fmt::Display for Message {
                 write!(f, "HeartbeatReply t{term} round {round}")
             }
             Self::TimeoutNow { term, last } => write!(f, "TimeoutNow t{term} last {last}"),
+            Self::ReadIndex { term, id } => write!(f, "ReadIndex t{term} number {}", id.number),
+            Self::ReadIndexReply { term, id, result } => {
+                write!(f, "ReadIndexReply t{term} number {}: ", id.number)?;
+                match result {
+                    ReadResult::Index(index) => write!(f, "{index}"),
+                    ReadResult::Busy => write!(f, "busy"),
+                    ReadResult::NotLeader => write!(f, "not the leader"),
+                }
+            }
             Self::Install { term, snapshot, .. } => write!(f, "Install t{term} {snapshot}"),
         }
     }

@@ -10,6 +10,7 @@ use synod_consensus::{
 };
 use synod_engine::{Context, Corrupt, Engine, Input, Instant, LinkState, NodeId, Sound, Token};
 
+use crate::message::{ReadId, ReadResult};
 use crate::record::HardState;
 use crate::role::{Asks, Becomes, Campaign, Candidate, Follower, Leader, Role, Transfer};
 use crate::state::State;
@@ -39,6 +40,8 @@ pub enum Timer {
     Heartbeat,
     /// A leader's patience with its successor.
     Transfer,
+    /// A follower's patience with questions about reads.
+    Read,
 }
 
 impl<R: Rules> Engine for Raft<R> {
@@ -74,12 +77,17 @@ impl<R: Rules> Engine for Raft<R> {
                     leader.heartbeat(&self.state, context);
                 }
             }
-            Input::Request { token, request } => self.request(context, token, request),
             Input::Timer(Timer::Transfer) => {
                 if let Role::Leader(leader) = &mut self.role {
                     leader.give_up_transfer(context);
                 }
             }
+            Input::Timer(Timer::Read) => {
+                if let Role::Follower(follower) = &mut self.role {
+                    follower.read_timeout(&self.state, context);
+                }
+            }
+            Input::Request { token, request } => self.request(context, token, request),
             Input::Cancel(token) => match &mut self.role {
                 Role::Follower(follower) => follower.cancel(context, token),
                 Role::Candidate(_) => {}
@@ -106,7 +114,7 @@ impl<R: Rules> Engine for Raft<R> {
             Input::Flush => {
                 let becomes = match &mut self.role {
                     Role::Follower(follower) => {
-                        follower.flush(&self.state, context);
+                        follower.flush(&mut self.state, context);
                         Becomes::Same
                     }
                     Role::Candidate(_) => Becomes::Same,
@@ -239,6 +247,12 @@ impl<R: Rules> Raft<R> {
                     leader.round_confirmed(&self.state, context, from, round);
                 }
             }
+            Message::ReadIndex { id, .. } => self.read_asked(context, from, id),
+            Message::ReadIndexReply { id, result, .. } => {
+                if let Role::Follower(follower) = &mut self.role {
+                    follower.reads_answered(&self.state, context, from, id, result);
+                }
+            }
         }
     }
 
@@ -279,6 +293,7 @@ impl<R: Rules> Raft<R> {
             Message::VoteReply { .. }
                 | Message::AppendReply { .. }
                 | Message::HeartbeatReply { .. }
+                | Message::ReadIndexReply { .. }
         );
         term == self.state.term() || is_reply && !self.state.rules().replies_are_of_this_term()
     }
@@ -301,13 +316,27 @@ impl<R: Rules> Raft<R> {
             Message::Heartbeat { .. } | Message::TimeoutNow { .. } => {
                 Message::HeartbeatReply { term, round: 0 }
             }
+            Message::ReadIndex { id, .. } => {
+                Message::ReadIndexReply { term, id: *id, result: ReadResult::NotLeader }
+            }
             Message::PreVote { .. }
             | Message::PreVoteReply { .. }
             | Message::VoteReply { .. }
             | Message::AppendReply { .. }
-            | Message::HeartbeatReply { .. } => return,
+            | Message::HeartbeatReply { .. }
+            | Message::ReadIndexReply { .. } => return,
         };
         context.send(from, answer);
+    }
+
+    /// A follower asks which index its reads must reach.
+    fn read_asked(&mut self, context: &mut Context<'_, Self>, from: NodeId, id: ReadId) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.read_asked(&self.state, context, from, id);
+        } else {
+            let (term, result) = (self.state.term(), ReadResult::NotLeader);
+            context.send(from, Message::ReadIndexReply { term, id, result });
+        }
     }
 
     /// A message of this term's leader: whoever is not leading follows it.
@@ -340,6 +369,9 @@ impl<R: Rules> Raft<R> {
             (Role::Leader(leader), Request::Transfer(target)) => {
                 leader.transfer(&self.state, context, token, target);
             }
+            (Role::Follower(follower), Request::Read) => {
+                follower.read(&self.state, context, token);
+            }
             (Role::Follower(_) | Role::Candidate(_), _) => {
                 let refusal = Refusal::NotLeader { leader: self.leadership().1 };
                 context.emit_now(Event::Refused { token, refusal });
@@ -364,7 +396,7 @@ impl<R: Rules> Raft<R> {
             Becomes::Leader => (Role::Leader(Leader::new(state, context)), Becomes::Same),
         };
         let (waited, transfer) = match core::mem::replace(&mut self.role, role) {
-            Role::Follower(follower) => (true, follower.transfer),
+            Role::Follower(follower) => (true, follower.retire(context, self.leadership().1)),
             Role::Candidate(_) => (false, None),
             Role::Leader(leader) => (false, leader.retire(context, self.leadership().1)),
         };

@@ -1,51 +1,83 @@
 //! Linearizable reads without log entries: one round of confirmations for all that wait (thesis
-//! §6.4, "ReadIndex").
+//! §6.4, "ReadIndex"). Read on: `role/leader/reading.rs`, and [`crate::questions`] for the followers.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use synod_consensus::Index;
-use synod_engine::Token;
+use synod_engine::{NodeId, Token};
+
+use crate::message::ReadId;
 
 /// The reads that a leader has not answered.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Reads {
     /// Not in a round yet.
-    waiting: Vec<Token>,
+    waiting: Readers,
     rounds: VecDeque<Round>,
     newest: u64,
     len: usize,
+}
+
+/// Who waits for the same index.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Readers {
+    /// Reads of the leader's own user.
+    pub(crate) tokens: Vec<Token>,
+    /// Other nodes, with the newest question of each: its answer counts for their earlier ones too.
+    pub(crate) nodes: Vec<(NodeId, ReadId)>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Round {
     number: u64,
     index: Index,
-    tokens: Vec<Token>,
+    readers: Readers,
+}
+
+impl Readers {
+    fn is_empty(&self) -> bool {
+        self.tokens.is_empty() && self.nodes.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.tokens.len() + self.nodes.len()
+    }
 }
 
 impl Reads {
-    /// How many reads wait.
+    /// How many reads wait; the questions of a node in one round are one.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// A read was asked for.
     pub(crate) fn ask(&mut self, token: Token) {
-        self.waiting.push(token);
+        self.waiting.tokens.push(token);
         self.len += 1;
+    }
+
+    /// Another node asks for its reads.
+    pub(crate) fn ask_for(&mut self, node: NodeId, id: ReadId) {
+        let same = |(asker, asked): &&mut (NodeId, ReadId)| *asker == node && asked.life == id.life;
+        if let Some((_, asked)) = self.waiting.nodes.iter_mut().find(same) {
+            asked.number = asked.number.max(id.number);
+        } else {
+            self.waiting.nodes.push((node, id));
+            self.len += 1;
+        }
     }
 
     /// Nobody waits for this read any more; returns whether it was here.
     pub(crate) fn cancel(&mut self, token: Token) -> bool {
-        let rounds = self.rounds.iter_mut().map(|round| &mut round.tokens);
-        let found = rounds.chain([&mut self.waiting]).any(|tokens| {
+        let rounds = self.rounds.iter_mut().map(|round| &mut round.readers.tokens);
+        let found = rounds.chain([&mut self.waiting.tokens]).any(|tokens| {
             let place = tokens.iter().position(|waiting| *waiting == token);
             place.map(|place| tokens.remove(place)).is_some()
         });
         if found {
             self.len -= 1;
-            self.rounds.retain(|round| !round.tokens.is_empty());
+            self.rounds.retain(|round| !round.readers.is_empty());
         }
         found
     }
@@ -57,8 +89,8 @@ impl Reads {
             return None;
         }
         self.newest += 1;
-        let tokens = core::mem::take(&mut self.waiting);
-        self.rounds.push_back(Round { number: self.newest, index, tokens });
+        let readers = core::mem::take(&mut self.waiting);
+        self.rounds.push_back(Round { number: self.newest, index, readers });
         Some(self.newest)
     }
 
@@ -68,20 +100,19 @@ impl Reads {
     }
 
     /// The next reads that a majority's confirmation of round `confirmed` answers.
-    pub(crate) fn confirmed(&mut self, confirmed: u64) -> Option<(Index, Vec<Token>)> {
+    pub(crate) fn confirmed(&mut self, confirmed: u64) -> Option<(Index, Readers)> {
         if self.rounds.front()?.number > confirmed {
             return None;
         }
         let round = self.rounds.pop_front()?;
-        self.len -= round.tokens.len();
-        Some((round.index, round.tokens))
+        self.len -= round.readers.len();
+        Some((round.index, round.readers))
     }
 
-    /// Every read that waits, in order; none is left.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Token> {
-        self.len = 0;
-        let rounds = core::mem::take(&mut self.rounds).into_iter().flat_map(|round| round.tokens);
-        rounds.chain(core::mem::take(&mut self.waiting))
+    /// Every read of the own user that waits, in order. Other nodes hear of the end by other ways.
+    pub(crate) fn drain(self) -> impl Iterator<Item = Token> {
+        let rounds = self.rounds.into_iter().flat_map(|round| round.readers.tokens);
+        rounds.chain(self.waiting.tokens)
     }
 }
 
@@ -98,12 +129,25 @@ mod tests {
         reads.ask(Token(2));
         assert_eq!(reads.open_round(Index(5)), Some(1));
         reads.ask(Token(3));
-        assert_eq!(reads.confirmed(1), Some((Index(5), vec![Token(1), Token(2)])));
+        let first = Readers { tokens: vec![Token(1), Token(2)], nodes: vec![] };
+        assert_eq!(reads.confirmed(1), Some((Index(5), first)));
         assert_eq!(reads.confirmed(1), None);
         assert_eq!(reads.open_round(Index(6)), Some(2));
         assert_eq!(reads.confirmed(1), None);
         assert_eq!(reads.len(), 1);
         assert!(reads.cancel(Token(3)) && !reads.cancel(Token(3)));
         assert_eq!((reads.len(), reads.rounds.len()), (0, 0));
+    }
+    #[test]
+    fn the_newest_question_of_a_node_stands_for_its_earlier_ones() {
+        let mut reads = Reads::default();
+        for (life, number) in [(7, 2), (7, 3), (7, 1), (8, 1)] {
+            reads.ask_for(NodeId(2), ReadId { life, number });
+        }
+        assert_eq!(reads.len(), 2);
+        assert_eq!(reads.open_round(Index(5)), Some(1));
+        let (_, readers) = reads.confirmed(1).unwrap();
+        let newest = [(7, 3), (8, 1)].map(|(life, number)| (NodeId(2), ReadId { life, number }));
+        assert_eq!((readers.nodes, reads.len()), (newest.to_vec(), 0));
     }
 }

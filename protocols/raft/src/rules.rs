@@ -22,6 +22,8 @@ synod_engine::rules! {
         fn read_is_confirmed;
         /// A new leader serves no read before an entry of its own term is committed (§8).
         fn read_after_own_commit;
+        /// A leader's answer counts only for reads that were asked before the question (thesis §6.4).
+        fn read_answer_is_fresh;
         /// A new leader changes no members before an entry of its own term is committed (thesis §4.1,
         /// as corrected in 2015).
         fn noop_before_change;

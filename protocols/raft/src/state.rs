@@ -9,6 +9,7 @@ use synod_quorum::Quorum;
 
 use crate::compaction::Snapshotting;
 use crate::members::Members;
+use crate::message::ReadId;
 use crate::record::{Checkpoint, HardState, Record};
 use crate::written::Written;
 use crate::{Config, EntryId, Log, Raft, Rules, Term};
@@ -28,6 +29,8 @@ pub(crate) struct State<R> {
     pub(crate) applied: Index,
     pub(crate) written: Written,
     pub(crate) snapshots: Snapshotting,
+    /// The newest question of this life to a leader.
+    read_id: Option<ReadId>,
 }
 
 impl<R: Rules> State<R> {
@@ -43,6 +46,7 @@ impl<R: Rules> State<R> {
             applied: Index::ZERO,
             written: Written::default(),
             snapshots: Snapshotting::default(),
+            read_id: None,
         }
     }
 
@@ -61,6 +65,14 @@ impl<R: Rules> State<R> {
     /// Whether no life of this node has written anything.
     pub(crate) fn has_no_record(&self) -> bool {
         self.written.is_empty()
+    }
+
+    /// A name for a question that was never used, in this life or another.
+    pub(crate) fn next_read_id(&mut self, context: &mut Context<'_, R>) -> ReadId {
+        let draw = || ReadId { life: context.random().bits(), number: 0 };
+        let id = self.read_id.get_or_insert_with(draw);
+        id.number += 1;
+        *id
     }
 
     /// Who decides.
@@ -233,8 +245,9 @@ impl<R: Rules> State<R> {
 
     pub(crate) fn fingerprint<H: core::hash::Hasher>(&self, hasher: &mut H) {
         use core::hash::Hash;
-        let Self { config: _, hard, members, log, snapshot, commit, applied, written, snapshots } =
-            self;
-        (hard, members, log, snapshot, commit, applied, written, snapshots).hash(hasher);
+        let Self { config: _, hard, members, log, snapshot, commit, applied, .. } = self;
+        (hard, members, log, snapshot, commit, applied).hash(hasher);
+        let Self { written, snapshots, read_id, .. } = self;
+        (written, snapshots, read_id).hash(hasher);
     }
 }

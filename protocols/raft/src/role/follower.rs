@@ -1,12 +1,15 @@
 //! Follows a leader, or waits for one (§5.2, §5.3, §7).
 
+mod reading;
+
 use alloc::sync::Arc;
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
-use synod_consensus::{Batch, Index, Membership, Snapshot};
+use synod_consensus::{Batch, Event, Index, Membership, Refusal, Snapshot};
 use synod_engine::{Instant, NodeId, Token};
 
+use crate::questions::Questions;
 use crate::role::Transfer;
 use crate::state::{Context, State};
 use crate::{AppendResult, EntryId, Message, Rules, Timer};
@@ -23,12 +26,20 @@ pub(crate) struct Follower {
     acknowledge: Option<Index>,
     /// Led until now, and waits to hear whether its successor does (thesis §3.10).
     pub(crate) transfer: Option<Transfer>,
+    questions: Questions,
 }
 
 impl Follower {
     /// A node before its first input.
     pub(crate) fn idle() -> Self {
-        Self { leader: None, heard: None, shared: Index::ZERO, acknowledge: None, transfer: None }
+        Self {
+            leader: None,
+            heard: None,
+            shared: Index::ZERO,
+            acknowledge: None,
+            transfer: None,
+            questions: Questions::default(),
+        }
     }
 
     /// Follows `leader`, if there is one.
@@ -39,7 +50,7 @@ impl Follower {
     ) -> Self {
         context.cancel_timer(Timer::Heartbeat);
         context.cancel_timer(Timer::Transfer);
-        Self { leader, heard: None, shared: state.commit, acknowledge: None, transfer: None }
+        Self { leader, shared: state.commit, ..Self::idle() }
     }
 
     /// Whether a leader was heard within the shortest election timeout, so that nobody is needed in
@@ -80,6 +91,9 @@ impl Follower {
         context: &mut Context<'_, R>,
         peer: NodeId,
     ) {
+        if self.leader == Some(peer) {
+            self.refuse_reads(context, None);
+        }
         if self.leader == Some(peer) && self.heard.take().is_some() && state.may_lead() {
             let soon = state.config.election_timeout_min() / 2;
             let timeout = context.random().duration(soon / 8, soon);
@@ -91,6 +105,8 @@ impl Follower {
     pub(crate) fn cancel<R: Rules>(&mut self, context: &mut Context<'_, R>, token: Token) {
         if let Some(transfer) = self.transfer.take_if(|transfer| transfer.is_for(token)) {
             transfer.cancel(context);
+        } else if self.questions.cancel(token) {
+            context.emit_now(Event::Refused { token, refusal: Refusal::Cancelled });
         }
     }
 
@@ -175,13 +191,16 @@ impl Follower {
                 return;
             }
             state.install(context, snapshot, members);
+            self.answer_reads(state, context);
             self.wait(state, context);
         }
         self.shares(snapshot.index);
     }
 
-    /// Acknowledges what was taken in since the last flush, once it is durable.
-    pub(crate) fn flush<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
+    /// Acknowledges what was taken in since the last flush, once it is durable; asks for what is to be
+    /// read.
+    pub(crate) fn flush<R: Rules>(&mut self, state: &mut State<R>, context: &mut Context<'_, R>) {
+        self.ask_for_reads(state, context);
         if let (Some(leader), Some(index)) = (self.leader, self.acknowledge.take()) {
             let result = AppendResult::Matches(index);
             let reply = Message::AppendReply { term: state.term(), result };
@@ -207,14 +226,15 @@ impl Follower {
     ) {
         let last = state.log.last().index;
         state.commit_to(context, commit.min(self.shared).min(last), |_| alloc::vec::Vec::new());
+        self.answer_reads(state, context);
     }
 }
 
 /// Without when the leader was heard: the node's fingerprint takes its age in.
 impl Hash for Follower {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Self { leader, heard: _, shared, acknowledge, transfer } = self;
-        (leader, shared, acknowledge, transfer).hash(hasher);
+        let Self { leader, heard: _, shared, acknowledge, transfer, questions } = self;
+        (leader, shared, acknowledge, transfer, questions).hash(hasher);
     }
 }
 

@@ -133,7 +133,7 @@ impl Leader {
     /// Leads no more: everything that waits ends, as refused or as unknown, but for a transfer, which
     /// may have come to its end.
     pub(crate) fn retire<R: Rules>(
-        mut self,
+        self,
         context: &mut Context<'_, R>,
         leader: Option<NodeId>,
     ) -> Option<Transfer> {

@@ -3,7 +3,7 @@
 
 use synod_consensus::{Epoch, Index, Role, Snapshot};
 use synod_engine::{Engine, Random};
-use synod_raft::{AppendResult, Message, Timer};
+use synod_raft::{AppendResult, Message, ReadId, ReadResult, Timer};
 
 use crate::driver::{Node, append, batches, entry, founders, matches, snapshot};
 
@@ -118,6 +118,9 @@ fn the_answers_of_strangers_count_for_nothing() {
     assert_ignored(&matches(5, 9), 4);
     assert_ignored(&conflict(5, 3, 1, (1, 1)), 4);
     assert_ignored(&Message::HeartbeatReply { term: Epoch(5), round: 1 }, 4);
+    let id = ReadId { life: 1, number: 1 };
+    let result = ReadResult::Index(Index(4));
+    assert_ignored(&Message::ReadIndexReply { term: Epoch(5), id, result }, 4);
     let [_, mut candidate, _] = one_of_each();
     candidate.hear(4, Message::VoteReply { term: Epoch(5), granted: true });
     candidate.hear(5, Message::VoteReply { term: Epoch(5), granted: true });
@@ -167,7 +170,8 @@ fn nonsense(random: &mut Random) -> Message {
     let last = entry(number(random, 4), number(random, 5));
     let granted = random.chance(500_000);
     let index = Index(number(random, 4));
-    match random.below(11) {
+    let id = ReadId { life: number(random, 0), number: number(random, 1) };
+    match random.below(13) {
         0 => Message::PreVote { term, last },
         1 => Message::PreVoteReply { term, granted },
         2 => Message::Vote { term, last, transfer: random.chance(500_000) },
@@ -188,6 +192,15 @@ fn nonsense(random: &mut Random) -> Message {
             matched: Index(number(random, 4)),
             round: Some(number(random, 2)),
         },
+        10 => Message::ReadIndex { term, id },
+        11 => {
+            let result = match random.below(3) {
+                0 => ReadResult::Busy,
+                1 => ReadResult::NotLeader,
+                _ => ReadResult::Index(index),
+            };
+            Message::ReadIndexReply { term, id, result }
+        }
         _ => {
             install(term.0, snapshot(index.0, last.term.0), &[1, 2, 3][..random.below(4) as usize])
         }

@@ -113,6 +113,8 @@ fn kind_of(message: &Message) -> usize {
         Message::HeartbeatReply { .. } => 7,
         Message::Install { .. } => 8,
         Message::TimeoutNow { .. } => 9,
+        Message::ReadIndex { .. } => 10,
+        Message::ReadIndexReply { .. } => 11,
     }
 }
 

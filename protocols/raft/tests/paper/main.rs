@@ -11,6 +11,7 @@ mod commitment;
 mod contract;
 mod driver;
 mod elections;
+mod follower_reads;
 mod hostile;
 mod loss;
 mod membership;

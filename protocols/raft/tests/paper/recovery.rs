@@ -23,7 +23,7 @@ fn recovery_is_replay() {
             (config.snapshot_every, config.keep_entries) = (3, 2);
             config
         });
-        for _ in 0..600 {
+        for _ in 0..1_000 {
             chaos.happen();
             let id = chaos.random.between(1, 3);
             chaos.cluster.at(id, Node::sync);

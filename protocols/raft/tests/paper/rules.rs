@@ -14,7 +14,7 @@ use crate::membership;
 /// Returns what went wrong.
 type Story = fn(Without) -> Option<String>;
 
-const STORIES: [(&str, &str, Story); 12] = [
+const STORIES: [(&str, &str, Story); 13] = [
     ("vote_is_durable", "One Vote Per Term", a_voter_crashes_and_is_asked_by_another),
     ("one_vote_per_term", "One Vote Per Term", two_candidates_ask_the_same_voter),
     ("vote_for_up_to_date_log", "Leader Completeness", one_who_missed_it_all_campaigns),
@@ -24,6 +24,7 @@ const STORIES: [(&str, &str, Story); 12] = [
     ("replies_are_of_this_term", "Election Safety", a_vote_arrives_an_election_late),
     ("read_is_confirmed", "a stale read at 1", a_deposed_leader_is_asked),
     ("read_after_own_commit", "a stale read at 0", a_new_leader_is_asked_at_once),
+    ("read_answer_is_fresh", "a stale read at 1", an_answer_comes_a_life_late),
     ("noop_before_change", "Leader Completeness", membership::the_single_server_bug_of_2015),
     ("one_change_at_a_time", "Leader Completeness", membership::two_changes_at_once),
     ("both_majorities", "Leader Completeness", membership::the_old_majority_is_not_asked),
@@ -178,6 +179,28 @@ fn a_deposed_leader_is_asked(rules: Without) -> Option<String> {
     cluster.at(1, |node| node.read(7));
     let index = read_index(&cluster, 1)?;
     Some(format!("a stale read at {index}, and 3 was committed"))
+}
+
+fn an_answer_comes_a_life_late(rules: Without) -> Option<String> {
+    let mut cluster = cluster(rules, 0, &[&[], &[], &[]]);
+    cluster.elect(1);
+    cluster.at(2, |node| node.read(6));
+    let mut late = Vec::new();
+    cluster.settle_but(|envelope| {
+        let is_answer = matches!(envelope.message, Message::ReadIndexReply { .. });
+        late.extend(is_answer.then(|| envelope.message.clone()));
+        is_answer
+    });
+    cluster.crash(2);
+    cluster.at(1, |node| node.fire(Timer::Heartbeat));
+    cluster.settle();
+    cluster.at(1, |node| node.propose(1, "x"));
+    cluster.settle_but(|envelope| envelope.to == 2);
+    assert_eq!(cluster.commits(), [2, 1, 2]);
+    cluster.at(2, |node| node.read(7));
+    cluster.at(2, |node| node.hear(1, late.pop().expect("an answer to the earlier life")));
+    let index = read_index(&cluster, 2)?;
+    Some(format!("a stale read at {index}, and 2 was committed"))
 }
 
 fn a_new_leader_is_asked_at_once(rules: Without) -> Option<String> {

@@ -1,11 +1,14 @@
-//! A leader confirms that it leads before it answers reads (§8; thesis §6.4).
+//! A leader confirms that it leads before it answers reads, its own user's and its followers' (§8;
+//! thesis §6.4).
 
-use synod_consensus::{Event, Refusal};
+use synod_consensus::{Event, Index, Refusal};
 use synod_engine::{NodeId, Token};
 
-use crate::Rules;
+use crate::message::{ReadId, ReadResult};
+use crate::reads::Readers;
 use crate::role::Leader;
 use crate::state::{Context, State};
+use crate::{Message, Rules};
 
 impl Leader {
     /// A linearizable read to confirm, in the round that the next flush opens.
@@ -19,6 +22,26 @@ impl Leader {
             context.emit_now(Event::Refused { token, refusal: Refusal::Busy });
         } else {
             self.reads.ask(token);
+        }
+    }
+
+    /// A follower asks for the reads of its user; they join the same round. What a stranger asks is not
+    /// answered.
+    pub(crate) fn read_asked<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+        from: NodeId,
+        id: ReadId,
+    ) {
+        if !self.followers.contains_key(&from) {
+            return;
+        }
+        if self.reads.len() >= state.config.max_pending_reads {
+            let (term, result) = (state.term(), ReadResult::Busy);
+            context.send_now(from, Message::ReadIndexReply { term, id, result });
+        } else {
+            self.reads.ask_for(from, id);
         }
     }
 
@@ -59,8 +82,24 @@ impl Leader {
             }
         };
         let Some(confirmed) = state.quorum().reached(round) else { return };
-        while let Some((index, tokens)) = self.reads.confirmed(confirmed) {
-            context.emit_now(Event::ReadReady { index, tokens });
+        while let Some((index, readers)) = self.reads.confirmed(confirmed) {
+            answer(state, context, index, readers);
         }
+    }
+}
+
+/// Tells who waited for `index` that it was current.
+fn answer<R: Rules>(
+    state: &State<R>,
+    context: &mut Context<'_, R>,
+    index: Index,
+    Readers { tokens, nodes }: Readers,
+) {
+    if !tokens.is_empty() {
+        context.emit_now(Event::ReadReady { index, tokens });
+    }
+    let (term, result) = (state.term(), ReadResult::Index(index));
+    for (node, id) in nodes {
+        context.send_now(node, Message::ReadIndexReply { term, id, result });
     }
 }
