@@ -10,7 +10,7 @@ use synod_engine::{Input, LinkState, NodeId, Random, Token};
 use synod_raft::{Message, ReadId, ReadResult, Timer};
 
 use crate::cluster::Cluster;
-use crate::driver::{Node, add, append, config, entry, heartbeat, matches, vote};
+use crate::driver::{Node, add, append, config, entry, heartbeat, matches, vote_reply};
 use crate::reads::{confirmed, leader, ready, refused};
 
 /// Node 1 of three follows node 2, whose term is 2, and knows of one committed entry.
@@ -240,7 +240,7 @@ fn reads_end_when_the_leader_or_the_term_changes_or_the_link_closes() {
     };
     let all = |leader| [7, 8, 9].map(|token| (Token(token), not_leader(leader)));
     let mut node = asking();
-    node.hear(3, vote(3, entry(1, 1)));
+    node.hear(3, vote_reply(3, false));
     assert_eq!(refused(&mut node), all(None), "a later term");
     let mut node = asking();
     node.input(Input::Link { peer: NodeId(2), state: LinkState::Closed });
@@ -331,7 +331,7 @@ fn questions_die_with_the_leadership_and_strangers_ask_in_vain() {
     node.hear(9, ask(1, 1));
     node.hear(3, ask(1, 1));
     node.sent.clear();
-    node.hear(2, vote(2, entry(9, 1)));
+    node.hear(2, vote_reply(2, false));
     node.hear(2, confirmed(1));
     assert_eq!(answers(&mut node, 3), []);
     node.hear(3, ask(2, 2));
