@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Node(NodeArgs),
     /// Read and write keys
     Kv(KvArgs),
+    /// Show and change who belongs to a cluster, and who leads it
+    Members(MembersArgs),
     /// Show how the nodes of a cluster are
     Status(StatusArgs),
     /// Measure a running cluster
@@ -135,6 +137,51 @@ pub(crate) struct ClusterArgs {
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MembersArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    #[command(subcommand)]
+    pub(crate) what: Membering,
+}
+
+/// Each may be tried again: what is done already is not done twice.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Membering {
+    /// Print the members, and how far each has come
+    List,
+    /// Take in the node whose clients' address this is: as a learner and, once it has caught up, as a
+    /// voter
+    Add {
+        /// Where the node serves clients, `host:port`
+        address: String,
+        /// Leave it a learner, which receives the log and has no vote
+        #[arg(long)]
+        learner: bool,
+    },
+    /// Make a learner a voter
+    Promote { node: u64 },
+    /// Make a voter a learner
+    Demote { node: u64 },
+    /// Let a member go
+    Remove { node: u64 },
+    /// Let the node at an address take the seat of a member: another node, or the same one after
+    /// `synod repair`
+    Replace {
+        /// The member whose seat it is
+        node: u64,
+        /// Where the new node serves clients, `host:port`
+        address: String,
+    },
+    /// Prefer a member as leader; with priority 0 it never leads
+    Priority { node: u64, priority: u8 },
+    /// Hand leadership over
+    Lead {
+        /// To this voter; else to the best one
+        node: Option<u64>,
+    },
 }
 
 #[derive(Args, Debug)]

@@ -10,7 +10,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use synod_engine::{ClusterId, NodeId};
+use synod_consensus::Contact;
+use synod_engine::{ClusterId, Incarnation, NodeId};
 
 use crate::exit::{Exit, Failure, Result};
 
@@ -52,6 +53,9 @@ pub(crate) struct Node {
     pub(crate) dir: PathBuf,
     #[serde(with = "hexadecimal")]
     pub(crate) cluster: u64,
+    /// Whether it joins a cluster that runs, as `synod members add` says, and founds none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) join: bool,
     /// Where it listens, if not where others reach it (behind a translated address).
     #[serde(default, skip_serializing_if = "Listen::is_empty")]
     pub(crate) listen: Listen,
@@ -120,13 +124,14 @@ impl Node {
 
     /// How it takes part in the group.
     pub(crate) fn raft(&self) -> synod_raft::Config {
-        self.raft.config(self.id(), self.nodes.iter().map(|member| NodeId(member.id)))
+        let founders = self.nodes.iter().map(|member| NodeId(member.id));
+        let config = self.raft.config(self.id(), founders);
+        if self.join { synod_raft::Config { initial_voters: None, ..config } } else { config }
     }
 
     /// Where it listens for clients, peers and, if at all, metrics.
     pub(crate) fn listen(&self) -> (&str, &str, Option<&str>) {
-        let me = self.nodes.iter().find(|member| member.id == self.id);
-        let me = me.expect("checked when the file was read");
+        let me = self.me();
         let client = self.listen.client.as_ref().unwrap_or(&me.client);
         let peer = self.listen.peer.as_ref().unwrap_or(&me.peer);
         let http = self.listen.http.as_ref().or(me.http.as_ref());
@@ -137,6 +142,17 @@ impl Node {
     pub(crate) fn peers(&self) -> Result<BTreeMap<NodeId, SocketAddr>> {
         let others = self.nodes.iter().filter(|member| member.id != self.id);
         others.map(|member| Ok((NodeId(member.id), resolve(&member.peer)?))).collect()
+    }
+
+    /// How it is found and known.
+    pub(crate) fn contact(&self, incarnation: Incarnation) -> Contact {
+        let me = self.me();
+        Contact { incarnation, address: me.peer.clone(), client_address: me.client.clone() }
+    }
+
+    fn me(&self) -> &Member {
+        let me = self.nodes.iter().find(|member| member.id == self.id);
+        me.expect("checked when the file was read")
     }
 
     /// Where clients find each node.
@@ -245,6 +261,7 @@ mod tests {
             id: 2,
             dir: "node2".into(),
             cluster: u64::MAX,
+            join: false,
             listen: Listen::default(),
             raft: RaftKnobs::default(),
             limits: LimitKnobs::default(),

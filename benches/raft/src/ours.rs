@@ -109,11 +109,7 @@ impl Outlets<Raft> for Memory {
                 }
             }
             Event::Leadership { role, .. } => self.leads = role == Role::Leader,
-            Event::Refused { .. } | Event::Unknown { .. } => {
-                panic!("nothing is refused or lost here: {event}")
-            }
-            // Reads and installs do not happen here; who the members are is known.
-            _ => {}
+            other => panic!("nothing is lost, refused or read here: {other}"),
         }
     }
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use synod_kv::message::{Answer, Entry, Expect, Op, Query, Revision, Txn, TxnDone, Written};
-use synod_kv::wire::{FromServer, NodeReport, Outcome, write_status};
+use synod_kv::wire::NodeReport;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::call::{Call, Work};
-use crate::connection::{Connection, OpenError};
+use crate::connection::Connection;
 use crate::driver::{Ask, Driver};
 use crate::error::{ConnectError, ReadError, Reason, Trouble, WriteError};
 use crate::options::{Options, bounded};
@@ -236,30 +236,6 @@ impl Clerk {
             Err(_) => Err(Reason::Deadline(Trouble::Busy)),
         }
     }
-}
-
-/// How the node at `address` is, whoever leads.
-///
-/// # Errors
-/// [`OpenError`] if it cannot be reached or does not answer in time.
-pub async fn status_of(address: &str, options: &Options) -> Result<NodeReport, OpenError> {
-    let mut connection = Connection::open(address.to_owned(), options).await?;
-    connection.write(|out| write_status(0, out));
-    connection.flush()?;
-    let answer = async {
-        loop {
-            match connection.read()? {
-                Some(FromServer::Reply(reply)) => match reply.outcome {
-                    Outcome::Status(report) => return Ok(report),
-                    _ => return Err(OpenError::NoWelcome),
-                },
-                Some(FromServer::Goodbye(goodbye)) => return Err(OpenError::Goodbye(goodbye)),
-                Some(FromServer::Welcome(_)) => return Err(OpenError::NoWelcome),
-                None => connection.progress().await?,
-            }
-        }
-    };
-    timeout(options.open_timeout(), answer).await.unwrap_or(Err(OpenError::Timeout))
 }
 
 const MISFIT: &str = "it answers another question";

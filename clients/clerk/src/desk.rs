@@ -245,7 +245,7 @@ impl Desk {
             Outcome::Refused { .. } | Outcome::Unknown => return next,
             Outcome::Written(Response::Rejected(rejected)) => Reason::Rejected(rejected),
             Outcome::BadRequest(what) => Reason::BadRequest(what),
-            Outcome::Written(_) | Outcome::Read(_) | Outcome::Status(_) => {
+            Outcome::Written(_) | Outcome::Read(_) | Outcome::Status(_) | Outcome::Operated => {
                 Reason::BadRequest("it answers another question".into())
             }
         };
@@ -290,7 +290,10 @@ impl Desk {
                         self.settle(&call);
                         call.fail(Reason::BadRequest(what.clone()));
                     }
-                    Outcome::Written(_) | Outcome::Read(_) | Outcome::Status(_) => {
+                    Outcome::Written(_)
+                    | Outcome::Read(_)
+                    | Outcome::Status(_)
+                    | Outcome::Operated => {
                         self.settle(&call);
                         call.in_doubt |= matches!(call.work, Work::Write { .. });
                         call.fail(Reason::BadRequest("it answers another question".into()));
@@ -356,7 +359,8 @@ impl Desk {
             | Outcome::BadRequest(_)
             | Outcome::Written(_)
             | Outcome::Read(_)
-            | Outcome::Status(_) => Next::GoOn,
+            | Outcome::Status(_)
+            | Outcome::Operated => Next::GoOn,
         }
     }
 

@@ -43,16 +43,18 @@ mod connection;
 mod desk;
 mod driver;
 mod error;
+mod operator;
 mod options;
 mod route;
 mod session;
 mod table;
 
-pub use clerk::{Clerk, Range, Swap, status_of};
+pub use clerk::{Clerk, Range, Swap};
 pub use connection::OpenError;
 pub use error::{ConnectError, ReadError, Reason, Trouble, WriteError};
+pub use operator::{Operated, operate, status_of};
 pub use options::Options;
 pub use synod_kv::message::{
     Action, Compare, Done, Entry, Event, Expect, Relation, Revision, Span, Target, Txn, TxnDone,
 };
-pub use synod_kv::wire::NodeReport;
+pub use synod_kv::wire::{NodeReport, Operation};

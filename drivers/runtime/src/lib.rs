@@ -51,7 +51,6 @@ pub mod repair;
 mod replica;
 mod reply;
 mod snapshots;
-mod stall;
 mod sync;
 mod timers;
 mod transport;

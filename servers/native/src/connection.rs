@@ -11,7 +11,7 @@ use synod_kv::limits::MAX_COMMAND_BYTES;
 use synod_kv::wire::{
     self, Ask, FromClient, Garbled, Goodbye, Hello, Limits, Outcome, PROTOCOL, Request, Welcome,
 };
-use synod_runtime::Call;
+use synod_runtime::{Call, Operation};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -190,6 +190,7 @@ fn submit(shared: &Shared, outbox: &Arc<Outbox>, input: &mut BytesMut) -> Result
                 Ask::Read(query) => {
                     calls.push(Call::Read { query, reply: ReplyTo::client(outbox.clone(), id) });
                 }
+                Ask::Operate(operation) => calls.push(operate(outbox, id, operation)),
                 Ask::Status => others.push((id, Outcome::Status(shared.report()))),
             },
             Ok(Some(FromClient::Hello(_))) => {
@@ -215,6 +216,14 @@ fn submit(shared: &Shared, outbox: &Arc<Outbox>, input: &mut BytesMut) -> Result
 fn propose(outbox: &Arc<Outbox>, id: u64, command: &[u8]) -> Call<Store, ReplyTo> {
     let command = Bytes::copy_from_slice(command);
     Call::Propose { command, reply: ReplyTo::client(outbox.clone(), id) }
+}
+
+fn operate(outbox: &Arc<Outbox>, id: u64, operation: wire::Operation) -> Call<Store, ReplyTo> {
+    let operation = match operation {
+        wire::Operation::Change(wishes) => Operation::Change(wishes),
+        wire::Operation::Transfer(to) => Operation::Transfer(to),
+    };
+    Call::Operate { operation, reply: ReplyTo::client(outbox.clone(), id) }
 }
 
 impl From<io::Error> for End {

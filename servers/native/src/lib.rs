@@ -16,6 +16,7 @@
 //! Everything here runs on the tokio runtime that [`Server`]'s futures are polled on; one thread is
 //! enough.
 
+mod addresses;
 mod connection;
 mod http;
 mod limits;

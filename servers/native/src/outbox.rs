@@ -1,20 +1,17 @@
 //! Where the answers to one client are written by whichever thread has them.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::vec::Drain;
 
 use synod_consensus::Refusal;
-use synod_engine::NodeId;
 use synod_kv::Store;
 use synod_kv::message::{Answer as KvAnswer, Response};
 use synod_kv::wire::{self, Leader};
 use synod_runtime::{Answer, Outcome, Reply};
 use tokio::sync::Notify;
 
-/// Where clerks find each node: `host:port`.
-pub(crate) type Addresses = BTreeMap<NodeId, String>;
+use crate::addresses::Addresses;
 
 /// Answers to one client that it has not been sent yet.
 #[derive(Debug)]
@@ -89,7 +86,7 @@ impl Outbox {
     fn refused(&self, refusal: Refusal) -> wire::Outcome {
         let leader = match refusal {
             Refusal::NotLeader { leader: Some(node) } => {
-                Some(Leader { node, address: self.addresses.get(&node).cloned() })
+                Some(Leader { node, address: self.addresses.of(node) })
             }
             _ => None,
         };
@@ -131,12 +128,13 @@ impl ReplyTo {
                 let outcome = match answer {
                     Answer::Written(Outcome::Done(response)) => wire::Outcome::Written(response),
                     Answer::Read(Outcome::Done(answer)) => wire::Outcome::Read(answer),
-                    Answer::Operated(_) => wire::Outcome::Unknown,
+                    Answer::Operated(Outcome::Done(())) => wire::Outcome::Operated,
                     Answer::Written(Outcome::Refused(refusal))
-                    | Answer::Read(Outcome::Refused(refusal)) => outbox.refused(refusal),
-                    Answer::Written(Outcome::Unknown) | Answer::Read(Outcome::Unknown) => {
-                        wire::Outcome::Unknown
-                    }
+                    | Answer::Read(Outcome::Refused(refusal))
+                    | Answer::Operated(Outcome::Refused(refusal)) => outbox.refused(refusal),
+                    Answer::Written(Outcome::Unknown)
+                    | Answer::Read(Outcome::Unknown)
+                    | Answer::Operated(Outcome::Unknown) => wire::Outcome::Unknown,
                 };
                 outbox.push(id, outcome).then_some(outbox)
             }
@@ -177,13 +175,17 @@ impl Reply<Store> for ReplyTo {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use bytes::BytesMut;
+    use synod_engine::NodeId;
     use synod_kv::wire::{FromServer, Outcome as Told};
 
     use super::*;
 
     fn outbox(max_bytes: usize) -> Arc<Outbox> {
-        let addresses = Addresses::from([(NodeId(2), "there:1".to_owned())]);
+        let configured = BTreeMap::from([(NodeId(2), "there:1".to_owned())]);
+        let addresses = Addresses::new(configured, Arc::default);
         Arc::new(Outbox::new(max_bytes, Arc::new(addresses)))
     }
 

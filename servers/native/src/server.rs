@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
-use synod_consensus::Status;
+use synod_consensus::{Contact, Status};
 use synod_engine::{ClusterId, NodeId};
 use synod_kv::Store;
 use synod_kv::wire::{Goodbye, Leader, NodeReport};
@@ -16,9 +16,10 @@ use synod_runtime::Handle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use crate::addresses::Addresses;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::outbox::{Addresses, Outbox, ReplyTo};
+use crate::outbox::{Outbox, ReplyTo};
 use crate::readiness::Readiness;
 use crate::{connection, http, ticks};
 
@@ -32,7 +33,10 @@ pub struct Config {
     pub cluster: ClusterId,
     /// This node.
     pub node: NodeId,
-    /// Where clerks find each node, `host:port`: what clients are told of the leader.
+    /// How this node is found and known.
+    pub contact: Contact,
+    /// Where clerks find each node that does not say so as a member, `host:port`: what clients are told
+    /// of the leader.
     pub clients: BTreeMap<NodeId, String>,
     /// Every bound.
     pub limits: Limits,
@@ -47,6 +51,7 @@ pub struct Server {
 pub(crate) struct Shared {
     pub(crate) cluster: ClusterId,
     pub(crate) node: NodeId,
+    contact: Contact,
     pub(crate) limits: Limits,
     pub(crate) handle: Handle<Store, ReplyTo>,
     pub(crate) metrics: Metrics,
@@ -62,7 +67,11 @@ impl Server {
     /// A server of the node behind `handle`, which publishes what is in `registry`.
     #[must_use]
     pub fn new(config: Config, handle: Handle<Store, ReplyTo>, mut registry: Registry) -> Self {
-        let Config { cluster, node, clients, limits } = config;
+        let Config { cluster, node, contact, clients, limits } = config;
+        let members = {
+            let handle = handle.clone();
+            move || handle.status().log.members
+        };
         let metrics = Metrics::register(&mut registry);
         let shared = Shared {
             cluster,
@@ -71,7 +80,8 @@ impl Server {
             handle,
             metrics,
             registry: Mutex::new(registry),
-            addresses: Arc::new(clients),
+            contact,
+            addresses: Arc::new(Addresses::new(clients, members)),
             readiness: Readiness::default(),
             started: Instant::now(),
             stopping: watch::Sender::new(false),
@@ -156,7 +166,7 @@ impl Shared {
 
     pub(crate) fn leader(&self) -> Option<Leader> {
         let node = self.handle.status().log.leader?;
-        Some(Leader { node, address: self.addresses.get(&node).cloned() })
+        Some(Leader { node, address: self.addresses.of(node) })
     }
 
     pub(crate) fn is_ready(&self, log: &Status) -> bool {
@@ -168,6 +178,7 @@ impl Shared {
         NodeReport {
             is_ready: self.is_ready(&log),
             log,
+            contact: self.contact.clone(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: self.started.elapsed().as_millis() as u64,

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use synod_codec::frame::{self, Frame, FrameError};
 use synod_codec::{Malformed, decode, encode};
-use synod_consensus::{Refusal, Status};
+use synod_consensus::{Change, Contact, Refusal, Status};
 use synod_engine::{ClusterId, NodeId};
 
 use crate::message::{Answer, Command, Query, Response};
@@ -110,8 +110,19 @@ pub enum Ask {
     Write(Bytes),
     /// To answer this, linearizably.
     Read(Query),
+    /// To change who belongs to the group, or who leads it.
+    Operate(Operation),
     /// How the node is.
     Status,
+}
+
+/// What an operator asks of a group. Only its leader can do it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Operation {
+    /// Change who belongs to it; these wishes together are one change.
+    Change(Vec<Change>),
+    /// Hand leadership to this voter, or to the best one.
+    Transfer(Option<NodeId>),
 }
 
 /// How one request ended.
@@ -130,6 +141,8 @@ pub enum Outcome {
     Written(Response),
     /// The store answered this.
     Read(Answer),
+    /// The operation took effect.
+    Operated,
     /// How the node is.
     Status(NodeReport),
     /// This copy of the request did not take effect and never will.
@@ -150,6 +163,8 @@ pub enum Outcome {
 pub struct NodeReport {
     /// How its replicated log looks.
     pub log: Status,
+    /// How it is found and known: what its group must be told to make it a member.
+    pub contact: Contact,
     /// Whether it knows a leader and has caught up with what was committed when it started.
     pub is_ready: bool,
     /// Its process on its machine.
@@ -188,6 +203,7 @@ mod kind {
     pub(super) const READ: u8 = 5;
     pub(super) const STATUS: u8 = 6;
     pub(super) const REPLY: u8 = 7;
+    pub(super) const OPERATE: u8 = 13;
 }
 
 const ID_BYTES: usize = 8;
@@ -203,11 +219,14 @@ impl FromClient {
         };
         let ask = match frame.kind {
             kind::HELLO => return Ok(Some(Self::Hello(decode(&frame.payload)?))),
-            kind::WRITE | kind::READ | kind::STATUS if frame.payload.len() < ID_BYTES => {
+            kind::WRITE | kind::READ | kind::STATUS | kind::OPERATE
+                if frame.payload.len() < ID_BYTES =>
+            {
                 return Err(Garbled::Kind(frame.kind));
             }
             kind::WRITE => |payload| Ok(Ask::Write(payload)),
             kind::READ => |payload: Bytes| decode(&payload).map(Ask::Read),
+            kind::OPERATE => |payload: Bytes| decode(&payload).map(Ask::Operate),
             kind::STATUS => |payload: Bytes| decode(&payload).map(|()| Ask::Status),
             kind => return Err(Garbled::Kind(kind)),
         };
@@ -278,6 +297,14 @@ pub fn write_query(id: u64, query: &Query, out: &mut Vec<u8>) {
     frame::write(kind::READ, 0, out, |out| {
         out.extend_from_slice(&id.to_le_bytes());
         encode(query, out);
+    });
+}
+
+/// Appends a request to operate on the group to `out`.
+pub fn write_operation(id: u64, operation: &Operation, out: &mut Vec<u8>) {
+    frame::write(kind::OPERATE, 0, out, |out| {
+        out.extend_from_slice(&id.to_le_bytes());
+        encode(operation, out);
     });
 }
 

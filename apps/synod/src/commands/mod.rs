@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 mod kv;
+mod members;
 mod node;
 mod repair;
 pub(crate) mod sim;
@@ -21,6 +22,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Up(args) => block_on(up::run(args, cli.log_format)),
         Command::Node(args) => node::run(&args, cli.log_format),
         Command::Kv(args) => block_on(kv::run(args)),
+        Command::Members(args) => block_on(members::run(args)),
         Command::Status(args) => block_on(status::run(args)),
         Command::Bench { what } => match what {
             Bench::Kv(args) => bench::run(&args),

@@ -48,6 +48,7 @@ async fn live(config: &Node) -> Result<Exit> {
     let server_config = synod_native::Config {
         cluster: config.cluster(),
         node: config.id(),
+        contact: config.contact(node.identity().incarnation),
         clients: config.clients(),
         limits: config.limits.native(),
     };

@@ -95,7 +95,7 @@ fn as_table(said: &[Said], known: &[Option<u64>], commit: Option<u64>) -> comfy_
 
 fn as_json((address, report): &Said, id: Option<u64>, commit: Option<u64>) -> serde_json::Value {
     match report {
-        Ok(NodeReport { log, is_ready, pid, version, uptime_ms }) => json!({
+        Ok(NodeReport { log, contact: _, is_ready, pid, version, uptime_ms }) => json!({
             "node": log.node.0,
             "address": address,
             "reachable": true,

@@ -10,6 +10,7 @@ mod cluster;
 mod command_line;
 mod crashes;
 mod history;
+mod members;
 mod repair;
 mod serving;
 mod up;

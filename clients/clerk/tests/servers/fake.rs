@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use synod_clerk::{Clerk, Options};
 use synod_codec::decode;
-use synod_consensus::{Epoch, Index, Refusal, Role, StateMachine, Status};
-use synod_engine::{ClusterId, NodeId};
+use synod_consensus::{Contact, Epoch, Index, Refusal, Role, StateMachine, Status};
+use synod_engine::{ClusterId, Incarnation, NodeId};
 use synod_kv::Store;
 use synod_kv::limits::MAX_COMMAND_BYTES;
 use synod_kv::message::{Command, Response};
@@ -225,6 +225,7 @@ impl Fake {
                 Outcome::Written(response)
             }
             Ask::Read(query) => Outcome::Read(self.world.0.lock().unwrap().0.read(query)),
+            Ask::Operate(_) => Outcome::Operated,
             Ask::Status => Outcome::Status(NodeReport {
                 log: Status {
                     node: self.node,
@@ -238,6 +239,11 @@ impl Fake {
                     members: Arc::default(),
                     members_settled: true,
                     peers: vec![],
+                },
+                contact: Contact {
+                    incarnation: Incarnation(1),
+                    address: String::new(),
+                    client_address: String::new(),
                 },
                 is_ready: true,
                 pid: 1,

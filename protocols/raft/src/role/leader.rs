@@ -199,6 +199,7 @@ impl Leader {
         }
         let inherited = Index(self.noop.0 - 1);
         let closed = state.commit.min(self.stored.max(inherited));
-        self.open_bytes = state.log.size_behind(closed);
+        let open = state.log.range(closed.next(), state.log.last().index);
+        self.open_bytes = open.map(|batch| batch.size_bytes()).sum();
     }
 }

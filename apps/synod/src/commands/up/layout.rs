@@ -55,6 +55,7 @@ pub(super) fn prepare(dir: &Path, nodes: Option<u64>, port: u16) -> Result<Clust
             id: member.id,
             dir: format!("node{}", member.id).into(),
             cluster: cluster.cluster,
+            join: false,
             listen: Default::default(),
             raft: Default::default(),
             limits: Default::default(),
