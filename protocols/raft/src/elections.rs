@@ -9,13 +9,13 @@
 use synod_engine::{Context, Instant, NodeId};
 
 use crate::record::HardState;
-use crate::role::{Asks, Becomes, Campaign, Role};
+use crate::role::{Asks, Becomes, Campaign, Candidate, Role};
 use crate::{EntryId, Message, Raft, Rules, Term};
 
 impl<R: Rules> Raft<R> {
     /// Whether a leader was heard within the shortest election timeout, so that nobody is needed in its
     /// place. A leader hears itself: it steps down when no majority answers (thesis §6.2).
-    fn hears_leader(&self, now: Instant) -> bool {
+    pub(crate) fn hears_leader(&self, now: Instant) -> bool {
         match &self.role {
             Role::Follower(follower) => follower.hears_leader(&self.state, now),
             Role::Candidate(_) => false,
@@ -23,10 +23,11 @@ impl<R: Rules> Raft<R> {
         }
     }
 
-    /// Whether it is a vote that no leader wished for, while there is one: it changes nothing, not even
-    /// the term (thesis §4.2.3).
+    /// Whether it comes of a campaign that no leader wished for, while there is one: it changes nothing,
+    /// not even the term (thesis §4.2.3).
     pub(crate) fn would_depose_a_leader(&self, now: Instant, message: &Message) -> bool {
-        let is_unasked = matches!(message, Message::Vote { transfer: false, .. });
+        let is_unasked =
+            matches!(message, Message::Vote { transfer: false, .. } | Message::Pull { .. });
         is_unasked && message.term() > self.state.term() && self.hears_leader(now)
     }
 
@@ -38,12 +39,14 @@ impl<R: Rules> Raft<R> {
         term: Term,
         last: EntryId,
     ) {
-        let would_vote = term > self.state.term() && self.state.is_up_to_date(last);
-        if would_vote && !self.hears_leader(context.now()) {
-            context.send_now(from, Message::PreVoteReply { term, granted: true });
+        let is_up_to_date = self.state.is_up_to_date(last);
+        let hears_leader = self.hears_leader(context.now());
+        if term > self.state.term() && is_up_to_date && !hears_leader {
+            context.send_now(from, Message::PreVoteReply { term, granted: true, better: None });
         } else {
-            let term = self.state.term();
-            context.send(from, Message::PreVoteReply { term, granted: false });
+            let is_better = !is_up_to_date && !hears_leader;
+            let (term, better) = (self.state.term(), is_better.then(|| self.state.log.last()));
+            context.send(from, Message::PreVoteReply { term, granted: false, better });
         }
     }
 
@@ -72,18 +75,24 @@ impl<R: Rules> Raft<R> {
         context.send(from, Message::VoteReply { term, granted });
     }
 
-    /// An answer to a campaign, if that is still the one this node is in.
+    /// An answer to a campaign, if that is still the one this node is in; `better` is how the log of who
+    /// refuses ends, if it is the better one.
     pub(crate) fn answer(
         &mut self,
         context: &mut Context<'_, Self>,
         asks: Asks,
-        from: NodeId,
-        granted: bool,
+        (from, granted): (NodeId, bool),
+        better: Option<EntryId>,
     ) {
         if let Role::Candidate(candidate) = &mut self.role
             && candidate.asks == asks
         {
+            candidate.better = candidate.better.max(better.map(|last| (last, from)));
             let becomes = candidate.count(&self.state, Some((from, granted)));
+            if becomes == (Becomes::Follower { leader: None }) {
+                let better = candidate.better;
+                self.pull(context, better);
+            }
             self.become_(context, becomes);
         }
     }
@@ -102,8 +111,11 @@ impl<R: Rules> Raft<R> {
         }
     }
 
-    /// Nobody was heard for an election timeout (§5.2).
+    /// Nobody was heard for an election timeout (§5.2), or a campaign came to nothing for as long.
     pub(crate) fn election_timeout(&mut self, context: &mut Context<'_, Self>) {
+        if let Role::Candidate(Candidate { better, .. }) = self.role {
+            self.pull(context, better);
+        }
         let becomes = match &mut self.role {
             Role::Leader(leader) => leader.check_quorum(&self.state, context),
             Role::Follower(_) | Role::Candidate(_) if self.state.may_lead() => {

@@ -86,6 +86,12 @@ impl<R: Rules> synod_engine::Invariants<Raft<R>> for Invariants {
                     message: Message::AppendReply { result: AppendResult::Conflict { .. }, .. },
                     ..
                 } => sometimes.reached("conflict back-up"),
+                Effect::Send { message: Message::Pulled { .. }, .. } => {
+                    sometimes.reached("log pulled without a leader");
+                }
+                Effect::Send { message: Message::TimeoutNow { .. }, .. } => {
+                    sometimes.reached("leadership handed over");
+                }
                 _ => {}
             }
         }
@@ -145,7 +151,7 @@ impl<R: Rules> synod_engine::Invariants<Raft<R>> for Invariants {
 }
 
 impl Invariants {
-    /// Entries entered a log: 2. Leader Append-Only, 3. Log Matching.
+    /// Entries entered a log: 2. Leader Append-Only, 3. Log Matching, 7. Committed Entries Stay.
     fn wrote<R: Rules>(
         &mut self,
         id: NodeId,
@@ -174,6 +180,14 @@ impl Invariants {
             sometimes.reached("joint change left");
         }
         let kept = batch.first().0.saturating_sub(node.base.0 + 1) as usize;
+        let first = node.base.0 as usize + kept;
+        let (cut, known) = (node.chain.iter().skip(kept), self.committed.iter().skip(first));
+        if let Some(place) = cut.zip(known).position(|(cut, (committed, _))| cut == committed) {
+            return Err(Violation {
+                invariant: "Committed Entries Stay",
+                detail: format!("{id} replaces the committed entry {}", first + place + 1),
+            });
+        }
         node.chain.truncate(kept);
         let previous = *node.chain.last().unwrap_or(&node.base_chain);
         self.extend(id, previous, batch)

@@ -15,6 +15,7 @@
 //! | `Heartbeat`, `HeartbeatReply` | leader, follower | AppendEntries without entries; confirms reads | §5.2, §8, thesis §6.4 |
 //! | `TimeoutNow` | leader, successor | campaign at once in my place | thesis §3.10 |
 //! | `ReadIndex`, `ReadIndexReply` | follower, leader | which index must my reads reach? | thesis §6.4 |
+//! | `Pull`, `Pulled` | candidate, voter | my campaign came to nothing since your log is better: send it | |
 //! | `Install` | leader, follower | InstallSnapshot; answered by `AppendReply` | §7 |
 //!
 //! # Invariants (figure 3)
@@ -26,6 +27,7 @@
 //!    terms.
 //! 5. **State Machine Safety**: no two nodes are told different committed entries for an index.
 //! 6. **One Vote Per Term**: no node tells two candidates of a term that it votes for them (§5.2).
+//! 7. **Committed Entries Stay**: a log that holds a committed entry never loses it.
 //!
 //! # Where it departs from the paper
 //!
@@ -60,6 +62,7 @@
 
 extern crate alloc;
 
+mod catch_up;
 mod compaction;
 mod config;
 mod elections;

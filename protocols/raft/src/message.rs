@@ -20,6 +20,7 @@
 //!   refusal that names the sender's own term is held, since that is an identity.)
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,9 @@ pub enum Message {
         term: Term,
         /// Whether it would.
         granted: bool,
+        /// The last entry of its log, if that is more up to date and it knows no leader who would share
+        /// it.
+        better: Option<EntryId>,
     },
     /// RequestVote: from a candidate to all (§5.2).
     Vote {
@@ -127,6 +131,27 @@ pub enum Message {
         /// What came of it.
         result: ReadResult,
     },
+    /// Send me what I lack: from a node whose campaign came to nothing, to one whose log is more up to
+    /// date. See the private module `catch_up`.
+    Pull {
+        /// The sender's term.
+        term: Term,
+        /// The last entry of its log.
+        last: EntryId,
+        /// An entry that both hold: one that is committed, or was in the last piece.
+        shared: EntryId,
+    },
+    /// Answer to `Pull`: a piece of a log, as it is. Claims and acknowledges nothing.
+    Pulled {
+        /// The sender's term, at least that of all entries.
+        term: Term,
+        /// The entry before them, which the receiver named.
+        previous: EntryId,
+        /// Some entries, without a gap.
+        entries: Vec<Batch>,
+        /// The last entry of the sender's log.
+        last: EntryId,
+    },
     /// InstallSnapshot: for a follower that lacks entries which the leader has compacted (§7). The
     /// snapshot's bytes travel along as an attachment.
     Install {
@@ -192,6 +217,8 @@ impl Message {
             | Self::TimeoutNow { term, .. }
             | Self::ReadIndex { term, .. }
             | Self::ReadIndexReply { term, .. }
+            | Self::Pull { term, .. }
+            | Self::Pulled { term, .. }
             | Self::Install { term, .. } => *term,
         }
     }
@@ -213,6 +240,14 @@ impl Message {
             }
             Self::TimeoutNow { term, last } => last.term <= *term,
             Self::ReadIndexReply { result: ReadResult::Index(index), .. } => *index < LAST_INDEX,
+            Self::Pull { term, last, shared } => {
+                last.term <= *term && shared.term <= last.term && shared.index <= last.index
+            }
+            Self::Pulled { term, previous, entries, last } => {
+                is_a_piece(*previous, entries, *last)
+                    && last.term <= *term
+                    && last.index < LAST_INDEX
+            }
             Self::PreVote { .. }
             | Self::PreVoteReply { .. }
             | Self::Vote { .. }
@@ -229,7 +264,9 @@ impl Message {
 impl synod_engine::Message for Message {
     fn class(&self) -> Class {
         match self {
-            Self::Append { .. } | Self::AppendReply { .. } => Class::Ordered { lane: 1 },
+            Self::Append { .. } | Self::AppendReply { .. } | Self::Pulled { .. } => {
+                Class::Ordered { lane: 1 }
+            }
             Self::Install { .. } => Class::Ordered { lane: 2 },
             Self::PreVote { .. }
             | Self::PreVoteReply { .. }
@@ -239,7 +276,8 @@ impl synod_engine::Message for Message {
             | Self::HeartbeatReply { .. }
             | Self::TimeoutNow { .. }
             | Self::ReadIndex { .. }
-            | Self::ReadIndexReply { .. } => Class::Ordered { lane: 0 },
+            | Self::ReadIndexReply { .. }
+            | Self::Pull { .. } => Class::Ordered { lane: 0 },
         }
     }
 
@@ -254,7 +292,7 @@ impl synod_engine::Message for Message {
             Self::Append { entries: Some(entries), .. } => {
                 entries.payloads().iter().any(|payload| matches!(payload, Payload::Command(_)))
             }
-            Self::Install { .. } => true,
+            Self::Install { .. } | Self::Pulled { .. } => true,
             Self::Append { entries: None, .. }
             | Self::AppendReply { .. }
             | Self::Heartbeat { .. }
@@ -262,6 +300,7 @@ impl synod_engine::Message for Message {
             | Self::TimeoutNow { .. }
             | Self::ReadIndex { .. }
             | Self::ReadIndexReply { .. }
+            | Self::Pull { .. }
             | Self::PreVote { .. }
             | Self::PreVoteReply { .. }
             | Self::Vote { .. }
@@ -275,8 +314,11 @@ impl fmt::Display for Message {
         let answer = |granted: &bool| if *granted { "yes" } else { "no" };
         match self {
             Self::PreVote { term, last } => write!(f, "PreVote t{term} last {last}"),
-            Self::PreVoteReply { term, granted } => {
+            Self::PreVoteReply { term, granted, better: None } => {
                 write!(f, "PreVoteReply t{term} {}", answer(granted))
+            }
+            Self::PreVoteReply { term, granted, better: Some(last) } => {
+                write!(f, "PreVoteReply t{term} {}, mine ends with {last}", answer(granted))
             }
             Self::Vote { term, last, transfer: false } => write!(f, "Vote t{term} last {last}"),
             Self::Vote { term, last, transfer: true } => {
@@ -304,6 +346,14 @@ impl fmt::Display for Message {
             Self::HeartbeatReply { term, round } => {
                 write!(f, "HeartbeatReply t{term} round {round}")
             }
+            Self::Pull { term, last, shared } => {
+                write!(f, "Pull t{term} after {last} or {shared}")
+            }
+            Self::Pulled { term, previous, entries, last } => {
+                write!(f, "Pulled t{term} after {previous}:")?;
+                entries.iter().try_for_each(|batch| write!(f, " {batch}"))?;
+                write!(f, " of a log to {last}")
+            }
             Self::TimeoutNow { term, last } => write!(f, "TimeoutNow t{term} last {last}"),
             Self::ReadIndex { term, id } => write!(f, "ReadIndex t{term} number {}", id.number),
             Self::ReadIndexReply { term, id, result } => {
@@ -317,6 +367,19 @@ impl fmt::Display for Message {
             Self::Install { term, snapshot, .. } => write!(f, "Install t{term} {snapshot}"),
         }
     }
+}
+
+/// Whether these entries follow `previous` without a gap, in terms that do not fall, and belong to a log
+/// that ends with `last`.
+fn is_a_piece(previous: EntryId, entries: &[Batch], last: EntryId) -> bool {
+    let mut end = previous;
+    for batch in entries {
+        if batch.first().previous() != Some(end.index) || batch.epoch() < end.term {
+            return false;
+        }
+        end = EntryId { term: batch.epoch(), index: batch.last() };
+    }
+    end > previous && end.term <= last.term && end.index <= last.index
 }
 
 #[cfg(test)]

@@ -209,14 +209,18 @@ impl<R: Rules> Raft<R> {
         }
         match message {
             Message::PreVote { .. } => {}
-            Message::PreVoteReply { term, granted } => {
+            Message::PreVoteReply { term, granted, better } => {
                 if term == self.state.term().next() || !granted {
-                    self.answer(context, Asks::PreVotes, from, granted);
+                    self.answer(context, Asks::PreVotes, (from, granted), better);
                 }
             }
             Message::Vote { last, .. } => self.vote_asked(context, from, last),
             Message::VoteReply { granted, .. } => {
-                self.answer(context, Asks::Votes, from, granted);
+                self.answer(context, Asks::Votes, (from, granted), None);
+            }
+            Message::Pull { last, shared, .. } => self.pull_asked(context, from, last, shared),
+            Message::Pulled { previous, entries, last, .. } => {
+                self.pulled(context, from, previous, entries, last);
             }
             Message::TimeoutNow { last, .. } => self.told_to_campaign(context, from, last),
             Message::Append { previous, entries, commit, .. } => {
@@ -319,7 +323,9 @@ impl<R: Rules> Raft<R> {
             Message::ReadIndex { id, .. } => {
                 Message::ReadIndexReply { term, id: *id, result: ReadResult::NotLeader }
             }
-            Message::PreVote { .. }
+            Message::Pull { .. }
+            | Message::Pulled { .. }
+            | Message::PreVote { .. }
             | Message::PreVoteReply { .. }
             | Message::VoteReply { .. }
             | Message::AppendReply { .. }

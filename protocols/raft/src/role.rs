@@ -8,7 +8,7 @@ mod leader;
 use synod_engine::NodeId;
 
 pub(crate) use candidate::{Asks, Campaign, Candidate};
-pub(crate) use follower::Follower;
+pub(crate) use follower::{Follower, news};
 pub(crate) use leader::{Leader, Transfer};
 
 /// What a node is at a time.

@@ -30,6 +30,9 @@ synod_engine::rules! {
         /// Members change one step at a time: the last change is committed, and a joint one over, before
         /// the next (§6; thesis §4.1).
         fn one_change_at_a_time;
+        /// A node without a leader takes entries of another only if that log is more up to date than its
+        /// own.
+        fn catch_up_on_better_log_only;
         /// While a joint change is under way both majorities decide (§6).
         fn both_majorities;
     }

@@ -270,6 +270,7 @@ fn assert_reached(reached: &Sometimes) {
         "conflict back-up",
         "uncommitted entries replaced",
         "snapshot installed",
+        "log pulled without a leader",
         "leader steps down without a majority",
         "write acknowledged",
         "read answered",

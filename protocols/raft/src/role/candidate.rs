@@ -7,12 +7,14 @@ use synod_quorum::{Outcome, Tally};
 use crate::record::HardState;
 use crate::role::Becomes;
 use crate::state::{Context, State};
-use crate::{Message, Rules, Timer};
+use crate::{EntryId, Message, Rules, Timer};
 
 /// What a candidate has heard.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Candidate {
     pub(crate) asks: Asks,
+    /// The best log that refused a pre-vote because it is better, by its last entry, and whose it is.
+    pub(crate) better: Option<(EntryId, NodeId)>,
     tally: Tally,
 }
 
@@ -61,7 +63,7 @@ impl Candidate {
         }
         let mut tally = Tally::default();
         tally.record(state.me(), true);
-        Self { asks: Asks::PreVotes, tally }
+        Self { asks: Asks::PreVotes, better: None, tally }
     }
 
     fn ask_for_votes<R: Rules>(
@@ -80,7 +82,7 @@ impl Candidate {
         for peer in state.other_voters() {
             context.send(peer, Message::Vote { term, last, transfer });
         }
-        Self { asks: Asks::Votes, tally: Tally::default() }
+        Self { asks: Asks::Votes, better: None, tally: Tally::default() }
     }
 
     /// An answer, or silence so far: the campaign goes on, or ends.

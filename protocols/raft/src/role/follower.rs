@@ -240,7 +240,7 @@ impl Hash for Follower {
 
 /// The part of `entries` that the log lacks, from the first difference on (figure 2: "if an existing
 /// entry conflicts with a new one, delete it and all that follow it").
-fn news<R: Rules>(state: &State<R>, entries: &Batch) -> Option<Batch> {
+pub(crate) fn news<R: Rules>(state: &State<R>, entries: &Batch) -> Option<Batch> {
     let mut first = entries.first().max(state.log.base().index.next());
     while first <= entries.last() && state.log.term_at(first) == Some(entries.epoch()) {
         first = first.next();

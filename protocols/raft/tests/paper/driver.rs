@@ -284,7 +284,7 @@ impl<R: Rules> Node<R> {
         self.fire(Timer::Election);
         let term = self.view().term.next();
         for peer in peers {
-            self.hear(*peer, Message::PreVoteReply { term, granted: true });
+            self.hear(*peer, Message::PreVoteReply { term, granted: true, better: None });
         }
         for peer in peers {
             self.hear(*peer, Message::VoteReply { term, granted: true });
@@ -383,7 +383,7 @@ pub(crate) fn pre_vote(term: u64, last: EntryId) -> Message {
 }
 
 pub(crate) fn pre_vote_reply(term: u64, granted: bool) -> Message {
-    Message::PreVoteReply { term: Epoch(term), granted }
+    Message::PreVoteReply { term: Epoch(term), granted, better: None }
 }
 
 pub(crate) fn vote(term: u64, last: EntryId) -> Message {

@@ -123,8 +123,10 @@ fn the_more_up_to_date_log_is_of_the_later_term_or_longer_in_the_same() {
         let granted = follower().answer(2, vote(4, entry(index, term)));
         assert_eq!(granted, [vote_reply(4, expected)], "vote for {index}@{term}");
         let granted = follower().answer(2, pre_vote(4, entry(index, term)));
-        let term = if expected { 4 } else { 2 };
-        assert_eq!(granted, [pre_vote_reply(term, expected)], "pre-vote");
+        let better = Some(entry(2, 2)).filter(|_| !expected);
+        let term = Epoch(if expected { 4 } else { 2 });
+        let reply = Message::PreVoteReply { term, granted: expected, better };
+        assert_eq!(granted, [reply], "pre-vote: who refuses for its log says how that ends");
     }
 }
 
@@ -349,7 +351,7 @@ fn who_hears_a_leader_and_who_leads_would_not_vote() {
 #[test]
 fn a_pre_vote_for_no_later_term_is_refused_with_the_own_term() {
     assert_eq!(follower().answer(3, pre_vote(2, entry(9, 2))), [pre_vote_reply(2, false)]);
-    assert_eq!(follower().answer(3, pre_vote(1, entry(9, 1))), [pre_vote_reply(2, false)]);
+    assert_eq!(follower().answer(3, pre_vote(1, entry(9, 2))), [pre_vote_reply(2, false)]);
 }
 
 /// openraft #1808: a pre-vote that is answered after the election it led to was won.

@@ -5,7 +5,7 @@ use synod_consensus::{Epoch, Index, Role, Snapshot};
 use synod_engine::{Engine, Random};
 use synod_raft::{AppendResult, Message, ReadId, ReadResult, Timer};
 
-use crate::driver::{Node, append, batches, entry, founders, matches, snapshot};
+use crate::driver::{Node, append, batches, entry, founders, matches, pre_vote_reply, snapshot};
 
 const END: u64 = u64::MAX;
 
@@ -75,7 +75,7 @@ fn a_term_that_no_election_could_have_reached_is_ignored() {
     for term in [END, END - 1, 1 << 63, 1 << 41] {
         assert_ignored(&Message::Vote { term: Epoch(term), last, transfer: true }, 2);
         assert_ignored(&Message::PreVote { term: Epoch(term), last }, 2);
-        assert_ignored(&Message::PreVoteReply { term: Epoch(term), granted: false }, 2);
+        assert_ignored(&pre_vote_reply(term, false), 2);
         assert_ignored(&append(term, entry(0, 0), &[], 0), 2);
     }
     let [mut follower, ..] = one_of_each();
@@ -171,9 +171,9 @@ fn nonsense(random: &mut Random) -> Message {
     let granted = random.chance(500_000);
     let index = Index(number(random, 4));
     let id = ReadId { life: number(random, 0), number: number(random, 1) };
-    match random.below(13) {
+    match random.below(15) {
         0 => Message::PreVote { term, last },
-        1 => Message::PreVoteReply { term, granted },
+        1 => Message::PreVoteReply { term, granted, better: Some(last).filter(|_| !granted) },
         2 => Message::Vote { term, last, transfer: random.chance(500_000) },
         3 => Message::VoteReply { term, granted },
         4 | 5 => {
@@ -184,6 +184,14 @@ fn nonsense(random: &mut Random) -> Message {
         }
         6 => Message::AppendReply { term, result: AppendResult::Matches(index) },
         7 => conflict(term.0, index.0, number(random, 4), (last.index.0, last.term.0)),
+        12 => Message::Pull { term, last, shared: entry(number(random, 4), number(random, 5)) },
+        13 => {
+            let terms = vec![random.between(1, 7); random.between(1, 3) as usize];
+            let first = last.index.0.saturating_add(1).clamp(1, END - 9);
+            let entries = batches(first, &terms);
+            let end = entry(number(random, 6), number(random, 5));
+            Message::Pulled { term, previous: last, entries, last: end }
+        }
         9 => Message::TimeoutNow { term, last },
         8 if granted => Message::HeartbeatReply { term, round: number(random, 2) },
         8 => Message::Heartbeat {

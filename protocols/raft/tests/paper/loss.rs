@@ -78,7 +78,7 @@ fn a_follower_that_campaigned_in_vain_learns_the_commit_index() {
 #[test]
 fn whatever_is_lost_is_made_good_once_the_network_is() {
     for n in 1..=5 {
-        for kind in 0..9 {
+        for kind in 0..14 {
             let mut cluster = Cluster::start(3);
             cluster.elect(1);
             let mut seen = 0;
@@ -115,6 +115,8 @@ fn kind_of(message: &Message) -> usize {
         Message::TimeoutNow { .. } => 9,
         Message::ReadIndex { .. } => 10,
         Message::ReadIndexReply { .. } => 11,
+        Message::Pull { .. } => 12,
+        Message::Pulled { .. } => 13,
     }
 }
 

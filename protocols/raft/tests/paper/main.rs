@@ -5,6 +5,7 @@
 //! which sections they stand for. "§" and "figure" are of the paper's extended version, "thesis" is
 //! Ongaro's.
 
+mod catch_up;
 mod chaos;
 mod cluster;
 mod commitment;

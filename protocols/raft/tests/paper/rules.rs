@@ -9,12 +9,12 @@ use synod_raft::{Message, RULES, Timer};
 
 use crate::cluster::{Cluster, Envelope};
 use crate::driver::{Disk, append, config_with, entry, matches, vote, vote_reply};
-use crate::membership;
+use crate::{catch_up, membership};
 
 /// Returns what went wrong.
 type Story = fn(Without) -> Option<String>;
 
-const STORIES: [(&str, &str, Story); 13] = [
+const STORIES: [(&str, &str, Story); 14] = [
     ("vote_is_durable", "One Vote Per Term", a_voter_crashes_and_is_asked_by_another),
     ("one_vote_per_term", "One Vote Per Term", two_candidates_ask_the_same_voter),
     ("vote_for_up_to_date_log", "Leader Completeness", one_who_missed_it_all_campaigns),
@@ -27,6 +27,7 @@ const STORIES: [(&str, &str, Story); 13] = [
     ("read_answer_is_fresh", "a stale read at 1", an_answer_comes_a_life_late),
     ("noop_before_change", "Leader Completeness", membership::the_single_server_bug_of_2015),
     ("one_change_at_a_time", "Leader Completeness", membership::two_changes_at_once),
+    ("catch_up_on_better_log_only", "Committed Entries Stay", catch_up::a_piece_comes_late),
     ("both_majorities", "Leader Completeness", membership::the_old_majority_is_not_asked),
 ];
 
@@ -124,7 +125,7 @@ fn figure_8(rules: Without) -> Option<String> {
     cluster.isolate(&[4, 5]);
     cluster.at(4, |node| node.hear(5, vote_reply(3, false)));
     cluster.input(1, Input::Timer(Timer::Election));
-    let answer = Message::PreVoteReply { term: Epoch(4), granted: true };
+    let answer = Message::PreVoteReply { term: Epoch(4), granted: true, better: None };
     cluster.at(1, |node| {
         node.hear(4, answer.clone());
         node.hear(5, answer);

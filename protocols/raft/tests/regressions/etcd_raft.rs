@@ -75,7 +75,7 @@ fn append_aba_race_of_a_leader_that_leads_again() {
     assert_eq!(node.view().last, entry(2, 2), "its own entries were replaced");
     node.wait(std::time::Duration::from_secs(1));
     node.fire(Timer::Election);
-    node.hear(3, Message::PreVoteReply { term: Epoch(3), granted: true });
+    node.hear(3, Message::PreVoteReply { term: Epoch(3), granted: true, better: None });
     let from = node.id();
     node.input(Input::Message { from, message: matches(1, 4) });
     let mut led = false;

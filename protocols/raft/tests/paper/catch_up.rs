@@ -1,0 +1,226 @@
+//! A node whose log is behind catches up before it campaigns again: where plain Raft cannot elect anyone
+//! (Omni-Paxos, the constrained shape), a leader is found. The proof is in the module `catch_up`.
+
+use std::time::Duration;
+
+use synod_consensus::{Batch, Change, Epoch, Role};
+use synod_engine::{NodeId, Sound, Without};
+use synod_raft::{EntryId, Message, Rules, Timer};
+
+use crate::cluster::{Cluster, Envelope};
+use crate::driver::{Disk, append, batches, config, config_with, entry, heartbeat};
+use crate::membership::group;
+
+const LONG: Duration = Duration::from_secs(5);
+
+fn pulled(term: u64, previous: EntryId, entries: Vec<Batch>, last: EntryId) -> Message {
+    Message::Pulled { term: Epoch(term), previous, entries, last }
+}
+
+fn is_pulled(envelope: &Envelope) -> bool {
+    matches!(envelope.message, Message::Pulled { .. })
+}
+
+/// Everyone hears `hub`, and nobody else hears anybody.
+fn star<R: Rules>(cluster: &mut Cluster<R>, hub: u64) {
+    let ids: Vec<u64> = cluster.nodes.keys().copied().collect();
+    for a in &ids {
+        let others = ids.iter().filter(|b| **b != *a && *a != hub && **b != hub);
+        cluster.cut.extend(others.map(|b| (*a, *b)));
+    }
+}
+
+/// The constrained shape: 1, 2, 3 and 4 went on while 5 was away; then 1 died, and all hear 5 only.
+fn constrained(logs: &[&[u64]], term: u64, max_append_bytes: usize) -> Cluster {
+    let voters = logs.len() as u64;
+    let mut cluster = Cluster::with_logs(term, logs, |id| {
+        let mut config = config(id, voters);
+        config.max_append_bytes = max_append_bytes;
+        config
+    });
+    star(&mut cluster, 5);
+    cluster.isolate(&[1]);
+    cluster
+}
+
+#[test]
+fn the_only_node_that_is_heard_catches_up_and_leads() {
+    let mut cluster =
+        constrained(&[&[1, 1, 1], &[1, 1, 1], &[1, 1, 1], &[1, 1, 1], &[1]], 1, 1 << 20);
+    cluster.run(LONG, |_| false);
+    assert_eq!(cluster.leader(), Some(5));
+    assert_eq!(cluster.nodes[&5].terms()[..3], [1, 1, 1]);
+    assert!(cluster.nodes[&5].view().term <= Epoch(3), "terms do not run away");
+    assert_eq!(cluster.commits()[1..], [4; 4]);
+    cluster.assert_sound();
+}
+
+/// What it lacks comes in pieces, some of which are lost, and it may crash after any of them.
+#[test]
+fn a_log_is_pulled_piece_by_piece_over_losses_and_crashes() {
+    let better: &[u64] = &[1, 1, 2, 2, 2, 4, 4];
+    let mut cluster = constrained(&[better, better, better, better, &[1, 1, 1, 1, 3]], 4, 1);
+    let mut pieces = 0;
+    for _ in 0..10 {
+        let before = pieces;
+        cluster.run(Duration::from_millis(700), |envelope| {
+            pieces += u32::from(is_pulled(envelope));
+            is_pulled(envelope) && pieces > before + 3
+        });
+        if cluster.leader().is_none() {
+            cluster.crash(5);
+        }
+        cluster.assert_sound();
+    }
+    assert!(pieces >= 7, "one entry each: {pieces}");
+    assert_eq!(cluster.leader(), Some(5));
+    assert_eq!(cluster.nodes[&5].terms()[..7], *better);
+}
+
+/// It takes the best log that it finds, and what of its own departs from that is gone.
+#[test]
+fn the_best_of_the_better_logs_is_taken() {
+    let logs: &[&[u64]] =
+        &[&[1, 1, 2, 2], &[1, 1, 2], &[1, 1, 2, 2], &[1, 1, 1, 1, 1, 1], &[1, 1, 1]];
+    let mut cluster = constrained(logs, 2, 1 << 20);
+    cluster.run(LONG, |_| false);
+    assert_eq!(cluster.leader(), Some(5));
+    assert_eq!(cluster.nodes[&5].terms()[..4], [1, 1, 2, 2]);
+    cluster.assert_sound();
+}
+
+/// While a leader is heard nobody serves a pull, and nobody takes one in.
+#[test]
+fn nothing_is_pulled_where_there_is_a_leader() {
+    let mut cluster = Cluster::start(3);
+    cluster.elect(1);
+    cluster.at(1, |node| node.propose(1, "x"));
+    cluster.settle();
+    cluster.beat(1);
+    let zero = entry(0, 0);
+    let ask = |term| Message::Pull { term: Epoch(term), last: zero, shared: zero };
+    for id in [1, 2] {
+        let before = cluster.nodes[&id].view();
+        for term in [1, 9] {
+            assert_eq!(cluster.node(id).answer(3, ask(term)), []);
+        }
+        assert_eq!(cluster.nodes[&id].view(), before, "nor does its term rise");
+    }
+    let piece = pulled(1, entry(2, 1), batches(3, &[1]), entry(3, 1));
+    let before = cluster.nodes[&2].view();
+    cluster.node(2).hear(3, piece);
+    assert_eq!(cluster.nodes[&2].view(), before);
+    cluster.node(2).wait(Duration::from_secs(1));
+    let answer = cluster.node(2).answer(3, ask(1));
+    assert!(matches!(&answer[..], [Message::Pulled { last, .. }] if *last == entry(2, 1)));
+}
+
+/// A piece acknowledges nothing, is durable before it is campaigned with, and counts for a log that is
+/// behind and for no other.
+#[test]
+fn a_piece_counts_only_for_a_log_that_is_behind() {
+    let mut node = crate::driver::Node::with_log(1, 3, 3, &[1, 1, 3]);
+    node.fire(Timer::Election);
+    node.sent.clear();
+    let before = node.view();
+    let first = entry(1, 1);
+    let useless = [
+        pulled(3, first, batches(2, &[2]), entry(2, 2)),
+        pulled(3, first, batches(2, &[1, 1]), entry(9, 2)),
+        pulled(2, first, batches(2, &[4]), entry(2, 4)),
+        pulled(3, entry(3, 2), batches(4, &[3]), entry(4, 3)),
+        pulled(3, entry(5, 3), batches(6, &[3]), entry(6, 3)),
+        pulled(3, first, vec![], entry(4, 3)),
+        pulled(3, first, batches(3, &[3]), entry(4, 3)),
+        pulled(3, first, batches(2, &[3, 3]), entry(2, 3)),
+    ];
+    for message in useless {
+        node.hear(2, message.clone());
+        assert_eq!((node.view(), &node.sent[..]), (before.clone(), &[][..]), "{message}");
+    }
+    node.disk = Disk::Manual;
+    node.hear(2, pulled(3, entry(2, 1), batches(3, &[2, 3, 3]), entry(5, 3)));
+    assert_eq!(node.terms(), [1, 1, 2, 3, 3]);
+    let is_pre_vote = |(_, message): &(NodeId, Message)| matches!(message, Message::PreVote { .. });
+    assert!(node.sent.iter().all(is_pre_vote), "{:?}", node.sent);
+    node.sync();
+    assert!(node.sent.iter().all(is_pre_vote), "{:?}", node.sent);
+    node.crash();
+    assert_eq!(node.terms(), [1, 1, 2, 3, 3]);
+}
+
+/// What is committed is never cut, whatever a peer sends.
+#[test]
+fn a_piece_that_contradicts_what_is_committed_is_ignored() {
+    let mut node = crate::driver::Node::with_log(1, 3, 3, &[1, 1]);
+    node.hear(2, append(3, entry(2, 1), &[3], 3));
+    assert_eq!(node.view().commit.0, 3);
+    node.fire(Timer::Election);
+    node.hear(3, pulled(3, entry(2, 1), batches(3, &[2, 3]), entry(4, 3)));
+    assert_eq!(node.terms(), [1, 1, 3]);
+}
+
+/// A leader that comes up meanwhile counts, and what is still on its way does not.
+#[test]
+fn a_pull_ends_when_a_leader_is_heard() {
+    let mut node = crate::driver::Node::with_log(1, 3, 3, &[1]);
+    node.fire(Timer::Election);
+    node.hear(2, heartbeat(3, 0));
+    node.hear(3, pulled(3, entry(1, 1), batches(2, &[2]), entry(2, 2)));
+    assert_eq!(node.terms(), [1]);
+    node.hear(2, append(3, entry(1, 1), &[3], 0));
+    assert_eq!(node.terms(), [1, 3]);
+}
+
+/// The only up-to-date node may not lead: another one takes over what it has.
+#[test]
+fn what_only_a_node_of_priority_0_has_is_not_lost_and_stops_nobody() {
+    let mut cluster = group(3, 0, Sound);
+    let wish = Change::Prioritise { node: NodeId(2), priority: 0 };
+    cluster.at(1, |node| node.change(20, [wish]));
+    cluster.settle();
+    cluster.isolate(&[3]);
+    cluster.at(1, |node| node.propose(21, "x"));
+    cluster.settle();
+    assert_eq!(cluster.commits(), [3, 3, 2]);
+    cluster.heal();
+    cluster.isolate(&[1]);
+    cluster.run(LONG, |_| false);
+    assert_eq!(cluster.leader(), Some(3));
+    assert_eq!(cluster.commits()[1..], [4, 4]);
+    cluster.assert_sound();
+}
+
+/// A healthy group never pulls: whoever's log is good campaigns a moment later.
+#[test]
+fn nobody_pulls_where_a_good_candidate_is_heard() {
+    let mut cluster = Cluster::with_logs(1, &[&[1, 1], &[1, 1], &[1]], |id| config(id, 3));
+    let mut pulls = 0;
+    cluster.isolate(&[1]);
+    cluster.at(3, |node| node.fire(Timer::Election));
+    cluster.run(LONG, |envelope| {
+        pulls += u32::from(is_pulled(envelope));
+        false
+    });
+    assert_eq!((cluster.leader(), pulls), (Some(2), 0));
+    assert_eq!(cluster.nodes[&2].view().role, Role::Leader);
+}
+
+/// The rule's story. Before it hears of the new leader 1, node 3 pulls from 2, whose log is better. The
+/// piece is late: 3 has followed 1 meanwhile, who counted it for an entry that the piece would cut.
+pub(crate) fn a_piece_comes_late(rules: Without) -> Option<String> {
+    let logs: &[&[u64]] = &[&[1], &[1, 2], &[1]];
+    let mut cluster = Cluster::with_logs(2, logs, |id| config_with(id, 3, rules));
+    let piece = pulled(3, entry(1, 1), batches(2, &[2]), entry(2, 2));
+    cluster.isolate(&[2]);
+    cluster.elect_but(1, |envelope| matches!(envelope.message, Message::Heartbeat { .. }));
+    assert_eq!(cluster.commits(), [2, 0, 0]);
+    cluster.heal();
+    cluster.isolate(&[1]);
+    cluster.at(3, |node| {
+        node.fire(Timer::Election);
+        node.hear(2, piece);
+    });
+    let violation = cluster.violation.as_ref()?;
+    Some(format!("{}: {}", violation.invariant, violation.detail))
+}
