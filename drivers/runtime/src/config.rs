@@ -103,6 +103,9 @@ pub struct Limits {
     pub disk_reserve_bytes: u64,
     /// How often the free space is looked at, in milliseconds.
     pub disk_watch_ms: u64,
+    /// A record that is not durable after so long is a disk that stalls: whoever leads hands over, in
+    /// milliseconds. Shorter stalls cost nothing but memory; handing over costs an election.
+    pub stall_handover_ms: u64,
     /// The size of a file of the log, in bytes.
     pub log_segment_bytes: u64,
     /// Files of the log that are kept for reuse when their records are dead. What a snapshot makes
@@ -133,6 +136,7 @@ impl Default for Limits {
             link_timeout_ms: 10_000,
             disk_reserve_bytes: 256 << 20,
             disk_watch_ms: 1000,
+            stall_handover_ms: 10_000,
             log_segment_bytes: 64 << 20,
             log_spare_segments: 6,
         }

@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use synod_consensus::{ReplicatedLog, StateMachine};
-use synod_engine::{Input, Instant, LinkState, Message as _, NodeId, Position};
+use synod_consensus::{ReplicatedLog, Request, Role, StateMachine};
+use synod_engine::{Input, Instant, LinkState, Message as _, NodeId, Position, Token};
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep_until, timeout};
+use tracing::warn;
 
 use crate::apply::Work;
 use crate::door::Bell;
@@ -25,6 +26,7 @@ use crate::groups::Place;
 use crate::inbox::{Arrivals, Arrived, Control, Inbox, Stop};
 use crate::metrics::Metrics;
 use crate::outlets::{Session, Shared};
+use crate::stall::Stall;
 use crate::timers::Wheel;
 use crate::{Disk, Limits, NodeStatus, PeerStatus, Reply};
 
@@ -34,6 +36,9 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(20);
 
 /// How long a graceful stop waits for the disk, and for the last messages to leave.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// For a request that the core makes by itself: no answer finds anybody who waits under this name.
+const NOBODY: Token = Token(u64::MAX);
 
 /// How long a node sleeps that has no timer set.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -57,6 +62,7 @@ pub(crate) struct Core<L: ReplicatedLog, S: StateMachine, R> {
     /// Groups that had input in this turn.
     pub(crate) dirty: Vec<Place>,
     pub(crate) wheel: Wheel,
+    pub(crate) stall: Stall,
     /// Once the disk has come so far in the records of all groups, this group has come so far in its own.
     pub(crate) awaited: VecDeque<(Position, Place, Position)>,
     /// How far the disk has come in the records of all groups.
@@ -133,7 +139,7 @@ where
         let publish = self.unpublished.front().map(|(when, _)| *when);
         let is_applying = self.was_applying || self.shared.pool.unapplied() > 0;
         let applied = is_applying.then(|| now + PUBLISH_EVERY);
-        let deadlines = [self.wheel.next(), publish, applied];
+        let deadlines = [self.wheel.next(), self.stall.deadline(), publish, applied];
         let deadline = deadlines.into_iter().flatten().min().unwrap_or(now + IDLE);
         let deadline = self.clock.at(deadline);
         if sleep.is_elapsed() || deadline < sleep.deadline() {
@@ -149,6 +155,7 @@ where
         self.bell.take(&mut self.calling);
         let now = self.clock.now();
         self.take_durable(now);
+        self.watch_stall(now);
         self.watch_disk();
         self.fire(now);
         self.take_control(now);
@@ -189,6 +196,22 @@ where
         {
             self.input(place);
             self.groups[place.0].durable(now, position, &mut self.shared);
+        }
+    }
+
+    /// Hands over what this node leads if its disk has stalled for too long.
+    fn watch_stall(&mut self, now: Instant) {
+        if !self.stall.look(now, self.shared.persisted, self.durable) {
+            return;
+        }
+        for place in (0..self.groups.len()).map(Place) {
+            let group = &self.groups[place.0];
+            if group.host.engine().status().role == Role::Leader {
+                warn!(group = %group.own.group, "the disk stalls: leadership is to be handed over");
+                self.metrics.stall_handovers.inc();
+                let request = Request::Transfer(None);
+                self.input(place).host.step(now, Input::Request { token: NOBODY, request });
+            }
         }
     }
 

@@ -160,8 +160,10 @@ impl Lock {
             }
             Err(error) => return Err(failed(error.into())),
         }
-        file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
-        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        // Written in place: a node that was killed on a full disk must be able to start.
+        file.rewind()
+            .and_then(|()| writeln!(file, "{:<10}", std::process::id()))
+            .map_err(failed)?;
         Ok(Self { dir: dir.to_owned(), _file: file })
     }
 

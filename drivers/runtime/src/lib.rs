@@ -51,6 +51,7 @@ pub mod repair;
 mod replica;
 mod reply;
 mod snapshots;
+mod stall;
 mod sync;
 mod timers;
 mod transport;

@@ -29,6 +29,7 @@ pub(crate) struct Metrics {
     pub(crate) sessions: Counter,
     pub(crate) overflows: Counter,
     pub(crate) dropped: Counter,
+    pub(crate) stall_handovers: Counter,
     syncs: Counter,
     synced_bytes: Counter,
     sync_seconds: Histogram,
@@ -61,6 +62,7 @@ impl Metrics {
             sessions: Counter::default(),
             overflows: Counter::default(),
             dropped: Counter::default(),
+            stall_handovers: Counter::default(),
             syncs: Counter::default(),
             synced_bytes: Counter::default(),
             sync_seconds: Histogram::new(exponential_buckets(20e-6, 2.0, 20)),
@@ -101,6 +103,7 @@ impl Metrics {
             ("peer_sessions", "Sessions opened with peers", &self.sessions),
             ("peer_overflows", "Sessions ended by a full queue", &self.overflows),
             ("peer_messages_dropped", "Messages dropped for want of room", &self.dropped),
+            ("stall_handovers", "Hand-overs asked for by a stalled disk", &self.stall_handovers),
             ("log_syncs", "Batches made durable", &self.syncs),
         ];
         for (name, help, counter) in counters {

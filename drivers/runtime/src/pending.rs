@@ -70,5 +70,6 @@ mod tests {
         assert_ne!(a, c, "a token is not used again");
         assert_eq!((pending.remove(a), pending.remove(c), pending.len()), (None, Some('c'), 1));
         assert_eq!(pending.remove(b), Some('b'));
+        assert_eq!(pending.remove(Token(u64::MAX)), None, "a name that nobody is given");
     }
 }

@@ -10,6 +10,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use serde::Serialize;
@@ -38,6 +39,7 @@ use crate::pending::Pending;
 use crate::recovery::{Recovered, Recovery};
 use crate::replica::Replica;
 use crate::snapshots::Snapshots;
+use crate::stall::Stall;
 use crate::sync::{self, Desk, Journal};
 use crate::timers::Wheel;
 use crate::transport::outbox::Outbox;
@@ -241,6 +243,7 @@ where
             calling: VecDeque::new(),
             dirty: Vec::new(),
             wheel: Wheel::new(count),
+            stall: Stall::new(Duration::from_millis(limits.stall_handover_ms)),
             awaited: VecDeque::new(),
             durable: Position::default(),
             was_applying: false,

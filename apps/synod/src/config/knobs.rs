@@ -24,6 +24,7 @@ pub(crate) struct RaftKnobs {
 pub(crate) struct LimitKnobs {
     disk_reserve_bytes: Option<u64>,
     disk_watch_ms: Option<u64>,
+    stall_handover_ms: Option<u64>,
     log_segment_bytes: Option<u64>,
     max_unanswered_requests: Option<usize>,
     max_connections: Option<u32>,
@@ -81,6 +82,7 @@ impl LimitKnobs {
             self,
             disk_reserve_bytes,
             disk_watch_ms,
+            stall_handover_ms,
             log_segment_bytes,
             max_unanswered_requests,
         );
@@ -113,6 +115,10 @@ impl LimitKnobs {
         }
         let faults = [
             (self.disk_watch_ms == Some(0), "disk_watch_ms must be above 0"),
+            (
+                self.stall_handover_ms.is_some_and(|time| !(100..=86_400_000).contains(&time)),
+                "stall_handover_ms must be at least 100 and at most one day",
+            ),
             (self.max_unanswered_requests == Some(0), "max_unanswered_requests must be above 0"),
             (self.max_connections == Some(0), "max_connections must be above 0"),
             (self.max_in_flight == Some(0), "max_in_flight must be above 0"),
