@@ -6,6 +6,9 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use synod_engine::NodeId;
 
+/// A group of more voters is unusual.
+const FEW: usize = 9;
+
 /// The nodes whose majority decides, in order of their ids.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<NodeId>")]
@@ -57,8 +60,21 @@ impl Voters {
     /// The highest position that a majority has reached, where `position` tells what each voter has;
     /// `None` where there are no voters.
     pub fn reached<P: Ord + Copy>(&self, position: impl Fn(NodeId) -> P) -> Option<P> {
-        let reached = |wanted: P| self.iter().filter(|node| position(*node) >= wanted).count();
-        self.iter().map(&position).filter(|wanted| reached(*wanted) >= self.majority()).max()
+        // On the stack for groups of usual size: this is asked at every commit.
+        let mut few = [None; FEW];
+        let mut many = Vec::new();
+        let positions = if self.len() <= FEW {
+            &mut few[..self.len()]
+        } else {
+            many.resize(self.len(), None);
+            &mut many[..]
+        };
+        for (place, node) in positions.iter_mut().zip(self.iter()) {
+            *place = Some(position(node));
+        }
+        positions.sort_unstable();
+        // As many as are no majority may be behind it.
+        *positions.get(self.len().checked_sub(self.majority())?)?
     }
 }
 
@@ -105,6 +121,8 @@ mod tests {
         assert_eq!(voters(4).reached(at), Some(4));
         assert_eq!(voters(1).reached(at), Some(9));
         assert_eq!(voters(0).reached(at), None);
+        assert_eq!(voters(20).reached(|node| node.0), Some(10));
+        assert_eq!(voters(21).reached(|node| node.0), Some(11));
     }
 
     #[test]

@@ -118,8 +118,18 @@ impl Log {
 
     /// The entries from `first` to `last`, in batches.
     pub fn range(&self, first: Index, last: Index) -> impl Iterator<Item = Batch> {
-        let skip = self.batches.partition_point(|batch| batch.last() < first);
-        self.batches.range(skip..).map_while(move |batch| batch.slice(first..=last))
+        self.batches.range(self.place(first)..).map_while(move |batch| batch.slice(first..=last))
+    }
+
+    /// Sum of the sizes of the entries behind `index`, in bytes.
+    #[must_use]
+    pub fn size_behind(&self, index: Index) -> usize {
+        let from = index.next();
+        let size = |batch: &Batch| match batch.first() < from {
+            true => batch.slice(from..=batch.last()).map_or(0, |part| part.size_bytes()),
+            false => batch.size_bytes(),
+        };
+        self.batches.range(self.place(from)..).map(size).sum()
     }
 
     /// The first entry of the run of the same term that the entry at `index` is in, as far as the
@@ -146,8 +156,32 @@ impl Log {
     }
 
     fn batch_at(&self, index: Index) -> Option<&Batch> {
-        let place = self.batches.partition_point(|batch| batch.last() < index);
-        self.batches.get(place).filter(|batch| batch.first() <= index)
+        self.batches.get(self.place(index)).filter(|batch| batch.first() <= index)
+    }
+
+    /// The place of the first batch that ends at `index` or later. Nearly every question is about the
+    /// end of the log, so the search begins there: one of the whole would touch memory that no cache
+    /// holds.
+    fn place(&self, index: Index) -> usize {
+        let count = self.batches.len();
+        let (mut low, mut high, mut step) = (0, count, 1);
+        while step <= count {
+            if self.batches[count - step].last() < index {
+                low = count - step + 1;
+                break;
+            }
+            high = count - step;
+            step *= 2;
+        }
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.batches[middle].last() < index {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
     }
 }
 
@@ -223,6 +257,21 @@ mod tests {
         assert_eq!(log.last_of_term(Epoch(3)), None);
         assert_eq!(log.last_of_term(Epoch(9)), None);
         assert_eq!(log.last_of_term(Epoch(0)), Some(id(0, 0)));
+    }
+
+    #[test]
+    fn every_place_is_found_from_the_end() {
+        let mut log = Log::default();
+        for first in (1..=39).step_by(2) {
+            log.append(Batch::new(Index(first), Epoch(1), vec![Payload::Noop; 2]));
+        }
+        for index in 1..=40 {
+            assert_eq!(log.place(Index(index)) as u64, (index - 1) / 2);
+            let left = (40 - index) as usize * Payload::Noop.size_bytes();
+            assert_eq!(log.size_behind(Index(index)), left);
+        }
+        assert_eq!((log.place(Index(0)), log.place(Index(41))), (0, 20));
+        assert_eq!(Log::default().place(Index(1)), 0);
     }
 
     #[test]

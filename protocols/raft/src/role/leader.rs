@@ -199,7 +199,6 @@ impl Leader {
         }
         let inherited = Index(self.noop.0 - 1);
         let closed = state.commit.min(self.stored.max(inherited));
-        let open = state.log.range(closed.next(), state.log.last().index);
-        self.open_bytes = open.map(|batch| batch.size_bytes()).sum();
+        self.open_bytes = state.log.size_behind(closed);
     }
 }
