@@ -96,8 +96,13 @@ pub struct Limits {
     pub redial_min_ms: u64,
     /// The longest pause before a peer is dialled again, in milliseconds.
     pub redial_max_ms: u64,
-    /// What is sent and not acknowledged for so long ends the connection, in milliseconds.
+    /// A peer of whom nothing was heard for so long is taken for gone and the session ends, in
+    /// milliseconds: it died, it is paused, or the network is cut in either direction. Either side says
+    /// something four times as often.
     pub link_timeout_ms: u64,
+    /// A transfer of bulk bytes in which nothing moves for so long ends, in milliseconds. The receiver
+    /// syncs what it got in the meantime.
+    pub bulk_timeout_ms: u64,
     /// Free space of the directory's file system below which proposals are refused, in bytes. What is
     /// left is kept for votes and for the log's own upkeep.
     pub disk_reserve_bytes: u64,
@@ -133,7 +138,8 @@ impl Default for Limits {
             handshake_timeout_ms: 1000,
             redial_min_ms: 20,
             redial_max_ms: 500,
-            link_timeout_ms: 10_000,
+            link_timeout_ms: 1_500,
+            bulk_timeout_ms: 10_000,
             disk_reserve_bytes: 256 << 20,
             disk_watch_ms: 1000,
             stall_handover_ms: 10_000,

@@ -368,15 +368,16 @@ where
         self.dirty = dirty;
     }
 
-    /// Publishes the status of a group, unless that was done a moment ago: then a moment later.
+    /// Publishes the status of a group, unless that was done a moment ago: then a moment later. Who
+    /// leads is told at once.
     fn publish(&mut self, now: Instant, place: Place) {
         let group = &mut self.groups[place.0];
-        if group.is_unpublished {
-            return;
-        }
-        if group.published.is_some_and(|published| now.since(published) < PUBLISH_EVERY) {
-            group.is_unpublished = true;
-            self.unpublished.push_back((now + PUBLISH_EVERY, place));
+        let is_urgent = std::mem::take(&mut group.own.is_urgent);
+        let since = group.published.map(|published| now.since(published));
+        if !is_urgent && since.is_some_and(|since| since < PUBLISH_EVERY) {
+            if !std::mem::replace(&mut group.is_unpublished, true) {
+                self.unpublished.push_back((now + PUBLISH_EVERY, place));
+            }
             return;
         }
         let log = group.host.engine().status();

@@ -145,3 +145,107 @@ impl<S: StateMachine, R> Door<S, R> {
         self.leadership.send_replace(leadership);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Drain;
+
+    use bytes::Bytes;
+    use synod_consensus::{Index, Outcome, RestoreError};
+
+    use super::*;
+    use crate::Reply;
+
+    /// A state machine that nobody asks.
+    struct Nothing;
+
+    impl StateMachine for Nothing {
+        type Response = ();
+        type Query = ();
+        type Answer = ();
+        type Frozen = ();
+        fn apply(&mut self, _: Index, _: &[u8]) {}
+        fn read(&self, (): &()) {}
+        fn freeze(&self) {}
+        fn chunks((): &()) -> impl Iterator<Item = Bytes> {
+            std::iter::empty()
+        }
+        fn restore(_: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
+            Ok(Self)
+        }
+    }
+
+    struct Silent;
+
+    impl Reply<Nothing> for Silent {
+        fn written(self, _: Outcome<()>) {}
+        fn read(self, _: Outcome<()>) {}
+        fn operated(self, _: Outcome<()>) {}
+        fn all(_: Drain<'_, (Self, Answer<Nothing>)>) {}
+    }
+
+    fn doors(groups: usize) -> (Vec<Door<Nothing, Silent>>, Arc<Bell>) {
+        let limits = Limits {
+            max_queued_requests: 12,
+            max_queued_request_bytes: 100,
+            max_command_bytes: 50,
+            ..Limits::default()
+        };
+        let bell = Arc::new(Bell::new(&limits, groups, Arc::default()));
+        let doors = (0..groups).map(|place| Door::new(Place(place), bell.clone(), status()));
+        (doors.collect(), bell)
+    }
+
+    fn status() -> NodeStatus {
+        let config = synod_raft::Config::new(synod_engine::NodeId(1), [synod_engine::NodeId(1)]);
+        let raft = <synod_raft::Raft as synod_engine::Engine>::new(config);
+        NodeStatus {
+            log: synod_consensus::ReplicatedLog::status(&raft),
+            incarnation: synod_engine::Incarnation(1),
+            disk: crate::Disk::Ample,
+            peers: Vec::new(),
+        }
+    }
+
+    fn ask(door: &Door<Nothing, Silent>, bytes: usize) -> Option<Refusal> {
+        let command = vec![0; bytes].into();
+        let refused = door.enter([Call::Propose { command, reply: Silent }]).pop()?.1;
+        match refused {
+            Answer::Written(Outcome::Refused(refusal)) => Some(refusal),
+            Answer::Written(_) | Answer::Read(_) | Answer::Operated(_) => {
+                panic!("it was a proposal")
+            }
+        }
+    }
+
+    #[test]
+    fn requests_at_the_door_are_bounded_in_number_and_bytes() {
+        let (doors, bell) = doors(1);
+        let door = &doors[0];
+        assert_eq!(ask(door, 51), Some(Refusal::TooLarge { max_bytes: 50 }));
+        assert_eq!((ask(door, 50), ask(door, 49)), (None, None));
+        assert_eq!(ask(door, 2), Some(Refusal::Busy));
+        assert_eq!((0..20).filter(|_| ask(door, 0).is_none()).count(), 10);
+        let mut calling = VecDeque::new();
+        bell.take(&mut calling);
+        assert_eq!(calling, [Place(0)], "it rings for the first of many");
+        let mut calls = VecDeque::new();
+        door.take(&mut calls);
+        assert_eq!(calls.len(), 12);
+        assert_eq!(ask(door, 50), None, "there is room again");
+        door.close();
+        assert_eq!(ask(door, 1), Some(Refusal::NotLeader { leader: None }));
+    }
+
+    #[test]
+    fn a_crowd_at_one_door_leaves_room_at_the_others() {
+        let (doors, bell) = doors(3);
+        let admitted = |door: usize| (0..20).filter(|_| ask(&doors[door], 0).is_none()).count();
+        assert_eq!((admitted(0), admitted(1), admitted(2)), (6, 3, 2));
+        let mut calling = VecDeque::new();
+        bell.take(&mut calling);
+        assert_eq!(calling, [Place(0), Place(1), Place(2)]);
+        doors[0].take(&mut VecDeque::new());
+        assert!(admitted(2) > 0);
+    }
+}

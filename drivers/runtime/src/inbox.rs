@@ -176,3 +176,63 @@ impl<E: Engine> Inbox<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use synod_raft::Raft;
+
+    use super::*;
+
+    fn beat(inbox: &Inbox<Raft>, bytes: usize) {
+        inbox.put(|arrivals| {
+            arrivals.bytes += bytes;
+            let (peer, session) = (NodeId(2), 1);
+            arrivals.control.push_back(Control::Closed { peer, session });
+        });
+    }
+
+    #[tokio::test]
+    async fn who_brings_messages_waits_until_there_is_room() {
+        let inbox = Inbox::new(Arc::default(), 100);
+        beat(&inbox, 99);
+        inbox.room().await;
+        beat(&inbox, 1);
+        let patience = Duration::from_millis(20);
+        assert!(tokio::time::timeout(patience, inbox.room()).await.is_err(), "it is full");
+        let mut taken = Arrivals::default();
+        tokio::join!(inbox.room(), async { inbox.take(&mut taken) });
+        assert_eq!((taken.control.len(), taken.bytes), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_worked_off_keeps_the_next_waiting_where_it_is_counted() {
+        let inbox = Inbox::new(Arc::default(), 100);
+        let mut taken = Arrivals::default();
+        beat(&inbox, 60);
+        inbox.take(&mut taken);
+        beat(&inbox, 100);
+        inbox.put(|arrivals| arrivals.durable = Position(7));
+        inbox.take(&mut taken);
+        assert_eq!(taken.control.len(), 1, "the core is behind");
+        assert_eq!(taken.durable, Position(7), "what may be overwritten never waits");
+        let patience = Duration::from_millis(20);
+        assert!(tokio::time::timeout(patience, inbox.room()).await.is_err(), "it still counts");
+        taken.control.clear();
+        inbox.take(&mut taken);
+        assert_eq!(taken.control.len(), 1);
+        inbox.room().await;
+    }
+
+    #[test]
+    fn the_first_reason_to_stop_stays_unless_it_was_graceful() {
+        let inbox = Inbox::<Raft>::new(Arc::default(), 100);
+        let mut taken = Arrivals::default();
+        inbox.stop(Stop::Gracefully);
+        inbox.stop(Stop::Fatal("first".into()));
+        inbox.stop(Stop::Fatal("second".into()));
+        inbox.take(&mut taken);
+        assert_eq!(taken.stop, Some(Stop::Fatal("first".into())));
+    }
+}

@@ -100,6 +100,14 @@ impl Link {
     pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
         Self { outbox, session: None, is_dirty: false }
     }
+
+    /// Queues the frame that `write` appends, in the session that the engines know.
+    fn push(&mut self, control: bool, max: usize, write: impl FnOnce(&mut Vec<u8>)) -> Sent {
+        let Some(session) = self.session else { return Sent::NoSession };
+        let sent = self.outbox.push(session.number, control, max, write);
+        self.is_dirty |= sent == Sent::Queued;
+        sent
+    }
 }
 
 /// What is a group's own.
@@ -113,6 +121,8 @@ pub(crate) struct Own<S: StateMachine, R> {
     pub(crate) lives: Lives,
     /// Peers that are connected in a life that does not count.
     pub(crate) ignored: BTreeSet<NodeId>,
+    /// Whether its status is to be published at once.
+    pub(crate) is_urgent: bool,
 }
 
 /// The outlets of one group during a step.
@@ -326,17 +336,13 @@ where
             send::send(&shared.net, own.group, to, &message, blob);
             return;
         }
-        let Some(Link { outbox, session: Some(session), is_dirty }) = shared.links.get_mut(&to)
-        else {
-            return;
-        };
+        let Some(link) = shared.links.get_mut(&to) else { return };
         let max = shared.net.limits.max_message_bytes + frame::OVERHEAD_BYTES;
-        let sent = outbox.push(session.number, is_control(message.class()), max, |out| {
+        let sent = link.push(is_control(message.class()), max, |out| {
             frame::write(kind::MESSAGE, own.group.0, out, |out| synod_codec::encode(&message, out));
         });
-        match sent {
-            Sent::Queued => *is_dirty = true,
-            Sent::NoSession | Sent::Full | Sent::TooLong => self.not_queued(to, &message, sent),
+        if sent != Sent::Queued {
+            self.not_queued(to, &message, sent);
         }
     }
 
@@ -402,8 +408,32 @@ where
             Event::Leadership { role, leader, epoch } => {
                 self.shared.metrics.elections.inc();
                 info!(group = %self.own.group, %role, ?leader, %epoch, "leadership");
+                self.own.is_urgent = true;
                 self.own.door.publish_leadership(Leadership { role, leader, epoch });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_held_for_an_old_session_is_not_sent_in_the_next() {
+        let outbox = Arc::new(Outbox::new(100));
+        let mut link = Link::new(outbox.clone());
+        let session = |number| Some(Session { number, life: Incarnation(7) });
+        let hello = |out: &mut Vec<u8>| out.extend_from_slice(b"hello");
+        outbox.open(1);
+        assert_eq!(link.push(true, 10, hello), Sent::NoSession, "the engine has not heard of it");
+        link.session = session(1);
+        assert_eq!(link.push(true, 10, hello), Sent::Queued);
+        // The connection breaks and there is a new one, before the engine hears of either.
+        assert_eq!(outbox.open(2), Some(1));
+        assert_eq!(link.push(true, 10, hello), Sent::NoSession);
+        assert!(outbox.is_empty());
+        link.session = session(2);
+        assert_eq!(link.push(true, 10, hello), Sent::Queued);
     }
 }

@@ -273,6 +273,7 @@ where
             door: Arc::new(Door::new(place, bell.clone(), status.clone())),
             lives: Lives::of(&status.log.members),
             ignored: BTreeSet::new(),
+            is_urgent: false,
         };
         Group::new(Host::new(self.net.me, others, engine, self.random.fork()), own, status)
     }

@@ -2,15 +2,17 @@
 //! their own for bulk bytes.
 //!
 //! A connection begins with a [`handshake`], in which either side may refuse the other. From then on
-//! it is a [`session`]: frames of messages both ways, in order, until it breaks. Either end tells its
-//! engine of the beginning and the end. What is to be sent waits in the peer's [`outbox`].
+//! it is a [`session`]: frames of messages of all groups both ways, in order, until it breaks or one side
+//! falls silent ([`pulse`]). Either end tells its engines of the beginning and the end. What is to be sent
+//! waits in the peer's [`outbox`].
 //!
-//! Next: [`handshake`], [`session`], [`outbox`], [`dial`], [`listen`].
+//! Next: [`handshake`], [`session`], [`outbox`], [`pulse`], [`dial`], [`listen`].
 
 pub(crate) mod dial;
 pub(crate) mod handshake;
 pub(crate) mod listen;
 pub(crate) mod outbox;
+pub(crate) mod pulse;
 pub(crate) mod session;
 
 use std::collections::BTreeMap;
@@ -20,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use synod_engine::{Engine, Incarnation, NodeId};
 
 use crate::acquaintances::{Acquaintance, Acquaintances};
@@ -43,6 +45,7 @@ pub(crate) mod kind {
     pub(crate) const REFUSED: u8 = 3;
     pub(crate) const READY: u8 = 4;
     pub(crate) const MESSAGE: u8 = 16;
+    pub(crate) const BEAT: u8 = 17;
     pub(crate) const OFFER: u8 = 32;
     pub(crate) const RESUME: u8 = 33;
     pub(crate) const CHUNK: u8 = 34;
@@ -111,14 +114,15 @@ impl<E: Engine> Net<E> {
     pub(crate) fn handshake_timeout(&self) -> Duration {
         Duration::from_millis(self.limits.handshake_timeout_ms)
     }
+
+    pub(crate) fn link_timeout(&self) -> Duration {
+        Duration::from_millis(self.limits.link_timeout_ms.max(1))
+    }
 }
 
-/// No delay for small writes; a peer that does not answer is noticed though nothing is sent to it.
-pub(crate) fn tune<'a>(stream: impl Into<SockRef<'a>>, limits: &Limits) -> io::Result<()> {
+/// No delay for small writes; a peer whose machine does not answer is noticed while anything is sent.
+pub(crate) fn tune<'a>(stream: impl Into<SockRef<'a>>, patience: Duration) -> io::Result<()> {
     let socket = stream.into();
-    let patience = Duration::from_millis(limits.link_timeout_ms);
     socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_user_timeout(Some(patience))?;
-    let keepalive = TcpKeepalive::new().with_time(patience / 2).with_interval(patience / 4);
-    socket.set_tcp_keepalive(&keepalive)
+    socket.set_tcp_user_timeout(Some(patience))
 }

@@ -49,7 +49,7 @@ impl Fake {
 
     fn introduce(&mut self, kind: u8, body: &impl serde::Serialize) {
         let mut bytes = b"synod/p2".to_vec();
-        bytes.extend_from_slice(&1u16.to_le_bytes());
+        bytes.extend_from_slice(&2u16.to_le_bytes());
         synod_codec::encode(body, &mut bytes);
         self.send(kind, &bytes);
     }

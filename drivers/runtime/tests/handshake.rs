@@ -38,7 +38,7 @@ fn ready() -> Vec<u8> {
     let mut out = Vec::new();
     frame::write(READY, 0, &mut out, |out| {
         out.extend_from_slice(b"synod/p2");
-        out.extend_from_slice(&1u16.to_le_bytes());
+        out.extend_from_slice(&2u16.to_le_bytes());
     });
     out
 }
@@ -86,10 +86,10 @@ fn refusal(frames: Option<Vec<Frame>>) -> u8 {
 #[tokio::test]
 async fn whoever_does_not_belong_is_told_why() {
     let (_dir, node, address) = lonely();
-    assert_eq!(refusal(say(address, &hello(1, ClusterId(9), 1, 2))), 0, "wrong cluster");
-    assert_eq!(refusal(say(address, &hello(1, CLUSTER, 1, 3))), 1, "wrong node");
+    assert_eq!(refusal(say(address, &hello(2, ClusterId(9), 1, 2))), 0, "wrong cluster");
+    assert_eq!(refusal(say(address, &hello(2, CLUSTER, 1, 3))), 1, "wrong node");
     assert_eq!(refusal(say(address, &hello(9, CLUSTER, 1, 2))), 2, "unknown version");
-    assert_eq!(refusal(say(address, &hello(1, CLUSTER, 5, 2))), 3, "stranger");
+    assert_eq!(refusal(say(address, &hello(2, CLUSTER, 5, 2))), 3, "stranger");
     write(&[&node], "unharmed").await;
 }
 
@@ -100,7 +100,7 @@ async fn garbage_is_not_answered_and_does_no_harm() {
     oversized.extend_from_slice(&[0; 64]);
     let mut not_a_hello = Vec::new();
     frame::write(MESSAGE, 0, &mut not_a_hello, |out| out.extend_from_slice(b"boo"));
-    let mut flipped = hello(1, CLUSTER, 1, 2);
+    let mut flipped = hello(2, CLUSTER, 1, 2);
     *flipped.last_mut().unwrap() ^= 1;
     for bytes in [b"GET / HTTP/1.1\r\n\r\n".to_vec(), oversized, not_a_hello, flipped] {
         assert_eq!(say(address, &bytes), Some(Vec::new()), "{bytes:?}");
@@ -125,7 +125,7 @@ async fn garbage_after_the_handshake_ends_the_session() {
     let mut malformed = Vec::new();
     frame::write(MESSAGE, 0, &mut malformed, |out| out.extend_from_slice(&[0xff; 40]));
     for garbage in [oversized, malformed] {
-        let bytes = [hello(1, CLUSTER, 1, 2), ready(), garbage].concat();
+        let bytes = [hello(2, CLUSTER, 1, 2), ready(), garbage].concat();
         let frames = say(address, &bytes).unwrap();
         assert_eq!(frames[0].kind, WELCOME);
     }
@@ -139,7 +139,7 @@ async fn a_message_for_a_group_that_is_not_hosted_here_is_dropped_and_harms_no_o
     stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     let mut other_group = Vec::new();
     frame::write(MESSAGE, 3, &mut other_group, |out| out.extend_from_slice(&[0; 4]));
-    stream.write_all(&[hello(1, CLUSTER, 1, 2), ready(), other_group].concat()).unwrap();
+    stream.write_all(&[hello(2, CLUSTER, 1, 2), ready(), other_group].concat()).unwrap();
     let dropped = || {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &node.metrics).unwrap();
@@ -159,7 +159,7 @@ async fn a_peer_that_comes_back_as_another_is_refused_even_after_a_restart() {
     let node = begin(&config).unwrap();
     let mut first = TcpStream::connect(addresses[1]).unwrap();
     first.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    first.write_all(&hello(1, CLUSTER, 1, 2)).unwrap();
+    first.write_all(&hello(2, CLUSTER, 1, 2)).unwrap();
     let mut welcome = [0; 18];
     first.read_exact(&mut welcome).unwrap();
     assert_eq!(welcome[13], WELCOME);
@@ -168,7 +168,7 @@ async fn a_peer_that_comes_back_as_another_is_refused_even_after_a_restart() {
     let mut other = Vec::new();
     frame::write(HELLO, 0, &mut other, |out| {
         out.extend_from_slice(b"synod/p2");
-        out.extend_from_slice(&1u16.to_le_bytes());
+        out.extend_from_slice(&2u16.to_le_bytes());
         synod_codec::encode(&(CLUSTER, NodeId(1), NodeId(2), Incarnation(8), 0u8), out);
     });
     assert_eq!(refusal(say(addresses[1], &other)), 4, "known by another incarnation");

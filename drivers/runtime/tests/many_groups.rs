@@ -19,23 +19,36 @@ use tempfile::TempDir;
 
 /// Lets the state machines of chosen groups get stuck.
 #[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<Vec<u32>>, Condvar)>);
+struct Gate(Arc<(Mutex<Stuck>, Condvar)>);
+
+#[derive(Default)]
+struct Stuck {
+    shut: Vec<u32>,
+    waiting: usize,
+}
 
 impl Gate {
     fn shut(&self, group: u32) {
-        self.0.0.lock().unwrap().push(group);
+        self.0.0.lock().unwrap().shut.push(group);
     }
 
     fn open(&self) {
-        self.0.0.lock().unwrap().clear();
+        self.0.0.lock().unwrap().shut.clear();
         self.0.1.notify_all();
     }
 
+    /// How many state machines are stuck.
+    fn waiting(&self) -> usize {
+        self.0.0.lock().unwrap().waiting
+    }
+
     fn pass(&self, group: u32) {
-        let mut shut = self.0.0.lock().unwrap();
-        while shut.contains(&group) {
-            shut = self.0.1.wait(shut).unwrap();
+        let mut stuck = self.0.0.lock().unwrap();
+        stuck.waiting += 1;
+        while stuck.shut.contains(&group) {
+            stuck = self.0.1.wait(stuck).unwrap();
         }
+        stuck.waiting -= 1;
     }
 }
 
@@ -322,4 +335,43 @@ async fn a_group_of_the_directory_that_is_not_hosted_any_more_is_missed() {
     let nodes = cluster.begin_all();
     assert_eq!(add(&nodes, 1, 1).await, 2);
     assert_eq!(add(&nodes, 5, 1).await, 1);
+}
+
+#[tokio::test]
+async fn a_read_that_a_stop_leaves_unanswered_is_refused_and_a_write_unknown() {
+    let cluster = Cluster::new(1, 0..2);
+    let node = cluster.begin(0).unwrap();
+    let nodes = [node];
+    add(&nodes, 0, 1).await;
+    let [node] = nodes;
+    let handle = node.group(GroupId(0)).unwrap();
+    cluster.gates[0].shut(0);
+    let ask = |_| {
+        let handle = handle.clone();
+        tokio::spawn(async move { (handle.write("x").await, handle.query(()).await) })
+    };
+    let write = tokio::spawn({
+        let handle = handle.clone();
+        async move { handle.write("stuck").await }
+    });
+    until("it is stuck", || cluster.gates[0].waiting() == 1).await;
+    let asked: Vec<_> = (0..10).map(ask).collect();
+    let reads = (0..10).map(|_| {
+        let handle = handle.clone();
+        tokio::spawn(async move { handle.query(()).await })
+    });
+    let reads: Vec<_> = reads.collect();
+    until("all wait", || metric(&node, "synod_unapplied") >= 21).await;
+    let stopping = std::thread::spawn(move || drop(node));
+    let refused = Refusal::NotLeader { leader: None };
+    for read in reads {
+        assert_eq!(read.await.unwrap(), Outcome::Refused(refused));
+    }
+    for both in asked {
+        assert_eq!(both.await.unwrap(), (Outcome::Unknown, Outcome::Refused(refused)));
+    }
+    // What the state machine was at is done and answered, whatever else stops.
+    cluster.gates[0].open();
+    assert_eq!(write.await.unwrap(), Outcome::Done(6));
+    stopping.join().unwrap();
 }

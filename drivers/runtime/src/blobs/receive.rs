@@ -64,7 +64,7 @@ where
 {
     let socket = stream.into_std()?;
     socket.set_nonblocking(false)?;
-    let patience = Duration::from_millis(net.limits.link_timeout_ms.max(1));
+    let patience = Duration::from_millis(net.limits.bulk_timeout_ms.max(1));
     socket.set_read_timeout(Some(patience))?;
     socket.set_write_timeout(Some(patience))?;
     transfer.uses(&socket)?;

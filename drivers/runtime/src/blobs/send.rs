@@ -108,9 +108,9 @@ fn connect<E: Engine>(
     let failed = |failure: handshake::Failure| io::Error::other(failure.to_string());
     let socket = TcpStream::connect_timeout(&net.peers[&to].address, net.handshake_timeout())?;
     transfer.uses(&socket)?;
-    tune(&socket, &net.limits)?;
     // The peer syncs what it got before it answers.
-    let patience = Duration::from_millis(net.limits.link_timeout_ms.max(1));
+    let patience = Duration::from_millis(net.limits.bulk_timeout_ms.max(1));
+    tune(&socket, patience)?;
     socket.set_read_timeout(Some(patience))?;
     socket.set_write_timeout(Some(patience))?;
     let mut stream = Stream::new(socket, BytesMut::new(), group);

@@ -60,7 +60,7 @@ where
     let introduction = async {
         let address = net.peers[&peer].address;
         let mut stream = TcpStream::connect(address).await.map_err(broken)?;
-        tune(&stream, &net.limits).map_err(broken)?;
+        tune(&stream, net.link_timeout()).map_err(broken)?;
         let mut buffer = BytesMut::new();
         let purpose = Purpose::Link;
         let life = handshake::introduce(net, peer, purpose, &mut stream, &mut buffer).await?;

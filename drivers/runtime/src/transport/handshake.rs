@@ -20,7 +20,7 @@ use crate::acquaintances::Acquaintance;
 const MAGIC: &[u8; 8] = b"synod/p2";
 
 /// The version spoken; the only one understood.
-pub(crate) const VERSION: u16 = 1;
+pub(crate) const VERSION: u16 = 2;
 
 /// The longest frame of a handshake, in bytes.
 pub(crate) const MAX_BYTES: usize = 256;

@@ -78,7 +78,7 @@ where
     E::Message: Send,
     E::Output: Send,
 {
-    tune(&stream, &net.limits).map_err(|error| Failure::Broken(error.to_string()))?;
+    tune(&stream, net.link_timeout()).map_err(|error| Failure::Broken(error.to_string()))?;
     let mut buffer = BytesMut::new();
     let heard = match handshake::hear(net, &mut stream, &mut buffer).await {
         Ok(hello) => handshake::recognise(net, hello.from, hello.incarnation).await.map(|()| hello),

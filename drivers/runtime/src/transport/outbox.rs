@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 pub(crate) struct Outbox {
     contents: Mutex<Contents>,
     wake: Notify,
+    /// The session ended, or another began.
+    changed: Notify,
     max_bytes: usize,
 }
 
@@ -45,7 +47,8 @@ pub(crate) struct Load {
 
 impl Outbox {
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { contents: Mutex::default(), wake: Notify::new(), max_bytes }
+        let (wake, changed) = (Notify::new(), Notify::new());
+        Self { contents: Mutex::default(), wake, changed, max_bytes }
     }
 
     fn lock(&self) -> MutexGuard<'_, Contents> {
@@ -92,6 +95,7 @@ impl Outbox {
         let replaced = contents.session.take();
         *contents = Contents { session: Some(session), ..Contents::default() };
         drop(contents);
+        self.changed.notify_waiters();
         self.wake.notify_one();
         replaced
     }
@@ -104,6 +108,7 @@ impl Outbox {
         }
         *contents = Contents::default();
         drop(contents);
+        self.changed.notify_waiters();
         self.wake.notify_one();
         true
     }
@@ -112,6 +117,17 @@ impl Outbox {
     pub(crate) fn close_any(&self) -> Option<u64> {
         let session = self.lock().session?;
         self.close(session).then_some(session)
+    }
+
+    /// Waits until `session` is no longer the present one.
+    pub(crate) async fn ended(&self, session: u64) {
+        loop {
+            let changed = self.changed.notified();
+            if self.lock().session != Some(session) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Whether a session is open.
@@ -148,5 +164,62 @@ impl Outbox {
             }
             self.wake.notified().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(outbox: &Outbox, session: u64, control: bool, bytes: usize) -> Sent {
+        outbox.push(session, control, 64, |out| out.extend(vec![7; bytes]))
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_so_is_each_message() {
+        let outbox = Outbox::new(100);
+        assert_eq!(push(&outbox, 1, false, 10), Sent::NoSession);
+        outbox.open(1);
+        assert_eq!(push(&outbox, 1, false, 65), Sent::TooLong);
+        assert!(outbox.is_empty(), "nothing of it stays");
+        assert_eq!(push(&outbox, 1, false, 60), Sent::Queued);
+        assert_eq!(push(&outbox, 1, true, 41), Sent::Full);
+        assert_eq!(push(&outbox, 1, true, 40), Sent::Queued);
+        assert_eq!(push(&outbox, 1, true, 1), Sent::Full);
+    }
+
+    #[tokio::test]
+    async fn what_is_being_written_counts_until_it_is_written() {
+        let outbox = Outbox::new(100);
+        outbox.open(1);
+        let (mut load, mut written) = (Load::default(), 0);
+        assert_eq!(push(&outbox, 1, false, 60), Sent::Queued);
+        assert!(outbox.take(1, &mut load, &mut written).await);
+        assert_eq!(push(&outbox, 1, false, 41), Sent::Full);
+        assert_eq!(push(&outbox, 1, false, 40), Sent::Queued);
+        written = load.bulk.len();
+        load.bulk.clear();
+        assert!(outbox.take(1, &mut load, &mut written).await);
+        assert_eq!((load.bulk.len(), written), (40, 0));
+        assert_eq!(push(&outbox, 1, false, 60), Sent::Queued);
+    }
+
+    #[tokio::test]
+    async fn a_session_that_ends_takes_its_messages_and_its_writer_along() {
+        let outbox = Outbox::new(100);
+        outbox.open(1);
+        assert_eq!(push(&outbox, 1, false, 10), Sent::Queued);
+        assert_eq!(outbox.open(2), Some(1));
+        outbox.ended(1).await;
+        assert!(outbox.is_empty());
+        assert!(!outbox.take(1, &mut Load::default(), &mut 0).await);
+        assert_eq!(push(&outbox, 1, false, 10), Sent::NoSession, "it was meant for the old one");
+        assert_eq!(push(&outbox, 2, false, 10), Sent::Queued);
+        assert!(!outbox.close(1), "an old end does not end the new session");
+        let ends = async {
+            tokio::task::yield_now().await;
+            assert!(outbox.close(2));
+        };
+        tokio::join!(outbox.ended(2), ends);
     }
 }

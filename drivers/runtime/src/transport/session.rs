@@ -13,6 +13,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tracing::{debug, info};
 
 use super::outbox::{Load, Outbox};
+use super::pulse::Pulse;
 use super::{Net, kind};
 use crate::inbox::{Arrived, Control};
 
@@ -45,10 +46,14 @@ pub(crate) async fn serve<E>(
     net.metrics.sessions.inc();
     info!(%peer, "connected");
     let (reader, writer) = stream.into_split();
-    let mut reader = Reader { net, peer, session, stream: reader, buffer };
+    let pulse = Pulse::default();
+    let mut reader = Reader { net, peer, session, pulse: &pulse, stream: reader, buffer };
+    // Whatever ends first ends the others: a writer may be stuck, a reader may have nothing to read.
     let ended = tokio::select! {
         ended = reader.run() => ended,
-        ended = write(net, &outbox, session, writer) => ended,
+        ended = write(net, &outbox, (session, &pulse), writer) => ended,
+        ended = pulse.beat(&outbox, session, net.link_timeout()) => ended,
+        () = outbox.ended(session) => Ok(()),
     };
     if outbox.close(session) {
         net.inbox.put(|arrivals| {
@@ -65,6 +70,7 @@ struct Reader<'a, E: Engine> {
     net: &'a Net<E>,
     peer: NodeId,
     session: u64,
+    pulse: &'a Pulse,
     stream: OwnedReadHalf,
     buffer: BytesMut,
 }
@@ -85,13 +91,16 @@ where
                     arrivals.control.extend(control.drain(..).map(Control::Message));
                     arrivals.messages.extend(messages.drain(..));
                 });
+                self.pulse.deaf(true);
                 self.net.inbox.room().await;
+                self.pulse.deaf(false);
             }
             self.buffer.reserve(READ_BYTES);
             let read = self.stream.read_buf(&mut self.buffer).await?;
             if read == 0 {
                 return Ok(());
             }
+            self.pulse.heard();
             self.net.metrics.bytes_in.inc_by(read as u64);
             if read >= READ_BYTES {
                 tokio::task::yield_now().await;
@@ -110,6 +119,9 @@ where
         while let Some(frame) = frame::read(&mut self.buffer, self.net.limits.max_message_bytes)
             .map_err(|error| wrong(error.to_string()))?
         {
+            if frame.kind == kind::BEAT {
+                continue;
+            }
             if frame.kind != kind::MESSAGE {
                 return Err(wrong(format!("a frame of kind {}", frame.kind)));
             }
@@ -144,7 +156,7 @@ pub(crate) fn is_control(class: Class) -> bool {
 async fn write<E: Engine>(
     net: &Net<E>,
     outbox: &Outbox,
-    session: u64,
+    (session, pulse): (u64, &Pulse),
     mut stream: OwnedWriteHalf,
 ) -> io::Result<()> {
     let mut load = Load::default();
@@ -153,6 +165,7 @@ async fn write<E: Engine>(
         let end = slice_end(&load.bulk, at);
         written = load.control.len() + end - at;
         write_both(&mut stream, &load.control, &load.bulk[at..end]).await?;
+        pulse.said();
         net.metrics.bytes_out.inc_by(written as u64);
         at = end;
         if at == load.bulk.len() {
@@ -194,7 +207,112 @@ async fn write_both(stream: &mut OwnedWriteHalf, first: &[u8], second: &[u8]) ->
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use synod_engine::ClusterId;
+    use synod_raft::Raft;
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::acquaintances::Acquaintances;
+    use crate::admissions::{Admissions, Lives};
+    use crate::blobs::Store;
+    use crate::groups::Groups;
+    use crate::inbox::{Arrivals, Inbox};
+    use crate::metrics::Metrics;
+    use crate::transport::Peer;
+    use crate::{Limits, Lock};
+
+    const PEER: NodeId = NodeId(2);
+    const LIFE: Incarnation = Incarnation(7);
+
+    /// Node 1, which knows a node 2, with its directory.
+    fn net() -> (Arc<Net<Raft>>, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Lock::take(dir.path()).unwrap();
+        let identity = lock.identity(ClusterId(1), NodeId(1)).unwrap();
+        let limits = Limits { link_timeout_ms: 60_000, ..Limits::default() };
+        let groups = Groups::new(vec![GroupId(0)]).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let outbox = Arc::new(Outbox::new(limits.max_outbox_bytes));
+        let net = Net {
+            me: NodeId(1),
+            admissions: Admissions::new(vec![Lives::default()]),
+            acquaintances: Acquaintances::new(dir.path().to_owned(), identity.clone()),
+            identity,
+            store: Store::open(dir.path(), |_| false).unwrap().0,
+            peers: BTreeMap::from([(PEER, Peer { address, outbox })]),
+            inbox: Arc::new(Inbox::new(Arc::default(), limits.max_inbox_bytes)),
+            metrics: Arc::new(Metrics::new(
+                &mut prometheus_client::registry::Registry::default(),
+                &groups,
+            )),
+            groups,
+            limits,
+            transfers: Arc::default(),
+            sessions: std::sync::atomic::AtomicU64::new(1),
+            disk_low: false.into(),
+            stopped: Arc::default(),
+        };
+        (Arc::new(net), dir)
+    }
+
+    /// Both ends of a connection.
+    async fn connection() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (here, there) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (here.unwrap(), there.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_ended_while_its_writer_is_stuck_lets_go_of_its_connection() {
+        let (net, _dir) = net();
+        let outbox = net.peers[&PEER].outbox.clone();
+        let (here, mut there) = connection().await;
+        let serving = tokio::spawn({
+            let net = net.clone();
+            async move { serve(&net, (PEER, LIFE), here, BytesMut::new()).await }
+        });
+        while !outbox.is_open() {
+            tokio::task::yield_now().await;
+        }
+        // The peer reads nothing: soon the writer is stuck, and then the outbox is full.
+        let chunk = |out: &mut Vec<u8>| out.resize(out.len() + (1 << 20), 7);
+        while outbox.push(1, false, 2 << 20, chunk) == crate::transport::outbox::Sent::Queued {
+            outbox.wake();
+            tokio::task::yield_now().await;
+        }
+        assert!(!serving.is_finished());
+        assert!(outbox.close(1));
+        let patience = Duration::from_secs(5);
+        timeout(patience, serving).await.expect("it is torn down").unwrap();
+        let mut rest = Vec::new();
+        let ended = timeout(patience, there.read_to_end(&mut rest)).await;
+        ended.expect("the peer learns of it").ok();
+        let mut arrived = Arrivals::default();
+        net.inbox.take(&mut arrived);
+        let opened =
+            |control: &Control<Raft>| matches!(control, Control::Opened { peer: PEER, .. });
+        assert!(arrived.control.len() == 1 && arrived.control.iter().all(opened));
+    }
+
+    #[tokio::test]
+    async fn beats_are_not_messages() {
+        let (net, _dir) = net();
+        let (here, mut there) = connection().await;
+        let mut beats = Vec::new();
+        (0..3).for_each(|_| frame::write(kind::BEAT, 0, &mut beats, |_| {}));
+        there.write_all(&beats).await.unwrap();
+        drop(there);
+        serve(&net, (PEER, LIFE), here, BytesMut::new()).await;
+        let mut arrived = Arrivals::default();
+        net.inbox.take(&mut arrived);
+        assert_eq!((arrived.control.len(), arrived.messages.len()), (2, 0), "opened and closed");
+    }
 
     #[test]
     fn slices_end_between_frames() {
