@@ -37,7 +37,8 @@ where
     let ids: Vec<_> = (1..=3 + 2 * shape.below(2)).map(NodeId).collect();
     let mut config = Config::with_rules(NodeId(1), ids.clone(), rules);
     config.snapshot_every = shape.between(5, 200);
-    config.keep_entries = shape.below(20);
+    config.keep_log_bytes = 100 * shape.below(20) as usize;
+    config.max_cached_log_bytes = 200 * shape.below(20) as usize;
     config.max_append_bytes = 64 << shape.below(12);
     config.max_in_flight_appends = shape.between(1, 16) as usize;
     config.max_uncommitted_bytes = config.max_command_bytes;

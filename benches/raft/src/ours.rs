@@ -88,8 +88,11 @@ impl Outlets<Raft> for Memory {
         self.sent.push((to, message));
     }
 
-    fn start(&mut self, id: TaskId, Task::Snapshot: Task) {
-        self.tasks.push(id);
+    fn start(&mut self, id: TaskId, task: Task) {
+        match task {
+            Task::Snapshot => self.tasks.push(id),
+            Task::ReadLog { .. } => panic!("no follower is late here"),
+        }
     }
 
     fn abort(&mut self, _: TaskId) {}

@@ -30,7 +30,8 @@ mod state_machine;
 
 pub use batch::{Batch, Epoch, Index, Payload};
 pub use log::{
-    Event, Outcome, Output, Peer, Refusal, ReplicatedLog, Request, Role, Snapshot, Status, Task,
+    Event, LogRecord, Outcome, Output, Peer, Refusal, ReplicatedLog, Request, Role, Snapshot,
+    Status, Task,
 };
 pub use members::{
     BadChange, Change, Contact, DEFAULT_PRIORITY, MAX_ADDRESS_BYTES, MAX_MEMBERS, Member,

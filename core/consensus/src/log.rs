@@ -14,10 +14,16 @@ use crate::{BadChange, Batch, Change, Epoch, Index, Membership};
 ///
 /// The `Applied` input of such an engine carries the index that the local state machine has reached.
 pub trait ReplicatedLog:
-    Engine<Request = Request, Event = Event, Task = Task, Output = Output>
+    Engine<Request = Request, Event = Event, Task = Task, Output = Output, Record: LogRecord>
 {
     /// How it looks from outside.
     fn status(&self) -> Status;
+}
+
+/// What a driver that reads old log must know of a record.
+pub trait LogRecord: synod_engine::Record {
+    /// The entries in it.
+    fn entries(&self) -> Option<&Batch>;
 }
 
 /// What the local user may ask of a replicated log.
@@ -148,15 +154,23 @@ pub struct Snapshot {
     pub blob: Blob,
 }
 
-/// Work that a replicated log gives to its local user.
+/// Work that a replicated log gives to its local user and to its driver.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Task {
     /// Write the state, as it is after any index that was committed, to a blob. One at a time.
     Snapshot,
+    /// Read what these records hold of the log, in their order. Records are counted from 1, the first
+    /// that this engine replayed, or persisted if there was none to replay.
+    ReadLog {
+        /// The first record.
+        first: u64,
+        /// The last.
+        last: u64,
+    },
 }
 
 /// What became of a [`Task`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Output {
     /// The state after everything up to `index` is durable in `blob`.
     Snapshot {
@@ -167,6 +181,10 @@ pub enum Output {
     },
     /// No snapshot could be written (the disk is full); nothing changed.
     SnapshotFailed,
+    /// What those records hold of the log, in their order.
+    Log(Vec<Batch>),
+    /// Some of those records are gone, or cannot be read.
+    LogFailed,
 }
 
 /// What a node is to its group.

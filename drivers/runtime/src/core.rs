@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use synod_consensus::{ReplicatedLog, Request, Role, StateMachine};
+use synod_consensus::{Output, ReplicatedLog, Request, Role, StateMachine};
 use synod_engine::{Input, Instant, LinkState, Message as _, NodeId, Position, Token};
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep_until, timeout};
@@ -247,8 +247,11 @@ where
                 None => return,
                 Some(Control::Message(arrived)) => self.take_message(now, arrived),
                 Some(Control::TaskDone { place, id, output, claim }) => {
-                    let next = self.shared.snapshots.done();
-                    self.shared.works.extend(next.map(|(place, id)| (place, Work::Snapshot(id))));
+                    if matches!(output, Output::Snapshot { .. } | Output::SnapshotFailed) {
+                        let next = self.shared.snapshots.done();
+                        let next = next.map(|(place, id)| (place, Work::Snapshot(id)));
+                        self.shared.works.extend(next);
+                    }
                     let group = self.input(place);
                     claim.into_iter().for_each(|claim| group.own.blobs.learned(claim));
                     group.host.step(now, Input::TaskDone { id, output });

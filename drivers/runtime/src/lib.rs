@@ -43,6 +43,7 @@ mod identity;
 mod inbox;
 mod metrics;
 mod node;
+mod old_log;
 mod outlets;
 mod pending;
 mod plant;

@@ -26,6 +26,7 @@ use crate::groups::Place;
 use crate::host::Outlets;
 use crate::inbox::{Control, Stop};
 use crate::metrics::Metrics;
+use crate::old_log::{OldLog, Wanted};
 use crate::pending::Pending;
 use crate::snapshots::Snapshots;
 use crate::sync::{Journal, Refused};
@@ -73,6 +74,7 @@ pub(crate) struct Shared<L: ReplicatedLog, S: StateMachine, R> {
     pub(crate) works: Vec<(Place, Work<S, R>)>,
     pub(crate) pool: Arc<Pool<L, S, R>>,
     pub(crate) snapshots: Snapshots,
+    pub(crate) old_log: Arc<OldLog>,
     pub(crate) unanswered: Budget,
     pub(crate) answers: Vec<(R, Answer<S>)>,
     pub(crate) metrics: Arc<Metrics>,
@@ -352,11 +354,16 @@ where
                 let ready = self.shared.snapshots.ask(self.own.place, id);
                 self.shared.works.extend(ready.map(|(place, id)| (place, Work::Snapshot(id))));
             }
+            Task::ReadLog { first, last } => {
+                self.shared.old_log.ask(Wanted { place: self.own.place, id, first, last });
+            }
         }
     }
 
     /// A snapshot that nobody wants any more does no harm: it goes with the next checkpoint.
-    fn abort(&mut self, _: TaskId) {}
+    fn abort(&mut self, id: TaskId) {
+        self.shared.old_log.abort(self.own.place, id);
+    }
 
     fn emit(&mut self, event: Event) {
         match event {

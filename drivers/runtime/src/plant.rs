@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use synod_consensus::{Index, ReplicatedLog, StateMachine};
 use synod_engine::{Incarnation, Position, Random};
-use synod_wal::Log;
+use synod_wal::{Log, Reader};
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
@@ -34,6 +34,7 @@ use crate::groups::{Groups, Place};
 use crate::host::Host;
 use crate::inbox::{Arrivals, Inbox, Stop};
 use crate::metrics::Metrics;
+use crate::old_log::{self, Counted, OldLog};
 use crate::outlets::{Link, Own, Shared};
 use crate::pending::Pending;
 use crate::recovery::{Recovered, Recovery};
@@ -188,31 +189,23 @@ where
     {
         let limits = &config.limits;
         let count = self.net.groups.len();
-        let replicas = empty.into_iter().enumerate().map(|(place, state)| Replica {
-            place: Place(place),
-            state,
-            inbox: self.inbox.clone(),
-            store: self.recovery.store.clone(),
-            metrics: self.metrics.clone(),
-            applied: Index::ZERO,
-            answers: Vec::new(),
-            writer: None,
-            stopped: self.net.stopped.clone(),
-        });
-        let pool = Arc::new(Pool::new(replicas.collect(), limits.max_unapplied));
+        let pool = Arc::new(Pool::new(self.replicas(empty), limits.max_unapplied));
         let bell = Arc::new(Bell::new(limits, count, self.wake.clone()));
         let recovered = std::mem::take(&mut self.recovery.groups);
+        let counted = self.net.groups.iter().zip(recovered.iter().map(Recovered::before)).collect();
         let groups = recovered.into_iter().enumerate();
         let groups = groups.map(|(place, group)| {
             self.group(Place(place), group, &bell, (identity.incarnation, disk))
         });
         let groups: Vec<_> = groups.collect();
         let log = self.recovery.log;
+        let (reader, old_log) = (log.reader(), Arc::new(OldLog::default()));
         let journal = Journal::new(log.batch(), vec![log.batch(), log.batch()]);
         let desk = journal.desk();
         let workers =
             Workers::start(desk, log, pool.clone(), (self.inbox.clone(), self.metrics.clone()))?;
         let workers = workers.apply(limits.apply_threads.clamp(1, count))?.watch(watch, disk)?;
+        let workers = workers.read(old_log.clone(), reader, counted)?;
         let peers = self.net.peers.iter();
         let shared = Shared {
             journal,
@@ -222,6 +215,7 @@ where
             works: Vec::new(),
             pool,
             snapshots: Snapshots::default(),
+            old_log,
             unanswered: Budget::new(limits.max_unanswered_requests, count),
             answers: Vec::new(),
             metrics: self.metrics.clone(),
@@ -250,6 +244,22 @@ where
             unpublished: VecDeque::new(),
         };
         Ok((self.runtime, core, workers))
+    }
+
+    /// What is to be applied to, place by place.
+    fn replicas<S: StateMachine, R>(&self, empty: Vec<S>) -> Vec<Replica<L, S, R>> {
+        let replica = |(place, state)| Replica {
+            place: Place(place),
+            state,
+            inbox: self.inbox.clone(),
+            store: self.recovery.store.clone(),
+            metrics: self.metrics.clone(),
+            applied: Index::ZERO,
+            answers: Vec::new(),
+            writer: None,
+            stopped: self.net.stopped.clone(),
+        };
+        empty.into_iter().enumerate().map(replica).collect()
     }
 
     /// The core's part of the group at `place`.
@@ -313,6 +323,7 @@ struct Workers<L: ReplicatedLog, S: StateMachine, R> {
     inbox: Arc<Inbox<L>>,
     /// The watch ends when this is dropped.
     unwatch: Option<mpsc::Sender<()>>,
+    old_log: Option<Arc<OldLog>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -336,7 +347,7 @@ where
     ) -> io::Result<Self> {
         let (at, to) = (desk.clone(), inbox.clone());
         let sync = spawn("synod-sync", move || sync::run(&mut log, &at, &to, &metrics))?;
-        Ok(Self { desk, pool, inbox, unwatch: None, threads: vec![sync] })
+        Ok(Self { desk, pool, inbox, unwatch: None, old_log: None, threads: vec![sync] })
     }
 
     fn apply(mut self, threads: usize) -> io::Result<Self> {
@@ -354,11 +365,28 @@ where
         Ok(self)
     }
 
+    fn read(
+        mut self,
+        old_log: Arc<OldLog>,
+        mut reader: Reader,
+        counted: Vec<Counted>,
+    ) -> io::Result<Self>
+    where
+        L::Record: DeserializeOwned,
+    {
+        let (wishes, inbox) = (old_log.clone(), self.inbox.clone());
+        self.old_log = Some(old_log);
+        let read = move || old_log::run(&wishes, &mut reader, &counted, &inbox);
+        self.threads.push(spawn("synod-read", read)?);
+        Ok(self)
+    }
+
     /// Ends them; what waits is still done, unless it is `lost`.
     fn end(self, lost: bool) {
         self.desk.close(lost);
         self.pool.close(lost);
         drop(self.unwatch);
+        self.old_log.iter().for_each(|old_log| old_log.close());
         for thread in self.threads {
             if thread.join().is_err() {
                 warn!("a thread of the node panicked");

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use synod_consensus::ReplicatedLog;
 use synod_engine::{Blob, Record as _};
-use synod_wal::{Log, Options, Preparation};
+use synod_wal::{Entry, Log, Options, Preparation};
 use tracing::info;
 
 use crate::blobs::{Store, ledger::Ledger};
@@ -31,6 +31,8 @@ pub(crate) struct Recovered<L: ReplicatedLog> {
     pub(crate) engine: L,
     pub(crate) ledger: Ledger,
     needed: BTreeMap<u64, Blob>,
+    /// The position of the record before the first that the engine counts.
+    before: Option<u64>,
 }
 
 impl<L> Recovery<L>
@@ -59,12 +61,14 @@ where
         }
         let replay = |why: String| StartError::Replay { dir: dir.clone(), why };
         let mut hosted: Vec<_> = engines.into_iter().map(Recovered::new).collect();
-        for entry in &recovered.entries {
+        let records = recovered.entries.len();
+        // One after the other, so that they are not in memory twice.
+        for entry in recovered.entries {
             let Some(Place(place)) = groups.place(entry.group) else {
                 let group = entry.group;
                 return Err(replay(format!("it holds records of {group}, which is not hosted")));
             };
-            hosted[place].replay(&entry.payload).map_err(|why| {
+            hosted[place].replay(&entry).map_err(|why| {
                 replay(format!("record {} of {}: {why}", entry.position, entry.group))
             })?;
         }
@@ -78,7 +82,10 @@ where
         for group in &hosted {
             group.needed.values().try_for_each(|blob| check(&dir, &group.ledger, *blob))?;
         }
-        info!(records = recovered.entries.len(), groups = groups.len(), "replayed");
+        for (group, name) in hosted.iter_mut().zip(groups.iter()) {
+            group.before.get_or_insert(log.position(name));
+        }
+        info!(records, groups = groups.len(), "replayed");
         Ok(Self { groups: hosted, log, store })
     }
 }
@@ -89,11 +96,23 @@ where
     L::Record: DeserializeOwned,
 {
     fn new(engine: L::Config) -> Self {
-        Self { engine: L::new(engine), ledger: Ledger::default(), needed: BTreeMap::new() }
+        Self {
+            engine: L::new(engine),
+            ledger: Ledger::default(),
+            needed: BTreeMap::new(),
+            before: None,
+        }
     }
 
-    fn replay(&mut self, payload: &[u8]) -> Result<(), String> {
-        let record: L::Record = synod_codec::decode(payload).map_err(|error| error.to_string())?;
+    /// The position in the log of the record before the first that the engine counts.
+    pub(crate) fn before(&self) -> u64 {
+        self.before.unwrap_or(0)
+    }
+
+    fn replay(&mut self, entry: &Entry) -> Result<(), String> {
+        self.before.get_or_insert(entry.position - 1);
+        let record: L::Record =
+            synod_codec::decode(&entry.payload).map_err(|error| error.to_string())?;
         if record.checkpoint().is_some() {
             self.needed.clear();
         }

@@ -180,7 +180,7 @@ async fn a_snapshot_replaces_the_log_and_old_snapshots_go() {
     let config = config(1, dir.path(), &addresses(1));
     let mut raft = raft(&config);
     raft.snapshot_every = 20;
-    raft.keep_entries = 5;
+    raft.keep_log_bytes = 500;
     let node = begin_with(&config, raft.clone()).unwrap();
     let handle = node.handle();
     let mut written = 0;

@@ -99,7 +99,7 @@ async fn a_node_that_was_away_gets_a_snapshot() {
         let config = three.config(node);
         let mut raft = raft(&config);
         raft.snapshot_every = 50;
-        raft.keep_entries = 5;
+        raft.keep_log_bytes = 500;
         begin_with(&config, raft).unwrap()
     };
     let nodes = [begin(1), begin(2)];

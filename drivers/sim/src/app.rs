@@ -138,6 +138,13 @@ impl<E: Engine, A: App<E>> Desk<'_, E, A> {
         self.world.told_contacts(self.index, contacts);
     }
 
+    /// These of its durable records, counted from 1, the first that its engine replayed in this life, or
+    /// persisted if there was none to replay; `None` if a checkpoint has let some of them go.
+    #[must_use]
+    pub fn records(&self, first: u64, last: u64) -> Option<&[E::Record]> {
+        self.body.disk.counted(first, last)
+    }
+
     /// Whether this node's disk has little space left: nothing may be written that can be refused.
     #[must_use]
     pub fn disk_is_full(&self) -> bool {

@@ -10,6 +10,8 @@ pub(crate) struct Disk<R> {
     records: Vec<R>,
     /// The position of the first of `records`.
     first: u64,
+    /// The position before the first record that the engine of this life counts.
+    counted_from: u64,
     /// Up to where the disk has said that all is durable.
     told: u64,
     /// Up to where a crash takes nothing; behind `told` only if the disk lies.
@@ -46,6 +48,7 @@ impl<R: Record> Disk<R> {
         Self {
             records: Vec::new(),
             first: 0,
+            counted_from: 0,
             told: 0,
             safe: 0,
             syncing: None,
@@ -62,6 +65,20 @@ impl<R: Record> Disk<R> {
     /// Everything from the oldest record on that the newest safe checkpoint keeps.
     pub(crate) fn records(&self) -> &[R] {
         &self.records
+    }
+
+    /// A life begins with what there is; its engine counts the records from the first of these on.
+    pub(crate) fn count(&mut self) {
+        self.counted_from = self.first;
+    }
+
+    /// The durable records from `first` to `last`, as the engine of this life counts them; `None` if not
+    /// all are here.
+    pub(crate) fn counted(&self, first: u64, last: u64) -> Option<&[R]> {
+        let from = (self.counted_from + first - 1).checked_sub(self.first)?;
+        let to = self.counted_from + last;
+        let place = |position: u64| (position - self.first) as usize;
+        if to > self.told { None } else { self.records.get(from as usize..place(to)) }
     }
 
     pub(crate) fn write(&mut self, record: R) {
@@ -158,6 +175,7 @@ impl<R: Record> Disk<R> {
         self.records.clear();
         self.checkpoints.clear();
         (self.first, self.told, self.safe, self.full_until) = (0, 0, 0, 0);
+        self.counted_from = 0;
         self.syncing = None;
     }
 

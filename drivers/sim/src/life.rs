@@ -31,6 +31,7 @@ where
         let offset = world.dice.process.below(1 << 40);
         body.clock = Clock { born: world.now, offset, drift_ppm };
         let mut engine = E::new(it.config.clone());
+        body.disk.count();
         for record in body.disk.records() {
             if let Err(corrupt) = engine.replay(record.clone()) {
                 self.verdict = Verdict::Corrupt(body.id, corrupt);

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use synod_consensus::{
-    Batch, Change, Event, Index, Outcome, Output, Payload, Refusal, Request, Role, Snapshot,
-    StateMachine, Task,
+    Batch, Change, Event, Index, LogRecord, Outcome, Output, Payload, Refusal, Request, Role,
+    Snapshot, StateMachine, Task,
 };
 use synod_engine::{Blob, Engine, Input, NodeId, TaskId, Token};
 
@@ -116,8 +116,22 @@ pub struct Replica<S: StateMachine> {
 
 /// The alarm for the next event that is behind; all other alarms are tokens to cancel.
 const BEHIND: u64 = 0;
+/// How long it takes to read old log, at most, and in how many of a million times it fails.
+const READ_TIME: Duration = Duration::from_millis(20);
+const READ_FAILS_PPM: u32 = 30_000;
 /// When a caller that gives up does so, at most.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What a replica needs to know of the log beneath it.
+pub trait Log:
+    Engine<Request = Request, Event = Event, Task = Task, Output = Output, Record: LogRecord>
+{
+}
+
+impl<E> Log for E where
+    E: Engine<Request = Request, Event = Event, Task = Task, Output = Output, Record: LogRecord>
+{
+}
 
 /// What the desk of a replica is called here.
 type At<'a, 'b, S, E> = &'a mut Desk<'b, E, Replica<S>>;
@@ -142,7 +156,7 @@ impl<S: StateMachine> Replica<S> {
 impl<S, E> App<E> for Replica<S>
 where
     S: StateMachine,
-    E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
+    E: Log,
 {
     type Config = Replicated<S>;
     type Call = Call<S::Query>;
@@ -219,6 +233,17 @@ where
                 let blob = desk.write_blob(S::chunks(&frozen));
                 self.writing = Some((id, self.applied, blob));
             }
+            Task::ReadLog { first, last } => {
+                let fails = desk.dice().chance(READ_FAILS_PPM);
+                let read = desk.records(first, last).filter(|_| !fails);
+                let output = read.map_or(Output::LogFailed, |records| {
+                    Output::Log(records.iter().filter_map(LogRecord::entries).cloned().collect())
+                });
+                let failed = output == Output::LogFailed;
+                desk.reached(if failed { "old log not read" } else { "old log read" });
+                let after = desk.dice().duration(Duration::ZERO, READ_TIME);
+                desk.submit_after(after, Input::TaskDone { id, output });
+            }
         }
     }
 
@@ -276,7 +301,7 @@ where
 impl<S: StateMachine> Replica<S> {
     fn catch_up_later<E>(&mut self, desk: At<'_, '_, S, E>)
     where
-        E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
+        E: Log,
     {
         let after = desk.dice().duration(Duration::ZERO, self.lag);
         desk.alarm(after, BEHIND);
@@ -285,7 +310,7 @@ impl<S: StateMachine> Replica<S> {
     /// Takes in an event of the log now, or after those that are behind.
     fn in_turn<E>(&mut self, desk: At<'_, '_, S, E>, event: Event, pieces: Option<Pieces>)
     where
-        E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
+        E: Log,
     {
         if self.lag.is_zero() {
             return self.take_in(desk, event, pieces);
@@ -299,7 +324,7 @@ impl<S: StateMachine> Replica<S> {
     /// Takes in one event of the log.
     fn take_in<E>(&mut self, desk: At<'_, '_, S, E>, event: Event, pieces: Option<Pieces>)
     where
-        E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
+        E: Log,
     {
         match event {
             Event::Committed { batch, own } => self.apply(desk, &batch, own),
@@ -335,7 +360,7 @@ impl<S: StateMachine> Replica<S> {
 
     fn apply<E>(&mut self, desk: At<'_, '_, S, E>, batch: &Batch, own: Vec<(Index, Token)>)
     where
-        E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
+        E: Log,
     {
         if batch.first() != self.applied.next() {
             let detail = format!("{}: {batch} after {}", desk.node(), self.applied);
@@ -371,7 +396,7 @@ impl<S: StateMachine> Replica<S> {
         token: Option<Token>,
         answer: Option<Answer<S::Response, S::Answer>>,
     ) where
-        E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
+        E: Log,
     {
         let Some(token) = token else { return };
         let Some((caller, waits)) = self.ended(desk, token) else { return };
@@ -387,7 +412,7 @@ impl<S: StateMachine> Replica<S> {
 
     fn install<E>(&mut self, desk: At<'_, '_, S, E>, snapshot: Snapshot, pieces: &[Bytes])
     where
-        E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
+        E: Log,
     {
         let node = desk.node();
         if snapshot.index < self.applied {
@@ -414,7 +439,7 @@ impl<S: StateMachine> Replica<S> {
         token: Token,
     ) -> Option<(Caller, Waits<S::Query>)>
     where
-        E: Engine<Request = Request, Event = Event, Task = Task, Output = Output>,
+        E: Log,
     {
         let waiting = self.waiting.remove(&token);
         if waiting.is_none() {

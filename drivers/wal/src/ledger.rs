@@ -95,6 +95,18 @@ impl Ledger {
         self.segments.keys().next().copied()
     }
 
+    /// The segments, oldest first, that may have live records of `group` from `position` on.
+    pub(crate) fn segments_with(&self, group: GroupId, position: u64) -> Vec<u64> {
+        let Some(entry) = self.groups.get(&group).filter(|entry| entry.oldest_live <= position)
+        else {
+            return Vec::new();
+        };
+        let shares = entry.live.iter().filter(|share| share.newest >= position);
+        let mut segments: Vec<_> = shares.map(|share| share.segment).collect();
+        segments.sort_unstable();
+        segments
+    }
+
     /// Bytes of all live records.
     pub(crate) fn live_bytes(&self) -> u64 {
         self.live_bytes

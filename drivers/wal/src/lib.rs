@@ -46,7 +46,7 @@
 //! [`Space::short`] is true while there is still [`Space::room_bytes`] to write to: refuse what can be
 //! refused then. [`SyncError::Full`] comes only when that is used up too, and loses nothing.
 //!
-//! Read on: [`Batch`], [`Log`], `format` (the bytes), `recovery` (the judgement at a start),
+//! Read on: [`Batch`], [`Log`], [`Reader`], `format` (the bytes), `recovery` (the judgement at a start),
 //! `copy` (copying forward), `supply` and `segment` (files ahead of need).
 
 #![forbid(unsafe_code)]
@@ -61,6 +61,7 @@ mod ledger;
 mod log;
 mod opening;
 mod options;
+mod reader;
 mod recovery;
 mod replay;
 mod scan;
@@ -73,6 +74,7 @@ pub use format::Kind;
 pub use log::{Log, Space};
 pub use opening::Recovered;
 pub use options::Options;
+pub use reader::Reader;
 pub use recovery::Cut;
 pub use replay::Entry;
 pub use supply::Preparation;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use synod_codec::hash;
 use synod_engine::GroupId;
@@ -17,6 +17,7 @@ use crate::format::{
 };
 use crate::ledger::Ledger;
 use crate::options::Options;
+use crate::reader::Reader;
 use crate::segment::Segment;
 use crate::supply::{Supply, is_full};
 
@@ -32,7 +33,7 @@ pub struct Log {
     pub(crate) log: u64,
     pub(crate) options: Options,
     pub(crate) supply: Supply,
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: Arc<Mutex<Ledger>>,
     pub(crate) copier: Copier,
     /// The segments before the current one, oldest first.
     pub(crate) older: VecDeque<Older>,
@@ -95,13 +96,23 @@ impl Log {
     /// The position of the last durable record of `group`; 0 if it has none.
     #[must_use]
     pub fn position(&self, group: GroupId) -> u64 {
-        self.ledger.last(group)
+        self.ledger().last(group)
+    }
+
+    /// Reads durable records back, from another thread, while this log is written.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.disk), self.log, Arc::clone(&self.ledger))
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        lock(&self.ledger)
     }
 
     /// The group with the most live bytes, and how many: where a checkpoint frees the most.
     #[must_use]
     pub fn largest_group(&self) -> Option<(GroupId, u64)> {
-        self.ledger.largest()
+        self.ledger().largest()
     }
 
     /// How much space there is.
@@ -111,7 +122,7 @@ impl Log {
     pub fn space(&self) -> io::Result<Space> {
         Ok(Space {
             allocated_bytes: self.supply.allocated_bytes(),
-            live_bytes: self.ledger.live_bytes(),
+            live_bytes: self.ledger().live_bytes(),
             room_bytes: self.left_bytes() + self.supply.ready_bytes(),
             free_bytes: self.disk.free_bytes()?,
             short: self.supply.is_short(),
@@ -144,7 +155,7 @@ impl Log {
             let padding = if last { self.padding(piece.len()) } else { 0 };
             let bytes = batch.with_header(&piece, padding);
             let records = &mut bytes[BATCH_HEADER_BYTES..][..piece.len()];
-            let count = number_records(&mut self.ledger, self.current.sequence, records);
+            let count = number_records(&self.ledger, self.current.sequence, records);
             self.write_batch(bytes, piece.len(), count)?;
             batch.written(&piece, count as usize);
         }
@@ -206,26 +217,31 @@ impl Log {
         let used = used + self.current.size_bytes;
         let wanted = used > self.options.copy_above_bytes || self.supply.is_short();
         if !wanted
-            || self.ledger.live_bytes() > used / 2
-            || self.ledger.oldest_segment() != Some(oldest.sequence)
+            || self.ledger().live_bytes() > used / 2
+            || self.ledger().oldest_segment() != Some(oldest.sequence)
         {
             return Ok(());
         }
         let room = self.room();
         let mut copier = std::mem::take(&mut self.copier);
-        let done = copier.gather(&*self.disk, self.log, oldest, &self.ledger, room, written)?;
+        let done = {
+            let ledger = lock(&self.ledger);
+            copier.gather(&*self.disk, self.log, oldest, &ledger, room, written)?
+        };
         if copier.records > 0 {
+            let mut ledger = lock(&self.ledger);
             let mut rest = &copier.copied[BATCH_HEADER_BYTES..];
             while let Some(record) = first_record(rest) {
                 let size = record.size_bytes();
-                self.ledger.add(record.group, record.position, self.current.sequence, size as u64);
+                ledger.add(record.group, record.position, self.current.sequence, size as u64);
                 rest = &rest[size..];
             }
+            drop(ledger);
             let records_bytes = copier.copied.len() - BATCH_HEADER_BYTES;
             self.write_batch(&mut copier.copied, records_bytes, copier.records)?;
         }
         if done {
-            self.ledger.abandon(oldest.sequence);
+            self.ledger().abandon(oldest.sequence);
         }
         self.copier = copier;
         Ok(())
@@ -261,7 +277,8 @@ impl Log {
     /// Gives segments back that a durable floor says are not needed, and sees to the next one.
     fn reclaim(&mut self) -> Result<(), SyncError> {
         let io = |doing| move |error| SyncError::Io { doing, error };
-        let needed = self.ledger.oldest_segment().unwrap_or(self.current.sequence);
+        let needed = self.ledger().oldest_segment();
+        let needed = needed.unwrap_or(self.current.sequence);
         self.floor = self.floor.max(needed.min(self.current.sequence));
         let waiting = self.floor > self.synced_floor && self.supply.is_short();
         if waiting && self.offset + FLOOR_BYTES <= self.current.size_bytes {
@@ -280,8 +297,14 @@ impl Log {
     }
 }
 
+/// The ledger; its readers leave it as it is.
+fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Gives each of `records` its position.
-fn number_records(ledger: &mut Ledger, segment: u64, mut records: &mut [u8]) -> u32 {
+fn number_records(ledger: &Mutex<Ledger>, segment: u64, mut records: &mut [u8]) -> u32 {
+    let mut ledger = lock(ledger);
     let mut count = 0;
     while let Some(record) = first_record(records) {
         let size = record.size_bytes();

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use crate::chain::SoundChain;
 use crate::copy::Copier;
@@ -116,7 +116,7 @@ impl Log {
             log: found.log,
             options,
             supply,
-            ledger,
+            ledger: Arc::new(Mutex::new(ledger)),
             copier: Copier::default(),
             older: found.older,
             current: found.current,

@@ -36,7 +36,8 @@
 //! The pieces say the sender's term, which is at least that of all its entries, and count only in that
 //! term: so no log holds an entry of a later term than its node's.
 //!
-//! **Limits.** Who has compacted what the puller lacks sends nothing: a snapshot comes from leaders only.
+//! **Limits.** Who has compacted what the puller lacks, or has it on disk only, sends nothing: snapshots
+//! and old log come from leaders only.
 //!
 //! Next: `elections.rs`.
 
@@ -119,10 +120,14 @@ impl<R: Rules> Raft<R> {
     }
 }
 
-/// The entries from `first` on, in batches, as many as one message takes.
+/// The entries from `first` on, in batches, as many as one message takes. None, if they are not in
+/// memory.
 fn piece<R: Rules>(state: &State<R>, first: Index) -> Vec<Batch> {
     let mut room = state.config.max_append_bytes;
     let mut entries = Vec::new();
+    if first <= state.log.evicted().index {
+        return entries;
+    }
     for batch in state.log.range(first, state.log.last().index) {
         if !entries.is_empty() && batch.size_bytes() > room {
             break;

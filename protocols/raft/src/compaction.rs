@@ -3,8 +3,8 @@
 
 use alloc::sync::Arc;
 
-use synod_consensus::{Event, Index, Membership, Output, Snapshot, Task};
-use synod_engine::TaskId;
+use synod_consensus::{Event, Index, Membership, Snapshot, Task};
+use synod_engine::{Blob, TaskId};
 
 use crate::record::{Checkpoint, Record};
 use crate::state::{Context, State};
@@ -14,23 +14,22 @@ use crate::{Config, EntryId, Log, Rules};
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Snapshotting {
     running: Option<TaskId>,
-    started: u64,
     /// After a failure: not again before this much is applied.
     not_before: Index,
 }
 
 impl<R: Rules> State<R> {
-    /// Writes down the whole durable state, its log starting behind the newest snapshot.
+    /// Writes down the whole durable state, its log starting a little before the newest snapshot.
     pub(crate) fn write_checkpoint(&mut self, context: &mut Context<'_, R>) {
-        let keeps = self.written.behind(self.snapshot_id().index);
-        let members = self.members.at(self.snapshot_id().index).clone();
+        let index = self.snapshot_id().index;
+        let (keeps, given_up) = self.written.keep(index, self.config.keep_log_bytes);
+        self.fresh_bytes = self.written.bytes_beyond(index);
+        if let Some(given_up) = given_up {
+            self.log.compact(given_up);
+        }
+        let members = self.members.at(index).clone();
         let checkpoint = Checkpoint { hard: self.hard, members, snapshot: self.snapshot, keeps };
         self.persist(context, Record::Checkpoint(checkpoint));
-    }
-
-    /// The state machine has reached `index`.
-    pub(crate) fn applied(&mut self, index: Index) {
-        self.applied = self.applied.max(index.min(self.commit));
     }
 
     /// Starts a snapshot if one is due (§7). While a follower installs the newest one, the next waits
@@ -45,7 +44,7 @@ impl<R: Rules> State<R> {
         } else {
             (snapshot_every, snapshot_every_bytes)
         };
-        let due = entries >= max_entries || entries > 0 && self.log.size_bytes() >= max_bytes;
+        let due = entries >= max_entries || entries > 0 && self.fresh_bytes >= max_bytes;
         // A node that joined and has not read yet who belongs to the group cannot write it down.
         let is_member = !self.members.at(self.applied).is_empty();
         if due
@@ -53,36 +52,33 @@ impl<R: Rules> State<R> {
             && self.snapshots.running.is_none()
             && self.applied >= self.snapshots.not_before
         {
-            self.snapshots.started += 1;
-            let id = TaskId(self.snapshots.started);
+            let id = self.new_task();
             self.snapshots.running = Some(id);
             context.start_task(id, Task::Snapshot);
         }
     }
 
-    /// A snapshot was built: checkpoints, and compacts the log behind it.
-    pub(crate) fn task_done(&mut self, context: &mut Context<'_, R>, id: TaskId, output: Output) {
+    /// A snapshot was built, or could not be: checkpoints, and compacts the log behind it.
+    pub(crate) fn snapshot_done(
+        &mut self,
+        context: &mut Context<'_, R>,
+        id: TaskId,
+        built: Option<(Index, Blob)>,
+    ) {
         if self.snapshots.running != Some(id) {
             return;
         }
         self.snapshots.running = None;
-        match output {
-            Output::SnapshotFailed => {
-                self.snapshots.not_before =
-                    Index(self.applied.0 + self.config.snapshot_every / 2 + 1);
-            }
-            Output::Snapshot { index, blob } => {
-                if index <= self.snapshot_id().index {
-                    return;
-                }
-                let epoch = self.log.term_at(index).expect("applied entries are in the log");
-                self.snapshot = Some(Snapshot { index, epoch, blob });
-                self.members.rebase(index, self.members.at(index).clone());
-                self.write_checkpoint(context);
-                let config = &self.config;
-                self.log.compact(Index(index.0.saturating_sub(config.keep_entries)));
-                self.log.shrink(index, config.snapshot_every_bytes / 4);
-            }
+        let Some((index, blob)) = built else {
+            let pause = self.config.snapshot_every / 2 + 1;
+            self.snapshots.not_before = Index(self.applied.0 + pause);
+            return;
+        };
+        if index > self.snapshot_id().index {
+            let epoch = self.log.term_at(index).expect("applied entries are in the log");
+            self.snapshot = Some(Snapshot { index, epoch, blob });
+            self.members.rebase(index, self.members.at(index).clone());
+            self.write_checkpoint(context);
         }
     }
 
@@ -104,7 +100,6 @@ impl<R: Rules> State<R> {
         self.snapshot = Some(snapshot);
         self.write_checkpoint(context);
         self.tell_members(context);
-        self.log.compact(id.index);
         self.commit = id.index;
         context.emit_now(Event::Install(snapshot));
     }

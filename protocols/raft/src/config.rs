@@ -45,14 +45,21 @@ pub struct Config<R = Sound> {
     pub max_unapplied_entries: u64,
     /// Reads are refused while this many wait.
     pub max_pending_reads: usize,
+    /// Proposals are refused, and a follower takes no more entries, while the state machine has this
+    /// many bytes of entries to take in; bounds the memory that they hold.
+    pub max_unapplied_bytes: usize,
     /// A snapshot is due after this many entries. What a restart replays.
     pub snapshot_every: u64,
-    /// A snapshot is also due after this many bytes of entries. What the log keeps in memory.
+    /// A snapshot is also due after this many bytes of entries. What a restart holds in memory until it
+    /// is applied.
     pub snapshot_every_bytes: usize,
-    /// Entries kept in memory behind a snapshot, so that a follower that is a little late needs no
-    /// snapshot.
-    pub keep_entries: u64,
-    /// Proposals are refused while the log in memory exceeds this: no snapshot could be written.
+    /// Bytes of entries kept on disk before a snapshot, so that a follower that is a little late needs
+    /// none: a few seconds of the heaviest load.
+    pub keep_log_bytes: usize,
+    /// Entries that are applied stay in memory up to this many bytes; a follower that needs older ones
+    /// is served from disk. A second or so of the heaviest load.
+    pub max_cached_log_bytes: usize,
+    /// Proposals are refused while so much was written since the last snapshot: none could be written.
     pub max_log_bytes: usize,
     /// The rules it keeps.
     pub rules: R,
@@ -81,10 +88,12 @@ impl<R> Config<R> {
             max_command_bytes: 2 << 20,
             max_uncommitted_bytes: 64 << 20,
             max_unapplied_entries: 200_000,
+            max_unapplied_bytes: 64 << 20,
             max_pending_reads: 100_000,
             snapshot_every: 250_000,
             snapshot_every_bytes: 256 << 20,
-            keep_entries: 10_000,
+            keep_log_bytes: 128 << 20,
+            max_cached_log_bytes: 64 << 20,
             max_log_bytes: 1 << 30,
             rules,
         }
@@ -122,6 +131,7 @@ impl<R> Config<R> {
                 "max_uncommitted_bytes must be at least max_command_bytes",
             ),
             (self.max_unapplied_entries == 0, "max_unapplied_entries must be above 0"),
+            (self.max_unapplied_bytes == 0, "max_unapplied_bytes must be above 0"),
             (self.max_pending_reads == 0, "max_pending_reads must be above 0"),
             (self.snapshot_every == 0, "snapshot_every must be above 0"),
             (self.snapshot_every_bytes == 0, "snapshot_every_bytes must be above 0"),
@@ -138,6 +148,12 @@ impl<R> Config<R> {
             Some((_, knob)) => Err(ConfigError(knob)),
             None => Ok(()),
         }
+    }
+
+    /// How much of the log is looked up on disk as one. Small enough that a checkpoint keeps about
+    /// what it should, large enough that a log of 1 GiB is 16,000 of them.
+    pub(crate) fn stretch_bytes(&self) -> usize {
+        (self.keep_log_bytes / 16).min(64 << 10)
     }
 
     pub(crate) fn heartbeat(&self) -> Duration {

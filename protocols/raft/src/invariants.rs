@@ -117,8 +117,9 @@ impl<R: Rules> synod_engine::Invariants<Raft<R>> for Invariants {
 
     fn recovered(&mut self, node: NodeId, engine: &Raft<R>) -> Result<(), Violation> {
         let log = engine.log();
-        let entries: Vec<_> = log.range(log.base().index.next(), log.last().index).collect();
-        self.rewrote(node, log.base().index, &entries)?;
+        let evicted = log.evicted().index;
+        let entries: Vec<_> = log.range(evicted.next(), log.last().index).collect();
+        self.rewrote(node, evicted, &entries)?;
         let node = self.nodes.entry(node).or_default();
         node.told = engine.state.commit;
         node.leads = None;

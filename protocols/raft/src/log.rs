@@ -1,4 +1,9 @@
-//! The log in memory: batches that are shared with the disk, the peers and the state machine.
+//! The log: where each term begins in it, and its newest entries, in batches that are shared with the
+//! disk, the peers and the state machine.
+//!
+//! Entries that are applied may be evicted: then only their terms are known here, which is all that
+//! elections and consistency checks ask for, and who needs the entries reads them from disk
+//! (`role/leader/old_log.rs`).
 
 use alloc::collections::VecDeque;
 use core::fmt;
@@ -19,10 +24,14 @@ pub struct EntryId {
     pub index: Index,
 }
 
-/// The entries after `base`, without a gap.
+/// The entries after `base`, without a gap. The first of them may be evicted, the others are in memory.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Log {
     base: EntryId,
+    /// The last entry that is not in memory; the base if all are.
+    evicted: EntryId,
+    /// Where terms begin among the evicted entries; the first may begin before them.
+    terms: VecDeque<EntryId>,
     batches: VecDeque<Batch>,
     size_bytes: usize,
 }
@@ -31,7 +40,7 @@ impl Log {
     /// An empty log that goes on after `base`.
     #[must_use]
     pub fn after(base: EntryId) -> Self {
-        Self { base, batches: VecDeque::new(), size_bytes: 0 }
+        Self { base, evicted: base, ..Self::default() }
     }
 
     /// The entry before the first: everything up to it was compacted away.
@@ -40,15 +49,30 @@ impl Log {
         self.base
     }
 
+    /// The base is this entry; only its index was known.
+    pub(crate) fn name_base(&mut self, base: EntryId) {
+        assert_eq!(base.index, self.base.index, "it has another name, not another place");
+        if self.evicted.index == base.index {
+            self.evicted = base;
+        }
+        self.base = base;
+    }
+
+    /// The last entry of which only the term is known here; the base if all others are in memory.
+    #[must_use]
+    pub fn evicted(&self) -> EntryId {
+        self.evicted
+    }
+
     /// The last entry, or the base if there is none.
     #[must_use]
     pub fn last(&self) -> EntryId {
         self.batches
             .back()
-            .map_or(self.base, |batch| EntryId { index: batch.last(), term: batch.epoch() })
+            .map_or(self.evicted, |batch| EntryId { index: batch.last(), term: batch.epoch() })
     }
 
-    /// Sum of the entries' sizes in bytes.
+    /// Sum of the sizes of the entries in memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         self.size_bytes
@@ -61,7 +85,11 @@ impl Log {
         if index == self.base.index {
             return Some(self.base.term);
         }
-        self.batch_at(index).map(Batch::epoch)
+        if index < self.base.index || index > self.evicted.index {
+            return self.batch_at(index).map(Batch::epoch);
+        }
+        let after = self.terms.partition_point(|begin| begin.index <= index);
+        Some(self.terms[after - 1].term)
     }
 
     /// Whether the log holds `entry`, or is known to by having compacted it.
@@ -89,34 +117,59 @@ impl Log {
                 self.batches.push_back(kept);
             }
         }
-    }
-
-    /// Forgets the entries up to `to`; those of a batch that reaches further stay in memory with it.
-    pub fn compact(&mut self, to: Index) {
-        while let Some(batch) = self.batches.pop_front_if(|batch| batch.last() <= to) {
-            self.size_bytes -= batch.size_bytes();
-            self.base = EntryId { index: batch.last(), term: batch.epoch() };
-        }
-    }
-
-    /// Forgets whole batches from the front, none beyond `to`, until at most `max_bytes` are left.
-    pub fn shrink(&mut self, to: Index, max_bytes: usize) {
-        while self.size_bytes > max_bytes
-            && let Some(front) = self.batches.front().map(Batch::last)
-            && front <= to
+        if let Some(index) = from.previous()
+            && (self.base.index..self.evicted.index).contains(&index)
         {
-            self.compact(front);
+            let term = self.term_at(index).expect("a place in the log");
+            self.evicted = EntryId { term, index };
+            while self.terms.pop_back_if(|begin| begin.index > index).is_some() {}
         }
     }
 
-    /// The run of entries from `from` to the end of its batch; `None` if there is no such entry.
+    /// Forgets the entries up to `to`.
+    pub fn compact(&mut self, to: Index) {
+        let Some(term) = self.term_at(to) else { return };
+        self.base = EntryId { term, index: to };
+        if to < self.evicted.index {
+            while self.terms.get(1).is_some_and(|begin| begin.index <= to) {
+                self.terms.pop_front();
+            }
+            return;
+        }
+        self.evicted = self.base;
+        self.terms.clear();
+        while let Some(batch) = self.batches.pop_front_if(|batch| batch.first() <= to) {
+            self.size_bytes -= batch.size_bytes();
+            if let Some(kept) = batch.slice(to.next()..=batch.last()) {
+                self.size_bytes += kept.size_bytes();
+                self.batches.push_front(kept);
+            }
+        }
+    }
+
+    /// Evicts whole batches from the front, none that reaches beyond `to`, until at most `max_bytes` are
+    /// in memory.
+    pub fn evict(&mut self, to: Index, max_bytes: usize) {
+        while self.size_bytes > max_bytes
+            && let Some(batch) = self.batches.pop_front_if(|batch| batch.last() <= to)
+        {
+            self.size_bytes -= batch.size_bytes();
+            let term = batch.epoch();
+            if self.terms.back().is_none_or(|begin| begin.term != term) {
+                self.terms.push_back(EntryId { term, index: batch.first() });
+            }
+            self.evicted = EntryId { term, index: batch.last() };
+        }
+    }
+
+    /// The run of entries from `from` to the end of its batch; `None` if it is not in memory.
     #[must_use]
     pub fn run_from(&self, from: Index) -> Option<Batch> {
         let batch = self.batch_at(from)?;
         batch.slice(from..=batch.last())
     }
 
-    /// The entries from `first` to `last`, in batches.
+    /// The entries from `first` to `last` that are in memory, in batches.
     pub fn range(&self, first: Index, last: Index) -> impl Iterator<Item = Batch> {
         self.batches.range(self.place(first)..).map_while(move |batch| batch.slice(first..=last))
     }
@@ -137,8 +190,16 @@ impl Log {
     #[must_use]
     pub fn first_of_term_at(&self, index: Index) -> Option<EntryId> {
         let term = self.term_at(index)?;
-        let place = self.batches.partition_point(|batch| batch.epoch() < term);
-        let index = self.batches.get(place).map_or(index, |batch| batch.first().min(index));
+        let begins = |place: usize| self.terms.get(place).filter(|begin| begin.term == term);
+        let place = self.terms.partition_point(|begin| begin.term < term);
+        let first = match begins(place) {
+            Some(begin) => Some(begin.index.max(self.base.index.next())),
+            None => {
+                let place = self.batches.partition_point(|batch| batch.epoch() < term);
+                self.batches.get(place).map(Batch::first)
+            }
+        };
+        let index = first.map_or(index, |first| first.min(index));
         Some(EntryId { term, index })
     }
 
@@ -150,9 +211,17 @@ impl Log {
             Some(place) => {
                 EntryId { term: self.batches[place].epoch(), index: self.batches[place].last() }
             }
-            None => self.base,
+            None => self.last_evicted_of(term).unwrap_or(self.base),
         };
         (last.term == term).then_some(last)
+    }
+
+    /// The last evicted entry of no later term than `term`.
+    fn last_evicted_of(&self, term: Term) -> Option<EntryId> {
+        let after = self.terms.partition_point(|begin| begin.term <= term);
+        let begin = self.terms.get(after.checked_sub(1)?)?;
+        let end = self.terms.get(after).map_or(self.evicted.index, |next| Index(next.index.0 - 1));
+        Some(EntryId { term: begin.term, index: end })
     }
 
     fn batch_at(&self, index: Index) -> Option<&Batch> {
@@ -194,6 +263,9 @@ impl fmt::Display for EntryId {
 impl fmt::Display for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "({})", self.base)?;
+        if self.evicted != self.base {
+            write!(f, " ..{}", self.evicted)?;
+        }
         self.batches.iter().try_for_each(|batch| write!(f, " {batch}"))
     }
 }
@@ -242,9 +314,10 @@ mod tests {
     fn compaction_keeps_the_identity_of_the_last_compacted_entry() {
         let mut log = figure_7();
         log.compact(Index(6));
-        assert_eq!((log.base(), log.last()), (id(5, 4), id(9, 6)));
-        assert_eq!(log.first_of_term_at(Index(5)), Some(id(5, 4)));
-        assert!(log.holds(id(5, 4)) && !log.holds(id(4, 4)));
+        assert_eq!((log.base(), log.last()), (id(6, 5), id(9, 6)));
+        assert_eq!(log.size_bytes(), 3 * Payload::Noop.size_bytes());
+        assert_eq!(log.first_of_term_at(Index(6)), Some(id(6, 5)));
+        assert!(log.holds(id(6, 5)) && log.holds(id(7, 5)) && !log.holds(id(5, 4)));
         log.compact(Index(9));
         assert_eq!((log.base(), log.last(), log.size_bytes()), (id(9, 6), id(9, 6), 0));
     }
@@ -282,5 +355,45 @@ mod tests {
         assert_eq!(runs, [(3, 3), (4, 5), (6, 6)]);
         assert_eq!(log.run_from(Index(7)).unwrap().first(), Index(7));
         assert_eq!(log.run_from(Index(10)), None);
+    }
+
+    /// Whatever is asked of the terms has the same answer, whether the entries are in memory or not.
+    #[test]
+    fn evicted_entries_still_have_their_terms() {
+        for (evicted, compacted) in (0..=9).flat_map(|to| (0..=9).map(move |base| (to, base))) {
+            let (mut log, mut whole) = (figure_7(), figure_7());
+            log.evict(Index(evicted), 0);
+            assert!(log.evicted().index <= Index(evicted));
+            log.compact(Index(compacted));
+            whole.compact(Index(compacted));
+            assert_eq!((log.base(), log.last()), (whole.base(), whole.last()));
+            for index in (0..=10).map(Index) {
+                assert_eq!(log.term_at(index), whole.term_at(index), "{index} of {log}");
+                let first = |log: &Log| log.first_of_term_at(index);
+                assert_eq!(first(&log), first(&whole), "{index} of {log}");
+            }
+            for term in (0..=7).map(Epoch) {
+                assert_eq!(log.last_of_term(term), whole.last_of_term(term), "{term} of {log}");
+            }
+            for from in compacted + 1..=10 {
+                let (mut log, mut whole) = (log.clone(), whole.clone());
+                log.truncate(Index(from));
+                whole.truncate(Index(from));
+                assert_eq!(log.last(), whole.last(), "from {from} of {log}");
+                log.append(Batch::new(Index(from), Epoch(9), vec![Payload::Noop]));
+                assert!((0..=10).all(|i| log.holds(id(i, 9)) == (i == from)), "{log}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_is_evicted_than_must_be_and_may_be() {
+        let mut log = figure_7();
+        log.evict(Index(6), 5 * Payload::Noop.size_bytes());
+        assert_eq!((log.evicted(), log.size_bytes()), (id(5, 4), 4 * Payload::Noop.size_bytes()));
+        log.evict(Index(6), 0);
+        assert_eq!(log.evicted(), id(5, 4), "the next batch reaches further");
+        assert_eq!(log.range(Index(1), Index(9)).next().unwrap().first(), Index(6));
+        assert_eq!(log.run_from(Index(5)), None);
     }
 }

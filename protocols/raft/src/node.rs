@@ -8,7 +8,9 @@ use synod_consensus::{
     Event, Index, Membership, Output, Refusal, ReplicatedLog, Request, Role as OutsideRole, Status,
     Task,
 };
-use synod_engine::{Context, Corrupt, Engine, Input, Instant, LinkState, NodeId, Sound, Token};
+use synod_engine::{
+    Context, Corrupt, Engine, Input, Instant, LinkState, NodeId, Sound, TaskId, Token,
+};
 
 use crate::message::{ReadId, ReadResult};
 use crate::record::HardState;
@@ -103,10 +105,7 @@ impl<R: Rules> Engine for Raft<R> {
                 Role::Candidate(_) => {}
                 Role::Leader(leader) => leader.link_closed(peer),
             },
-            Input::TaskDone { id, output } => {
-                self.state.task_done(context, id, output);
-                self.state.snapshot_if_due(context, self.role.installs());
-            }
+            Input::TaskDone { id, output } => self.task_done(context, id, output),
             Input::Applied(position) => {
                 self.state.applied(Index(position));
                 self.state.snapshot_if_due(context, self.role.installs());
@@ -121,6 +120,8 @@ impl<R: Rules> Engine for Raft<R> {
                     Role::Leader(leader) => leader.flush(&mut self.state, context),
                 };
                 self.become_(context, becomes);
+                let evictable = self.role.evictable(&self.state);
+                self.state.evict(evictable);
             }
         }
         self.announce(context);
@@ -361,6 +362,23 @@ impl<R: Rules> Raft<R> {
         let Role::Follower(follower) = &mut self.role else { return None };
         follower.hear(&self.state, context);
         Some((follower, &mut self.state))
+    }
+
+    fn task_done(&mut self, context: &mut Context<'_, Self>, id: TaskId, output: Output) {
+        match (output, &mut self.role) {
+            (Output::Snapshot { index, blob }, _) => {
+                self.state.snapshot_done(context, id, Some((index, blob)));
+                self.state.snapshot_if_due(context, self.role.installs());
+            }
+            (Output::SnapshotFailed, _) => self.state.snapshot_done(context, id, None),
+            (Output::Log(batches), Role::Leader(leader)) => {
+                leader.log_read(&self.state, context, id, &batches);
+            }
+            (Output::LogFailed, Role::Leader(leader)) => {
+                leader.log_read(&self.state, context, id, &[]);
+            }
+            (Output::Log(_) | Output::LogFailed, Role::Follower(_) | Role::Candidate(_)) => {}
+        }
     }
 
     fn request(&mut self, context: &mut Context<'_, Self>, token: Token, request: Request) {

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 
 use synod_consensus::Index;
+use synod_engine::TaskId;
 
 /// Heartbeats that a member which was removed still gets, unless it acknowledges sooner.
 const FAREWELL_HEARTBEATS: u32 = 40;
@@ -32,6 +33,10 @@ pub(crate) struct Progress {
     /// The entry that it was asked about while appends were under way. Other conflicts come from
     /// appends that overtook each other, and are no reason to send the window again.
     pub(crate) asked: Option<Index>,
+    /// What it needs next, from this entry on, is being read from disk.
+    pub(crate) reading: Option<(TaskId, Index)>,
+    /// That could not be read; not again before the next heartbeat.
+    pub(crate) is_unread: bool,
     /// It is no member any more, since this entry.
     leaving: Option<Leaving>,
     in_flight: VecDeque<InFlight>,
@@ -86,6 +91,8 @@ impl Progress {
             caught_up: false,
             matched_at_heartbeat: Index::ZERO,
             asked: None,
+            reading: None,
+            is_unread: false,
             leaving: None,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,

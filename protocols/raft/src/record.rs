@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
-use synod_consensus::{Batch, Membership, Snapshot};
+use synod_consensus::{Batch, LogRecord, Membership, Snapshot};
 use synod_engine::{Blob, NodeId};
 
 use crate::Term;
@@ -38,8 +38,9 @@ pub struct Checkpoint {
     pub members: Arc<Membership>,
     /// The state machine up to an index; `None` while that index is 0.
     pub snapshot: Option<Snapshot>,
-    /// How many of the records right before it hold entries behind the snapshot. If none, then the log
-    /// is empty behind it, whatever it was.
+    /// How many of the records right before it hold entries that are kept: those behind the snapshot, and
+    /// some before it, for followers that lack them. If none, then the log is empty behind the snapshot,
+    /// whatever it was.
     pub keeps: u64,
 }
 
@@ -55,6 +56,15 @@ impl synod_engine::Record for Record {
         match self {
             Self::Checkpoint(checkpoint) => checkpoint.snapshot.map(|snapshot| snapshot.blob),
             Self::HardState(_) | Self::Entries(_) => None,
+        }
+    }
+}
+
+impl LogRecord for Record {
+    fn entries(&self) -> Option<&Batch> {
+        match self {
+            Self::Entries(batch) => Some(batch),
+            Self::HardState(_) | Self::Checkpoint(_) => None,
         }
     }
 }

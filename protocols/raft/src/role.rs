@@ -5,7 +5,11 @@ mod candidate;
 mod follower;
 mod leader;
 
+use synod_consensus::Index;
 use synod_engine::NodeId;
+
+use crate::Rules;
+use crate::state::State;
 
 pub(crate) use candidate::{Asks, Campaign, Candidate};
 pub(crate) use follower::{Follower, news};
@@ -20,6 +24,14 @@ pub(crate) enum Role {
 }
 
 impl Role {
+    /// Up to here the log may be evicted from memory.
+    pub(crate) fn evictable<R: Rules>(&self, state: &State<R>) -> Index {
+        match self {
+            Self::Leader(leader) => leader.evictable(state),
+            Self::Follower(_) | Self::Candidate(_) => state.applied,
+        }
+    }
+
     /// Whether a follower that is heard installs a snapshot of this node.
     pub(crate) fn installs(&self) -> bool {
         match self {

@@ -1,10 +1,11 @@
 //! What every role shares: the durable state in memory, and what is committed and applied.
 
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::vec::Vec;
 
 use synod_consensus::{Batch, Event, Index, Snapshot};
-use synod_engine::{Corrupt, NodeId, Token};
+use synod_engine::{Corrupt, NodeId, TaskId, Token};
 use synod_quorum::Quorum;
 
 use crate::compaction::Snapshotting;
@@ -27,15 +28,22 @@ pub(crate) struct State<R> {
     pub(crate) snapshot: Option<Snapshot>,
     pub(crate) commit: Index,
     pub(crate) applied: Index,
+    /// Bytes of entries written since the newest snapshot.
+    pub(crate) fresh_bytes: usize,
     pub(crate) written: Written,
     pub(crate) snapshots: Snapshotting,
     /// The newest question of this life to a leader.
     read_id: Option<ReadId>,
+    /// What was committed and the state machine has not taken in: up to which entry, and bytes.
+    unapplied: VecDeque<(Index, usize)>,
+    unapplied_bytes: usize,
+    tasks: u64,
 }
 
 impl<R: Rules> State<R> {
     pub(crate) fn new(config: Config<R>) -> Self {
         let both = config.rules.both_majorities();
+        let written = Written::new(config.stretch_bytes());
         Self {
             config,
             hard: HardState::default(),
@@ -44,9 +52,13 @@ impl<R: Rules> State<R> {
             snapshot: None,
             commit: Index::ZERO,
             applied: Index::ZERO,
-            written: Written::default(),
+            fresh_bytes: 0,
+            written,
             snapshots: Snapshotting::default(),
             read_id: None,
+            unapplied: VecDeque::new(),
+            unapplied_bytes: 0,
+            tasks: 0,
         }
     }
 
@@ -145,6 +157,7 @@ impl<R: Rules> State<R> {
             return Err(Corrupt(format!("entries {batch} after {last}")));
         }
         self.written.entries(&batch);
+        self.fresh_bytes += batch.size_bytes();
         if let Some(members) = batch.members() {
             self.members.adopt(batch.first(), members.clone());
         }
@@ -171,11 +184,22 @@ impl<R: Rules> State<R> {
             self.log = Log::after(id);
             self.members.truncate(id.index.next());
         } else if self.log.base().index <= id.index {
-            let kept: Vec<_> = self.log.range(id.index.next(), self.log.last().index).collect();
-            self.log = Log::after(id);
-            kept.into_iter().for_each(|batch| self.log.append(batch));
+            self.settle_base(id);
         }
+        self.fresh_bytes = self.written.bytes_beyond(id.index);
+        self.evict(id.index);
         Ok(())
+    }
+
+    /// Of the entry before the first one that was replayed only the index is known. If it is not the
+    /// snapshot's last, then the first takes its place.
+    fn settle_base(&mut self, snapshot: EntryId) {
+        let base = self.log.base();
+        if base.index == snapshot.index {
+            self.log.name_base(snapshot);
+        } else if base.term == Term::default() && base.index > Index::ZERO {
+            self.log.compact(base.index.next());
+        }
     }
 
     /// Makes a record durable.
@@ -202,6 +226,7 @@ impl<R: Rules> State<R> {
             self.members.adopt(batch.first(), members.clone());
             changed = true;
         }
+        self.fresh_bytes += batch.size_bytes();
         self.log.append(batch.clone());
         self.persist(context, Record::Entries(batch));
         if changed {
@@ -233,6 +258,8 @@ impl<R: Rules> State<R> {
         }
         for batch in self.log.range(self.commit.next(), to) {
             let own = own(batch.last());
+            self.unapplied.push_back((batch.last(), batch.size_bytes()));
+            self.unapplied_bytes += batch.size_bytes();
             context.emit_now(Event::Committed { batch, own });
         }
         self.commit = to;
@@ -241,13 +268,35 @@ impl<R: Rules> State<R> {
     /// Whether the state machine is too far behind to be given more.
     pub(crate) fn applying_lags(&self) -> bool {
         self.commit.0.saturating_sub(self.applied.0) > self.config.max_unapplied_entries
+            || self.unapplied_bytes > self.config.max_unapplied_bytes
+    }
+
+    /// The state machine has reached `index`.
+    pub(crate) fn applied(&mut self, index: Index) {
+        self.applied = self.applied.max(index.min(self.commit));
+        while let Some((_, bytes)) = self.unapplied.pop_front_if(|(last, _)| *last <= self.applied)
+        {
+            self.unapplied_bytes -= bytes;
+        }
+    }
+
+    /// Lets go of entries up to `to`, which are applied, as far as too many are in memory.
+    pub(crate) fn evict(&mut self, to: Index) {
+        self.log.evict(to, self.config.max_cached_log_bytes);
+    }
+
+    /// A name for a task that no other has in this life.
+    pub(crate) fn new_task(&mut self) -> TaskId {
+        self.tasks += 1;
+        TaskId(self.tasks)
     }
 
     pub(crate) fn fingerprint<H: core::hash::Hasher>(&self, hasher: &mut H) {
         use core::hash::Hash;
         let Self { config: _, hard, members, log, snapshot, commit, applied, .. } = self;
         (hard, members, log, snapshot, commit, applied).hash(hasher);
-        let Self { written, snapshots, read_id, .. } = self;
-        (written, snapshots, read_id).hash(hasher);
+        let Self { fresh_bytes, written, snapshots, unapplied, unapplied_bytes, tasks, .. } = self;
+        (fresh_bytes, written, snapshots, unapplied, unapplied_bytes, tasks).hash(hasher);
+        self.read_id.hash(hasher);
     }
 }

@@ -19,7 +19,8 @@ impl Subject for Scripted {
         for (name, value) in options {
             match name.as_str() {
                 "snapshot_every" => config.snapshot_every = *value,
-                "keep_entries" => config.keep_entries = *value,
+                "keep_log_bytes" => config.keep_log_bytes = *value as usize,
+                "max_cached_log_bytes" => config.max_cached_log_bytes = *value as usize,
                 _ => return Err(format!("there is no option {name:?}")),
             }
         }

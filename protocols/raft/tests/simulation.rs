@@ -169,7 +169,8 @@ fn run(seed: u64, mix: Mix, transport: Transport) -> Report {
     let engines = ids.clone().map(|id| {
         let mut config = Config::new(id, ids.clone());
         config.snapshot_every = 10 + seed % 90;
-        config.keep_entries = seed % 20;
+        config.keep_log_bytes = 15 * (seed % 20) as usize;
+        config.max_cached_log_bytes = 40 * (seed % 7) as usize;
         config.max_append_bytes = 64 << (seed % 12);
         config.max_in_flight_appends = 1 + (seed % 8) as usize;
         (id, config)
@@ -205,7 +206,8 @@ fn churn<R: Rules>(seed: u64, mix: Mix, transport: Transport, rules: R) -> Repor
         let mut config = Config::with_rules(id, (1..=founders).map(NodeId), rules);
         config.initial_voters.take_if(|founders| !founders.contains(id));
         config.snapshot_every = 10 + seed % 90;
-        config.keep_entries = seed % 20;
+        config.keep_log_bytes = 15 * (seed % 20) as usize;
+        config.max_cached_log_bytes = 40 * (seed % 7) as usize;
         (id, config)
     });
     let plan = Plan { seed, mix, transport, ..Plan::default() };
@@ -271,6 +273,8 @@ fn assert_reached(reached: &Sometimes) {
         "uncommitted entries replaced",
         "snapshot installed",
         "log pulled without a leader",
+        "old log read",
+        "old log not read",
         "leader steps down without a majority",
         "write acknowledged",
         "read answered",

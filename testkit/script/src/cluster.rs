@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Display;
 
-use synod_consensus::Event;
+use synod_consensus::{Event, Task};
 use synod_engine::{
     Context, Effect, Input, Instant, Invariants, LinkState, Message as _, NodeId, Position,
     Sometimes, Stepped, To, When,
@@ -249,9 +249,14 @@ impl<S: Subject> Cluster<S> {
                 node.inbox.push_back(Input::Message { from: id, message });
             }
             Effect::Send { to: To::Node(to), message, .. } => self.send(id, to, message),
-            Effect::StartTask { id: task, task: what, .. } => {
+            Effect::StartTask { id: task, task: Task::Snapshot, .. } => {
                 node.snapshot = Some(task);
-                self.say(format!("{id} begins {}", format!("{what:?}").to_lowercase()));
+                self.say(format!("{id} begins snapshot"));
+            }
+            Effect::StartTask { id: task, task: Task::ReadLog { first, last }, .. } => {
+                let output = node.read_log(first, last);
+                node.inbox.push_back(Input::TaskDone { id: task, output });
+                self.say(format!("{id} reads old log"));
             }
             Effect::Emit { event, .. } => {
                 let applied = node.user.take(&event, &node.blobs);

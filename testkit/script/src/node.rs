@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use synod_consensus::{Batch, Epoch, Event, Index, Payload, ReplicatedLog, Status};
+use synod_consensus::{
+    Batch, Epoch, Event, Index, LogRecord, Output, Payload, ReplicatedLog, Status,
+};
 use synod_engine::{
     Effect, Engine, HeldQueue, Input, Instant, NodeId, Position, Random, Record, TaskId,
 };
@@ -42,6 +44,8 @@ pub(crate) struct Node<S: Subject> {
 pub(crate) struct Disk<R> {
     pub(crate) records: Vec<R>,
     pub(crate) durable: usize,
+    /// Where the records are that the engine counts, as of its start.
+    counted_from: usize,
     /// Whether it syncs only on command.
     pub(crate) is_held: bool,
 }
@@ -55,7 +59,7 @@ pub(crate) struct User {
 
 impl<R> Disk<R> {
     fn with(records: Vec<R>) -> Self {
-        Self { durable: records.len(), records, is_held: false }
+        Self { durable: records.len(), records, counted_from: 0, is_held: false }
     }
 
     /// Everything written so far.
@@ -94,12 +98,24 @@ impl<S: Subject> Node<S> {
         let keeps = durable.get(place).and_then(Record::checkpoint).unwrap_or(0);
         let first = place.saturating_sub(keeps as usize);
         let mut engine = S::Log::new(self.config.clone());
+        self.disk.counted_from = first;
         for record in &durable[first..] {
             let corrupt = |corrupt| Trouble::Broken(format!("{} cannot start: {corrupt}", self.id));
             engine.replay(record.clone()).map_err(corrupt)?;
         }
         self.inbox.push_back(Input::Start);
         Ok(self.engine.insert(engine))
+    }
+
+    /// What these records hold of the log. No record is ever dropped here.
+    pub(crate) fn read_log(&self, first: u64, last: u64) -> Output {
+        let place = |number: u64| self.disk.counted_from + number as usize;
+        let Some(records) =
+            self.disk.records[..self.disk.durable].get(place(first) - 1..place(last))
+        else {
+            return Output::LogFailed;
+        };
+        Output::Log(records.iter().filter_map(LogRecord::entries).cloned().collect())
     }
 
     /// Loses what is not durable.

@@ -13,7 +13,8 @@ pub(crate) struct RaftKnobs {
     heartbeat_ms: Option<u64>,
     snapshot_every: Option<u64>,
     snapshot_every_bytes: Option<usize>,
-    keep_entries: Option<u64>,
+    keep_log_bytes: Option<usize>,
+    max_cached_log_bytes: Option<usize>,
     max_log_bytes: Option<usize>,
     max_uncommitted_bytes: Option<usize>,
 }
@@ -61,7 +62,8 @@ impl RaftKnobs {
             heartbeat_ms,
             snapshot_every,
             snapshot_every_bytes,
-            keep_entries,
+            keep_log_bytes,
+            max_cached_log_bytes,
             max_log_bytes,
             max_uncommitted_bytes,
         );

@@ -6,7 +6,7 @@ use std::fmt;
 use std::hash::Hasher;
 
 use synod_consensus::{
-    Batch, Epoch, Event, Index, Output, Payload, Refusal, Request, Role, Snapshot, Task,
+    Batch, Epoch, Event, Index, LogRecord, Output, Payload, Refusal, Request, Role, Snapshot, Task,
 };
 use synod_engine::{
     Blob, Class, Context, Corrupt, Engine, Input, Instant, Message, Record, Sound, TaskId, Token,
@@ -60,6 +60,15 @@ impl Record for Fact {
         match self {
             Self::Checkpoint(snapshot, _) => Some(snapshot.blob),
             Self::Entries(_) => None,
+        }
+    }
+}
+
+impl LogRecord for Fact {
+    fn entries(&self) -> Option<&Batch> {
+        match self {
+            Self::Entries(batch) => Some(batch),
+            Self::Checkpoint(..) => None,
         }
     }
 }
@@ -143,6 +152,7 @@ impl Engine for Solo {
                 context.persist(Fact::Checkpoint(snapshot, self.log.clone()));
             }
             Input::TaskDone { output: Output::SnapshotFailed, .. } => self.busy = false,
+            Input::TaskDone { output: Output::Log(_) | Output::LogFailed, .. } => {}
             Input::Message { message, .. } => match message {},
             Input::Timer(()) | Input::Cancel(_) | Input::Link { .. } | Input::Flush => {}
         }

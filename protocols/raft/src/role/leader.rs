@@ -2,6 +2,7 @@
 //! (§5.3, §5.4, §8).
 
 mod membership;
+mod old_log;
 mod reading;
 mod replication;
 mod takeover;
@@ -137,6 +138,7 @@ impl Leader {
         context: &mut Context<'_, R>,
         leader: Option<NodeId>,
     ) -> Option<Transfer> {
+        self.abort_reads(context);
         let leader = leader.or(self.called_successor());
         let refusal = Refusal::NotLeader { leader };
         let (never_appended, appended) = self.proposals.drain();
@@ -149,10 +151,10 @@ impl Leader {
         self.transfer
     }
 
-    /// Whether the bounds on what is not committed, not durable, or kept in memory, are reached.
+    /// Whether the bounds on what is not committed, not durable, or not in a snapshot, are reached.
     fn is_full<R: Rules>(&self, state: &State<R>) -> bool {
         self.open_bytes + self.proposals.gathered_bytes() > state.config.max_uncommitted_bytes
-            || state.log.size_bytes() > state.config.max_log_bytes
+            || state.fresh_bytes > state.config.max_log_bytes
     }
 
     /// Turns what was proposed since the last flush into entries.

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use synod_consensus::{
-    Batch, Change, Contact, Epoch, Event, Index, Membership, Payload, Request, Role, Snapshot, Task,
+    Batch, Change, Contact, Epoch, Event, Index, LogRecord, Membership, Output, Payload, Request,
+    Role, Snapshot, Task,
 };
 use synod_engine::{
     Blob, Context, Effect, Engine, HeldQueue, Incarnation, Input, Instant, NodeId, Position,
@@ -50,6 +51,10 @@ pub(crate) struct Node<R: Rules = Sound> {
     /// Every step.
     pub(crate) steps: Vec<Step<R>>,
     durable: usize,
+    /// Where the records are that the node counts, as of its start.
+    counted_from: usize,
+    /// Whether a read of old log ends at once. Else its task waits among the others.
+    pub(crate) reads_at_once: bool,
     held: HeldQueue<Effect<Raft<R>>>,
     config: Config<R>,
     random: Random,
@@ -82,6 +87,8 @@ impl<R: Rules> Node<R> {
             performed: Vec::new(),
             steps: Vec::new(),
             durable: 0,
+            counted_from: 0,
+            reads_at_once: true,
             held: HeldQueue::default(),
             random: Random::new(config.node.0),
             config,
@@ -102,6 +109,7 @@ impl<R: Rules> Node<R> {
 
     fn restart(&mut self) {
         self.raft = self.rebuilt();
+        self.counted_from = self.durable - self.kept().len();
         self.input(Input::Start);
         self.input(Input::Flush);
     }
@@ -224,8 +232,31 @@ impl<R: Rules> Node<R> {
                 self.step(Input::Flush);
             }
         }
+        let is_read = |(_, task): &&(TaskId, Task)| matches!(task, Task::ReadLog { .. });
+        if self.reads_at_once
+            && let Some((id, task)) = self.tasks.iter().find(is_read).copied()
+        {
+            self.tasks.retain(|(other, _)| *other != id);
+            let output = self.read_log(task);
+            self.step(Input::TaskDone { id, output });
+            self.step(Input::Flush);
+            self.sync_to(self.durable);
+        }
         if self.disk == Disk::Instant && self.durable < self.records.len() {
             self.sync_to(self.records.len());
+        }
+    }
+
+    /// What the records of a task hold of the log, as far as a driver still has them.
+    pub(crate) fn read_log(&self, task: Task) -> Output {
+        let Task::ReadLog { first, last } = task else { panic!("{task:?} reads nothing") };
+        let place = |number: u64| self.counted_from + number as usize;
+        let oldest = self.durable - self.kept().len();
+        match self.records[..self.durable].get(place(first) - 1..place(last)) {
+            Some(records) if place(first) > oldest => {
+                Output::Log(records.iter().filter_map(LogRecord::entries).cloned().collect())
+            }
+            Some(_) | None => Output::LogFailed,
         }
     }
 

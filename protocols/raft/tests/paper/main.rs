@@ -16,6 +16,7 @@ mod follower_reads;
 mod hostile;
 mod loss;
 mod membership;
+mod old_log;
 mod properties;
 mod proposals;
 mod reads;

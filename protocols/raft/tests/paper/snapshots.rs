@@ -43,9 +43,9 @@ fn compact(node: &mut Node, index: u64) -> Blob {
 }
 
 /// A leader of term 2 with entries of the terms 1 1 1 1 2, all committed and compacted.
-fn compacted_leader(keep_entries: u64) -> Node {
+fn compacted_leader(keep_log_bytes: usize) -> Node {
     let mut config = config(1, 3);
-    (config.snapshot_every, config.keep_entries) = (5, keep_entries);
+    (config.snapshot_every, config.keep_log_bytes) = (5, keep_log_bytes);
     let mut node = Node::recover(config, lived(3, 1, None, &[1, 1, 1, 1]));
     node.win(&[2]);
     node.hear(2, matches(2, 5));
@@ -158,7 +158,7 @@ fn a_follower_that_lacks_what_is_compacted_gets_the_snapshot_and_then_the_rest()
 #[test]
 fn a_follower_that_is_a_little_late_needs_no_snapshot() {
     let mut config = config(1, 3);
-    (config.snapshot_every, config.keep_entries) = (6, 3);
+    (config.snapshot_every, config.keep_log_bytes) = (6, 27);
     let mut node = Node::start(1, 3);
     node = Node::recover(config, node.records.clone());
     node.win(&[2]);
@@ -214,7 +214,7 @@ fn a_probe_before_the_compacted_part_of_a_log_agrees_with_it() {
 #[test]
 fn a_snapshot_is_due_after_so_many_applied_entries_and_one_at_a_time() {
     let mut config = config(1, 3);
-    (config.snapshot_every, config.keep_entries) = (3, 0);
+    (config.snapshot_every, config.keep_log_bytes) = (3, 0);
     let mut node = Node::recover(config, []);
     node.hear(2, append(1, entry(0, 0), &[1; 6], 6));
     node.hear(2, append(1, entry(6, 1), &[1; 3], 6));
@@ -255,7 +255,7 @@ fn a_snapshot_that_failed_is_tried_again_later() {
 /// §7: a checkpoint stands for all records before it, term and vote included.
 #[test]
 fn a_node_restarts_from_its_newest_checkpoint_alone() {
-    let mut node = compacted_leader(2);
+    let mut node = compacted_leader(0);
     node.propose(1, "x");
     let (view, newest) = (node.view(), node.records.len() - 2);
     assert!(matches!(node.records[newest], Record::Checkpoint(_)));
@@ -299,7 +299,7 @@ fn a_snapshot_that_was_overtaken_by_an_installed_one_is_dropped() {
         let mut node = node.clone();
         let blob = snapshot(index, 1).blob;
         let output = Output::Snapshot { index: Index(index), blob };
-        node.input(Input::TaskDone { id, output });
+        node.input(Input::TaskDone { id, output: output.clone() });
         node.input(Input::TaskDone { id, output });
         assert_eq!((node.view(), node.records.len()), (view.clone(), records));
     }
@@ -309,7 +309,7 @@ fn a_snapshot_that_was_overtaken_by_an_installed_one_is_dropped() {
 fn a_cluster_catches_a_node_up_by_snapshot_and_it_takes_part_again() {
     let mut cluster = Cluster::with_logs(0, &[&[], &[], &[]], |id| {
         let mut config = config(id, 3);
-        (config.snapshot_every, config.keep_entries) = (10, 0);
+        (config.snapshot_every, config.keep_log_bytes) = (10, 0);
         config
     });
     cluster.elect(1);

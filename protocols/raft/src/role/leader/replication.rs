@@ -1,10 +1,11 @@
 //! A leader keeps its followers' logs like its own (§5.3, §7; thesis §10.2.1), and makes sure that a
 //! majority still follows (thesis §6.2).
 
-use synod_consensus::Index;
+use synod_consensus::{Batch, Index};
 use synod_engine::NodeId;
 
 use crate::progress::{Mode, Progress};
+use crate::role::leader::old_log::read_for;
 use crate::role::{Becomes, Leader};
 use crate::state::{Context, State};
 use crate::{AppendResult, EntryId, Message, Rules, Timer};
@@ -69,6 +70,7 @@ impl Leader {
         let last_before = core::mem::replace(&mut self.last_at_heartbeat, state.log.last().index);
         for (peer, progress) in &mut self.followers {
             progress.caught_up = progress.matched >= last_before;
+            progress.is_unread = false;
             let matched = progress.matched;
             context.send_now(*peer, Message::Heartbeat { term, commit, matched, round });
             progress.told_commit = commit;
@@ -88,10 +90,9 @@ impl Leader {
 
     /// Whether a follower that was heard lately installs a snapshot.
     pub(crate) fn installs(&self) -> bool {
-        self.followers.values().any(|progress| {
-            let is_heard = progress.heard || progress.heard_before;
-            is_heard && matches!(progress.mode, Mode::Install { .. })
-        })
+        self.followers
+            .values()
+            .any(|progress| progress.is_heard() && matches!(progress.mode, Mode::Install { .. }))
     }
 
     /// Steps down unless a majority was heard since the last check.
@@ -128,35 +129,55 @@ fn agreement_after<R: Rules>(
 }
 
 /// Sends a follower the entries that it lacks, as far as its window allows, or the snapshot in their
-/// place.
+/// place. Those that are on disk only are read first.
 pub(super) fn send_entries<R: Rules>(
-    state: &State<R>,
+    state: &mut State<R>,
     context: &mut Context<'_, R>,
     peer: NodeId,
     progress: &mut Progress,
 ) {
-    let config = &state.config;
-    while progress.has_room(config.max_in_flight_appends, config.max_in_flight_bytes) {
+    while has_room(state, progress) {
         let is_probe = matches!(progress.mode, Mode::Probe { .. });
         if !is_probe && progress.next > state.log.last().index {
             return;
         }
-        let Some(previous) = entry_before(state, progress.next) else {
+        if entry_before(state, progress.next).is_none() {
             return send_snapshot(state, context, peer, progress);
-        };
-        let entries =
-            state.log.run_from(progress.next).map(|run| run.head(config.max_append_bytes));
-        let (end, size_bytes) = entries
-            .as_ref()
-            .map_or((previous.index, 0), |entries| (entries.last(), entries.size_bytes()));
-        let (term, commit) = (state.term(), state.commit);
-        context.send_now(peer, Message::Append { term, previous, entries, commit });
-        progress.told_commit = commit;
-        progress.sent(end, size_bytes);
+        }
+        let entries = state.log.run_from(progress.next);
+        if !is_probe && entries.is_none() {
+            return read_for(state, context, peer, progress);
+        }
+        send_append(state, context, peer, progress, entries);
     }
 }
 
-fn send_snapshot<R: Rules>(
+/// Whether one more append may be sent to a follower.
+pub(super) fn has_room<R: Rules>(state: &State<R>, progress: &Progress) -> bool {
+    let config = &state.config;
+    progress.has_room(config.max_in_flight_appends, config.max_in_flight_bytes)
+}
+
+/// Sends entries from the follower's next on, as many as one append may carry.
+pub(super) fn send_append<R: Rules>(
+    state: &State<R>,
+    context: &mut Context<'_, R>,
+    peer: NodeId,
+    progress: &mut Progress,
+    entries: Option<Batch>,
+) {
+    let previous = entry_before(state, progress.next).expect("the log reaches back to it");
+    let entries = entries.map(|run| run.head(state.config.max_append_bytes));
+    let (end, size_bytes) = entries
+        .as_ref()
+        .map_or((previous.index, 0), |entries| (entries.last(), entries.size_bytes()));
+    let (term, commit) = (state.term(), state.commit);
+    context.send_now(peer, Message::Append { term, previous, entries, commit });
+    progress.told_commit = commit;
+    progress.sent(end, size_bytes);
+}
+
+pub(super) fn send_snapshot<R: Rules>(
     state: &State<R>,
     context: &mut Context<'_, R>,
     peer: NodeId,
@@ -192,7 +213,7 @@ fn ask_again<R: Rules>(
 }
 
 /// The entry before `next`; `None` if it is compacted.
-fn entry_before<R: Rules>(state: &State<R>, next: Index) -> Option<EntryId> {
+pub(super) fn entry_before<R: Rules>(state: &State<R>, next: Index) -> Option<EntryId> {
     let index = next.previous()?;
     state.log.term_at(index).map(|term| EntryId { term, index })
 }

@@ -1,6 +1,6 @@
 //! What a leader believes of its followers, and of its own disk.
 
-use synod_consensus::{Change, Epoch, Index};
+use synod_consensus::{Change, Epoch, Index, Output};
 use synod_engine::{Input, LinkState, NodeId, Random};
 use synod_raft::{AppendResult, EntryId, Message, Timer};
 
@@ -137,7 +137,7 @@ fn an_append_before_the_purged_part_deletes_nothing() {
 fn leader_wedges_while_streaming_a_snapshot_to_a_dead_node() {
     let mut cluster = Cluster::with_logs(0, &[&[], &[], &[]], |id| {
         let mut config = config(id, 3);
-        (config.snapshot_every, config.keep_entries) = (10, 0);
+        (config.snapshot_every, config.keep_log_bytes) = (10, 0);
         config
     });
     cluster.elect(1);
@@ -203,4 +203,41 @@ fn hung_follower() {
     cluster.settle_but(to_third);
     assert_eq!((endings(&cluster.nodes[&1], 60), endings(&cluster.nodes[&1], 61)), (1, 1));
     cluster.assert_sound();
+}
+
+/// openraft#1795: a read of the leader's log failed while it served a follower that was far behind, and
+/// it sent entries that did not follow the one it named, which left a hole in the follower's log.
+#[test]
+fn storage_error_must_stop_replication() {
+    let mut config = config(1, 3);
+    config.max_cached_log_bytes = 0;
+    let mut node = Node::recover(config, crate::driver::lived(3, 2, None, &[1, 1, 2, 2]));
+    node.win(&[2]);
+    node.hear(2, matches(3, 5));
+    node.input(Input::Applied(5));
+    node.input(Input::Flush);
+    node.reads_at_once = false;
+    node.hear(3, conflict(3, 4, 1, entry(1, 1)));
+    node.hear(3, matches(3, 1));
+    node.sent.clear();
+    for output in [Output::LogFailed, Output::Log(Vec::new()), Output::LogFailed] {
+        let (id, _) = node.tasks.pop().expect("a read");
+        node.input(Input::TaskDone { id, output });
+        node.input(Input::Flush);
+        assert_eq!((node.said_to(3), node.tasks.len()), (vec![], 0), "nothing is made up");
+        node.fire(Timer::Heartbeat);
+        node.sent.clear();
+    }
+    let (id, task) = node.tasks.pop().expect("it is tried again at each heartbeat");
+    let output = node.read_log(task);
+    node.input(Input::TaskDone { id, output });
+    node.input(Input::Flush);
+    let mut next = 2;
+    for message in node.said_to(3) {
+        if let Message::Append { previous, entries: Some(entries), .. } = message {
+            assert_eq!((previous.index.next(), entries.first()), (Index(next), Index(next)));
+            next = entries.last().0 + 1;
+        }
+    }
+    assert_eq!(next, 6, "everything, without a hole");
 }

@@ -59,7 +59,7 @@ fn snapshot_conflicting_at_committed_index() {
 fn fully_purged_log_follower() {
     let mut cluster = Cluster::with_logs(0, &[&[], &[], &[]], |id| {
         let mut config = config(id, 3);
-        (config.snapshot_every, config.keep_entries) = (10, 0);
+        (config.snapshot_every, config.keep_log_bytes) = (10, 0);
         config
     });
     cluster.elect(1);
@@ -93,7 +93,7 @@ fn fully_purged_log_follower() {
 #[test]
 fn lost_snapshot_trigger() {
     let mut config = config(1, 3);
-    (config.snapshot_every, config.keep_entries) = (4, 0);
+    (config.snapshot_every, config.keep_log_bytes) = (4, 0);
     let mut node = Node::recover(config, []);
     node.hear(2, append(1, entry(0, 0), &[1; 12], 12));
     node.input(Input::Applied(4));
@@ -134,7 +134,7 @@ fn purge_strands_client_responder() {
 #[test]
 fn leader_purges_on_while_a_follower_installs() {
     let mut config = config(1, 3);
-    (config.snapshot_every, config.keep_entries) = (5, 0);
+    (config.snapshot_every, config.keep_log_bytes) = (5, 0);
     let mut node = Node::recover(config, []);
     node.win(&[2]);
     let write = |node: &mut Node, token: u64| {
