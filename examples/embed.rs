@@ -36,7 +36,7 @@ impl StateMachine for Votes {
     fn chunks(frozen: &Self::Frozen) -> impl Iterator<Item = Bytes> {
         frozen.iter().map(|(name, votes)| [&votes.to_le_bytes(), &name[..]].concat().into())
     }
-    fn restore(chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
+    fn restore(&self, chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
         let entry = |chunk: Bytes| {
             let (votes, name) = chunk.split_first_chunk()?;
             Some((name.to_vec(), u64::from_le_bytes(*votes)))

@@ -1,6 +1,6 @@
 //! One call on its way, and the only places where it ends.
 
-use synod_kv::message::{Answer, Op, Query, SessionId, Written};
+use synod_kv::message::{Answer, Op, Query, Revision, SessionId, Written};
 use synod_kv::wire::NodeReport;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
@@ -10,9 +10,19 @@ use crate::error::{ReadError, Reason, WriteError};
 /// What a caller asked for, and where the result goes.
 #[derive(Debug)]
 pub(crate) enum Work {
-    Write { op: Op, result: oneshot::Sender<Result<Written, WriteError>> },
-    Read { query: Query, result: oneshot::Sender<Result<Answer, ReadError>> },
-    Status { result: oneshot::Sender<Result<NodeReport, ReadError>> },
+    Write {
+        op: Op,
+        result: oneshot::Sender<Result<Written, WriteError>>,
+    },
+    Read {
+        query: Query,
+        /// For a stale read: the revision that the answer must have at least.
+        stale: Option<Revision>,
+        result: oneshot::Sender<Result<Answer, ReadError>>,
+    },
+    Status {
+        result: oneshot::Sender<Result<NodeReport, ReadError>>,
+    },
 }
 
 /// A call that somebody waits for.
@@ -31,6 +41,11 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn new(work: Work, deadline: Instant, place: OwnedSemaphorePermit) -> Self {
         Self { work, deadline, number: None, in_doubt: false, _place: place }
+    }
+
+    /// Retries by rising number, then new calls in the order of their arrival.
+    pub(crate) fn order(&self) -> (SessionId, u64) {
+        self.number.unwrap_or((SessionId(u64::MAX), u64::MAX))
     }
 
     /// Whether nobody waits for it any more.

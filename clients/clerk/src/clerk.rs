@@ -1,27 +1,56 @@
 //! The handle that programs hold.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use synod_kv::message::{Answer, Entry, Expect, Op, Query, Revision, Txn, TxnDone, Written};
+use synod_kv::message::{Answer, Entry, Expect, Op, Query, Revision, Span, Txn, TxnDone, Written};
 use synod_kv::wire::NodeReport;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use crate::call::{Call, Work};
 use crate::connection::Connection;
-use crate::driver::{Ask, Driver};
+use crate::driver::{Ask, Driver, Whom};
 use crate::error::{ConnectError, ReadError, Reason, Trouble, WriteError};
 use crate::options::{Options, bounded};
 use crate::route::Route;
+use crate::watch::{Happened, Waiting, WatchError, WatchOptions, Watcher};
+use crate::watching::NewWatch;
 
 /// A client of a key-value cluster. Clones share its connection and its session.
 #[derive(Clone, Debug)]
 pub struct Clerk {
     asks: mpsc::UnboundedSender<Ask>,
+    aside: Arc<Aside>,
     places: Arc<Semaphore>,
+    /// The newest revision that the clerk has been told of.
+    seen: Arc<AtomicU64>,
     timeout: Duration,
+    reads: Reads,
+}
+
+/// What reads promise, and who answers them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Reads {
+    /// They reflect every write that was answered before them. The leader answers.
+    #[default]
+    Linearizable,
+    /// The same promise, through any node. A node that cannot keep it names one that can.
+    LinearizableAnywhere,
+    /// They may be old; but never older than what this clerk or a clone of it has read, written or
+    /// been told before. Any node answers, at once.
+    Stale,
+}
+
+/// The second driver, which talks to any node; made when it is first needed.
+#[derive(Debug)]
+struct Aside {
+    options: Arc<Options>,
+    servers: Vec<String>,
+    asks: OnceLock<mpsc::UnboundedSender<Ask>>,
+    watches: AtomicU64,
 }
 
 /// What a compare-and-swap did.
@@ -48,6 +77,18 @@ pub struct Range {
     pub entries: Vec<(Bytes, Entry)>,
     /// Whether there are more than the bounds allowed.
     pub more: bool,
+}
+
+/// What happened to some keys after a revision.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Changes {
+    /// This.
+    Happened(Happened),
+    /// It is forgotten, up to this revision.
+    Compacted {
+        /// The revision.
+        compacted: Revision,
+    },
 }
 
 impl Clerk {
@@ -77,8 +118,25 @@ impl Clerk {
         let (asks, asked) = mpsc::unbounded_channel();
         let places = Arc::new(Semaphore::new(options.max_in_flight()));
         let timeout = options.timeout();
-        tokio::spawn(Driver::new(Arc::new(options), asked, route, connection).run());
-        Self { asks, places, timeout }
+        let (options, seen) = (Arc::new(options), Arc::new(AtomicU64::new(0)));
+        let servers = route.servers().to_vec();
+        let (made, watches) = (OnceLock::new(), AtomicU64::new(0));
+        let aside = Aside { options: options.clone(), servers, asks: made, watches };
+        let driver = Driver::new(options, asked, seen.clone(), Whom::Leader, route);
+        tokio::spawn(driver.connected(connection).run());
+        Self { asks, aside: Arc::new(aside), places, seen, timeout, reads: Reads::default() }
+    }
+
+    /// The same clerk with another promise for what it reads.
+    #[must_use]
+    pub fn with_reads(&self, reads: Reads) -> Self {
+        Self { reads, ..self.clone() }
+    }
+
+    /// The newest revision that this clerk and its clones have been told of.
+    #[must_use]
+    pub fn seen(&self) -> Revision {
+        self.seen.load(Ordering::Relaxed)
     }
 
     /// The same clerk with another time limit for each call.
@@ -155,7 +213,7 @@ impl Clerk {
         }
     }
 
-    /// What a key holds, linearizably.
+    /// What a key holds.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -163,12 +221,12 @@ impl Clerk {
         match self.read(Query::Get { key: key.into() }).await? {
             Answer::Value { entry, .. } => Ok(entry),
             Answer::Range { .. } | Answer::Changes { .. } | Answer::Compacted { .. } => {
-                Err(ReadError(Reason::BadRequest(MISFIT.into())))
+                Err(misread())
             }
         }
     }
 
-    /// At most `limit` keys from `start` on and before `end`, in order, linearizably.
+    /// At most `limit` keys from `start` on and before `end`, in order.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -181,7 +239,7 @@ impl Clerk {
         match self.read(Query::Range { start: start.into(), end, limit }).await? {
             Answer::Range { revision, entries, more } => Ok(Range { revision, entries, more }),
             Answer::Value { .. } | Answer::Changes { .. } | Answer::Compacted { .. } => {
-                Err(ReadError(Reason::BadRequest(MISFIT.into())))
+                Err(misread())
             }
         }
     }
@@ -196,12 +254,57 @@ impl Clerk {
         answer.await.unwrap_or(Err(ReadError(Reason::Closed)))
     }
 
+    /// What happened to some keys after a revision: a watch in single steps.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub async fn changes(
+        &self,
+        keys: Span,
+        after: Revision,
+        limit: u64,
+    ) -> Result<Changes, ReadError> {
+        match self.read(Query::Changes { keys, after, limit }).await? {
+            Answer::Changes { through, events, .. } => {
+                Ok(Changes::Happened(Happened { through, events }))
+            }
+            Answer::Compacted { compacted, .. } => Ok(Changes::Compacted { compacted }),
+            Answer::Value { .. } | Answer::Range { .. } => Err(misread()),
+        }
+    }
+
+    /// Watches what happens, at any node. Returns once a server has taken the watch, and the revision
+    /// from which on everything is told.
+    ///
+    /// # Errors
+    /// [`WatchError`], if what is wanted is compacted, or no server takes it within the clerk's time
+    /// limit.
+    pub async fn watch(&self, options: WatchOptions) -> Result<(Watcher, Revision), WatchError> {
+        let asks = self.aside();
+        let (tell, told) = mpsc::unbounded_channel();
+        let waiting = Arc::new(Waiting::default());
+        let id = self.aside.watches.fetch_add(1, Ordering::Relaxed);
+        let watch = NewWatch { id, options, told: tell, waiting: waiting.clone() };
+        asks.send(Ask::Watch(watch)).map_err(|_| WatchError::Closed)?;
+        let mut watcher = Watcher::new(id, asks, told, waiting);
+        match timeout(self.timeout, watcher.begun()).await {
+            Ok(begun) => begun.map(|from| (watcher, from)),
+            Err(_) => Err(WatchError::Deadline),
+        }
+    }
+
     /// Ends the session once all calls have ended, and with it the clerk and its clones. Takes at most
     /// the clerk's time limit; without it the store forgets the session when its lease is over.
     pub async fn close(self) {
         let (done, closed) = oneshot::channel();
         let deadline = Instant::now() + self.timeout;
         if self.asks.send(Ask::Close { deadline, done }).is_ok() {
+            closed.await.ok();
+        }
+        let (done, closed) = oneshot::channel();
+        if let Some(asks) = self.aside.asks.get()
+            && asks.send(Ask::Close { deadline, done }).is_ok()
+        {
             closed.await.ok();
         }
     }
@@ -216,15 +319,34 @@ impl Clerk {
 
     async fn read(&self, query: Query) -> Result<Answer, ReadError> {
         let (result, answer) = oneshot::channel();
-        self.ask(Work::Read { query, result }).await.map_err(ReadError)?;
+        let stale = (self.reads == Reads::Stale).then(|| self.seen());
+        self.ask(Work::Read { query, stale, result }).await.map_err(ReadError)?;
         answer.await.unwrap_or(Err(ReadError(Reason::Closed)))
     }
 
     /// Hands a call to the driver once there is a place for it.
     async fn ask(&self, work: Work) -> Result<(), Reason> {
         let deadline = Instant::now() + self.timeout;
+        let is_read = matches!(work, Work::Read { .. });
         let call = Call::new(work, deadline, self.place(deadline).await?);
-        self.asks.send(Ask::Call(call)).map_err(|_| Reason::Closed)
+        let sent = if is_read && self.reads != Reads::Linearizable {
+            self.aside().send(Ask::Call(call))
+        } else {
+            self.asks.send(Ask::Call(call))
+        };
+        sent.map_err(|_| Reason::Closed)
+    }
+
+    /// The driver that talks to any node.
+    fn aside(&self) -> mpsc::UnboundedSender<Ask> {
+        let asks = self.aside.asks.get_or_init(|| {
+            let (asks, asked) = mpsc::unbounded_channel();
+            let (options, seen) = (self.aside.options.clone(), self.seen.clone());
+            let route = Route::anywhere(self.aside.servers.clone());
+            tokio::spawn(Driver::new(options, asked, seen, Whom::Anyone, route).run());
+            asks
+        });
+        asks.clone()
     }
 
     async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Reason> {
@@ -247,6 +369,11 @@ fn stored(written: &Written) -> Result<Revision, WriteError> {
             Err(misfit())
         }
     }
+}
+
+/// The server answered a read as no read of that kind is answered.
+fn misread() -> ReadError {
+    ReadError(Reason::BadRequest(MISFIT.into()))
 }
 
 /// The server answered a write as no write of that kind is answered.

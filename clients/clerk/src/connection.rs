@@ -75,7 +75,9 @@ impl Connection {
             match FromServer::read(&mut input)? {
                 Some(FromServer::Welcome(welcome)) => break welcome,
                 Some(FromServer::Goodbye(goodbye)) => return Err(OpenError::Goodbye(goodbye)),
-                Some(FromServer::Reply(_)) => return Err(OpenError::NoWelcome),
+                Some(FromServer::Reply(_) | FromServer::Told(..) | FromServer::Progress(_)) => {
+                    return Err(OpenError::NoWelcome);
+                }
                 None if stream.read_buf(&mut input).await? == 0 => {
                     return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
                 }

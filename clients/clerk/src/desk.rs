@@ -38,6 +38,8 @@ enum UnderWay {
     Open,
     KeepAlive(SessionId),
     Close,
+    /// Whether the server is still there, and has a leader.
+    Ping,
 }
 
 #[derive(Debug)]
@@ -107,7 +109,10 @@ impl Desk {
             return true;
         }
         self.send_call(connection, call, |id, call, out| match &call.work {
-            Work::Read { query, .. } => wire::write_query(id, query, out),
+            Work::Read { query, stale: None, .. } => wire::write_query(id, query, out),
+            Work::Read { query, stale: Some(at_least), .. } => {
+                wire::write_stale(id, query, *at_least, out);
+            }
             Work::Status { .. } => wire::write_status(id, out),
             Work::Write { .. } => unreachable!("writes wait in their own queue"),
         });
@@ -127,7 +132,7 @@ impl Desk {
             }
             SessionState::Opening | SessionState::Closing => return false,
         };
-        let is_new = first.number.is_none_or(|(id, _)| id != session.id);
+        let is_new = first.number.is_none();
         if is_new && !session.numbers().has_room() {
             return false;
         }
@@ -140,8 +145,6 @@ impl Desk {
         } else if op.size_bytes() as u64 + COMMAND_OVERHEAD_BYTES > max_bytes {
             self.settle(&call);
             call.fail(Reason::Refused(Refusal::TooLarge { max_bytes }));
-        } else if is_new && call.in_doubt {
-            call.fail(Reason::SessionLost);
         } else {
             if is_new {
                 call.number = session.numbers().next().map(|number| (session.id, number));
@@ -191,6 +194,13 @@ impl Desk {
         }
     }
 
+    /// Asks the server for a sign of life.
+    pub(crate) fn ping(&mut self, connection: &mut Connection) {
+        let id = self.under_way.next_id();
+        let ends_at = connection.write(|out| wire::write_status(id, out));
+        self.under_way.insert(UnderWay::Ping, ends_at);
+    }
+
     /// Ends the session once no call is left.
     pub(crate) fn close(&mut self, connection: &mut Connection) {
         if self.len() == 0
@@ -230,6 +240,11 @@ impl Desk {
                 self.session = SessionState::Absent;
                 Next::GoOn
             }
+            // A server without a leader may be cut off, and what it knows may grow old.
+            (UnderWay::Ping, Outcome::Status(report)) if report.log.leader.is_none() => {
+                Next::Leave(None)
+            }
+            (UnderWay::Ping, _) => Next::GoOn,
         }
     }
 
@@ -245,9 +260,11 @@ impl Desk {
             Outcome::Refused { .. } | Outcome::Unknown => return next,
             Outcome::Written(Response::Rejected(rejected)) => Reason::Rejected(rejected),
             Outcome::BadRequest(what) => Reason::BadRequest(what),
-            Outcome::Written(_) | Outcome::Read(_) | Outcome::Status(_) | Outcome::Operated => {
-                Reason::BadRequest("it answers another question".into())
-            }
+            Outcome::Written(_)
+            | Outcome::Read(_)
+            | Outcome::Status(_)
+            | Outcome::Operated
+            | Outcome::Behind { .. } => Reason::BadRequest("it answers another question".into()),
         };
         for call in self.writes.drain(..) {
             call.fail(reason.clone());
@@ -281,7 +298,7 @@ impl Desk {
                         self.settle(&call);
                         call.fail(Reason::Refused(*refusal));
                     }
-                    Outcome::Refused { .. } => self.requeue(call),
+                    Outcome::Refused { .. } | Outcome::Behind { .. } => self.requeue(call),
                     Outcome::Unknown => {
                         call.in_doubt |= matches!(call.work, Work::Write { .. });
                         self.requeue(call);
@@ -304,17 +321,13 @@ impl Desk {
         }
     }
 
-    fn on_rejected(&mut self, mut call: Call, rejected: Rejected) -> Next {
+    fn on_rejected(&mut self, call: Call, rejected: Rejected) -> Next {
         match rejected {
             Rejected::NoSession => {
-                if let Some((session, _)) = call.number.take() {
+                if let Some((session, _)) = call.number {
                     self.lose_session(session);
                 }
-                if call.in_doubt {
-                    call.fail(Reason::SessionLost);
-                } else {
-                    self.requeue(call);
-                }
+                self.requeue(call);
                 Next::GoOn
             }
             Rejected::WindowFull { .. } => {
@@ -355,6 +368,8 @@ impl Desk {
                 Next::Pause
             }
             Outcome::Unknown => Next::Pause,
+            // Another server may have come further.
+            Outcome::Behind { .. } => Next::Leave(None),
             Outcome::Refused { .. }
             | Outcome::BadRequest(_)
             | Outcome::Written(_)
@@ -381,7 +396,7 @@ impl Desk {
                     self.requeue(call);
                 }
                 UnderWay::Open | UnderWay::Close => self.session = SessionState::Absent,
-                UnderWay::KeepAlive(_) => {}
+                UnderWay::KeepAlive(_) | UnderWay::Ping => {}
             }
         }
     }
@@ -411,7 +426,7 @@ impl Desk {
         }
         let under_way = self.under_way.iter().filter_map(|what| match what {
             UnderWay::Call(call) => Some(call),
-            UnderWay::Open | UnderWay::KeepAlive(_) | UnderWay::Close => None,
+            UnderWay::Open | UnderWay::KeepAlive(_) | UnderWay::Close | UnderWay::Ping => None,
         });
         let waiting = self.writes.iter().chain(&self.reads);
         waiting.chain(under_way).map(|call| call.deadline).min()
@@ -427,10 +442,19 @@ impl Desk {
         }
     }
 
-    fn requeue(&mut self, call: Call) {
+    /// Puts a call back among those that wait. A number of a session that is over is worth nothing:
+    /// without a copy in doubt the call gets a new one, otherwise nobody will ever know.
+    fn requeue(&mut self, mut call: Call) {
+        let is_open = |id| matches!(&self.session, SessionState::Open(open) if open.id == id);
+        if call.number.is_some_and(|(session, _)| !is_open(session)) {
+            call.number = None;
+            if call.in_doubt {
+                return call.fail(Reason::SessionLost);
+            }
+        }
         match call.work {
             Work::Write { .. } => {
-                let place = self.writes.partition_point(|other| order(other) < order(&call));
+                let place = self.writes.partition_point(|other| other.order() < call.order());
                 self.writes.insert(place, call);
             }
             Work::Read { .. } | Work::Status { .. } => self.reads.push_back(call),
@@ -453,6 +477,9 @@ impl Desk {
     fn lose_session(&mut self, id: SessionId) {
         if matches!(&self.session, SessionState::Open(session) if session.id == id) {
             self.session = SessionState::Absent;
+            for call in std::mem::take(&mut self.writes) {
+                self.requeue(call);
+            }
         }
     }
 }
@@ -473,7 +500,5 @@ fn is_final(refusal: Refusal) -> bool {
     }
 }
 
-/// Retries by rising number, then new calls in the order of their arrival.
-fn order(call: &Call) -> (SessionId, u64) {
-    call.number.unwrap_or((SessionId(u64::MAX), u64::MAX))
-}
+#[cfg(test)]
+mod tests;

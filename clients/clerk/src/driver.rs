@@ -4,9 +4,10 @@ use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use synod_kv::wire::FromServer;
+use synod_kv::wire::{FromServer, Said};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
@@ -16,6 +17,7 @@ use crate::desk::{Desk, Next};
 use crate::error::Trouble;
 use crate::options::Options;
 use crate::route::Route;
+use crate::watching::{NewWatch, Watching};
 
 /// How long nothing is sent to a server that has too much to do.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
@@ -37,12 +39,31 @@ pub(crate) enum Ask {
         deadline: Instant,
         done: oneshot::Sender<()>,
     },
+    /// Tell this watcher what happens.
+    Watch(NewWatch),
+    /// A watcher that was too slow has taken all that it was told.
+    Resume(u64),
+    /// A watcher is gone.
+    Unwatch(u64),
+}
+
+/// Which servers a driver talks to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Whom {
+    /// The leader, once it is known.
+    Leader,
+    /// Any, and the same as long as it answers.
+    Anyone,
 }
 
 pub(crate) struct Driver {
     options: Arc<Options>,
     asks: mpsc::UnboundedReceiver<Ask>,
     desk: Desk,
+    watching: Watching,
+    whom: Whom,
+    /// The newest revision that the clerk has been told of.
+    seen: Arc<AtomicU64>,
     route: Route,
     link: Link,
     /// Attempts in a row that reached no server.
@@ -77,18 +98,31 @@ impl Driver {
     pub(crate) fn new(
         options: Arc<Options>,
         asks: mpsc::UnboundedReceiver<Ask>,
+        seen: Arc<AtomicU64>,
+        whom: Whom,
         route: Route,
-        connection: Connection,
     ) -> Self {
         let now = Instant::now();
-        let desk = Desk::new(options.lease_ms);
-        let link = Link::Down { until: now };
-        let (paused_until, wake, closing) = (now, now, None);
-        let unreached = 0;
-        let mut driver =
-            Self { options, asks, desk, route, link, unreached, paused_until, wake, closing };
-        driver.opened(Box::new(connection));
-        driver
+        Self {
+            desk: Desk::new(options.lease_ms),
+            options,
+            asks,
+            watching: Watching::default(),
+            whom,
+            seen,
+            route,
+            link: Link::Down { until: now },
+            unreached: 0,
+            paused_until: now,
+            wake: now,
+            closing: None,
+        }
+    }
+
+    /// The same, with a connection to begin with.
+    pub(crate) fn connected(mut self, connection: Connection) -> Self {
+        self.opened(Box::new(connection));
+        self
     }
 
     /// Until the clerk is closed, or all its clones are gone.
@@ -110,6 +144,7 @@ impl Driver {
                 () = &mut alarm => self.look_at_deadlines(Instant::now()),
             }
         }
+        self.watching.end();
         self.desk.end(self.link.connection());
         if let Some(done) = self.closing.and_then(|closing| closing.done) {
             done.send(()).ok();
@@ -140,9 +175,19 @@ impl Driver {
         let Link::Up(connection) = &mut self.link else { return Ok(()) };
         let was_waiting = self.desk.is_waiting();
         self.desk.send(connection, now);
+        self.watching.send(connection, &self.seen);
         let mut wake = self.desk.keep_alive(connection, now).unwrap_or(self.wake);
         if self.closing.is_some() {
             self.desk.close(connection);
+        }
+        if !self.watching.is_empty() && !self.desk.is_waiting() {
+            // A server that has nothing to tell is as silent as one that is gone.
+            let ping_at = connection.heard + self.options.stall_timeout() / 2;
+            if ping_at <= now {
+                self.desk.ping(connection);
+            } else {
+                wake = wake.min(ping_at);
+            }
         }
         if !was_waiting && self.desk.is_waiting() {
             connection.heard = now;
@@ -187,6 +232,9 @@ impl Driver {
                 self.desk.accept(call);
             }
             Ask::Close { deadline, done } => self.close(deadline, Some(done)),
+            Ask::Watch(watch) => self.watching.accept(watch),
+            Ask::Resume(id) => self.watching.resume(id),
+            Ask::Unwatch(id) => self.watching.forget(id, self.link.connection_mut()),
         }
     }
 
@@ -221,9 +269,23 @@ impl Driver {
         while let Some(message) = connection.read()? {
             let reply = match message {
                 FromServer::Reply(reply) => reply,
+                FromServer::Told(id, said) => {
+                    if let Said::Events { through, .. } = &said {
+                        self.seen.fetch_max(*through, Ordering::Relaxed);
+                    }
+                    self.watching.on_told(id, said, connection);
+                    continue;
+                }
+                FromServer::Progress(through) => {
+                    self.watching.on_progress(through);
+                    continue;
+                }
                 FromServer::Goodbye(goodbye) => return Err(OpenError::Goodbye(goodbye)),
                 FromServer::Welcome(_) => return Err(OpenError::NoWelcome),
             };
+            if let Some(revision) = reply.outcome.revision() {
+                self.seen.fetch_max(revision, Ordering::Relaxed);
+            }
             match (self.desk.on_reply(reply, now), &next) {
                 (Next::GoOn, _) => self.route.succeeded(),
                 (Next::Pause, Next::GoOn) => next = Next::Pause,
@@ -244,7 +306,7 @@ impl Driver {
         let elsewhere = welcome.leader.as_ref().filter(|leader| leader.node != welcome.node);
         let elsewhere = elsewhere.and_then(|leader| leader.address.clone());
         let is_new = elsewhere.as_ref().is_some_and(|address| *address != connection.address);
-        if is_new && self.route.may_follow() {
+        if self.whom == Whom::Leader && is_new && self.route.may_follow() {
             let pause = self.route.redirected(elsewhere);
             self.link = Link::Down { until: Instant::now() + pause };
         } else {
@@ -262,6 +324,7 @@ impl Driver {
         let link = Link::Down { until: Instant::now() + pause };
         if let Link::Up(connection) = std::mem::replace(&mut self.link, link) {
             self.desk.on_lost(&connection);
+            self.watching.on_lost();
         }
     }
 
@@ -282,6 +345,13 @@ impl Driver {
 
 impl Link {
     fn connection(&self) -> Option<&Connection> {
+        match self {
+            Self::Up(connection) => Some(connection),
+            Self::Down { .. } | Self::Opening(_) => None,
+        }
+    }
+
+    fn connection_mut(&mut self) -> Option<&mut Connection> {
         match self {
             Self::Up(connection) => Some(connection),
             Self::Down { .. } | Self::Opening(_) => None,

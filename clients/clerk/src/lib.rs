@@ -35,7 +35,11 @@
 //! When the store has ended the session (the process was suspended beyond the lease), a write of
 //! which no copy was ever sent unanswered moves to a new session; the others are unknown.
 //!
-//! Reading order: [`clerk`](Clerk), `call`, `session`, `route`, `connection`, `desk`, `driver`.
+//! **Watches and stale reads** go through a second driver, whose connection is to any node; it is made
+//! when it is first needed. A [`Watcher`] is told every event once and in order, whatever breaks; the
+//! clerk resumes it at another server from the revision that it was told last.
+//!
+//! Reading order: [`clerk`](Clerk), `call`, `session`, `route`, `connection`, `desk`, `driver`; [`watch`](Watcher), `watching`.
 
 mod call;
 mod clerk;
@@ -48,8 +52,10 @@ mod options;
 mod route;
 mod session;
 mod table;
+mod watch;
+mod watching;
 
-pub use clerk::{Clerk, Range, Swap};
+pub use clerk::{Changes, Clerk, Range, Reads, Swap};
 pub use connection::OpenError;
 pub use error::{ConnectError, ReadError, Reason, Trouble, WriteError};
 pub use operator::{Operated, operate, status_of};
@@ -57,4 +63,5 @@ pub use options::Options;
 pub use synod_kv::message::{
     Action, Compare, Done, Entry, Event, Expect, Relation, Revision, Span, Target, Txn, TxnDone,
 };
-pub use synod_kv::wire::{NodeReport, Operation};
+pub use synod_kv::wire::{Filter, NodeReport, Operation};
+pub use watch::{Happened, WatchError, WatchOptions, Watcher};

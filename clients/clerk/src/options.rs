@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use synod_engine::ClusterId;
+use synod_kv::limits::MAX_UNANSWERED;
 use tokio::sync::Semaphore;
 
 /// How a clerk behaves. The defaults suit a cluster on one continent.
@@ -20,7 +21,7 @@ pub struct Options {
     /// suspended leader is given up before calls reach their deadline.
     pub stall_timeout_ms: u64,
     /// Calls under way at a time, over all clones of the clerk, at least one; beyond it, calls wait for
-    /// a place.
+    /// a place. 2,048: as many writes as the store takes from one session before it is answered.
     pub max_in_flight: usize,
     /// How long the session outlives the last word from this clerk, in replicated time. 60 s: the
     /// process may be suspended that long without a write becoming unknown.
@@ -40,7 +41,7 @@ impl Default for Options {
             timeout_ms: 5_000,
             open_timeout_ms: 1_000,
             stall_timeout_ms: 2_000,
-            max_in_flight: 4_096,
+            max_in_flight: MAX_UNANSWERED as usize,
             lease_ms: 60_000,
         }
     }

@@ -25,6 +25,12 @@ impl Route {
         Self { next: asked + 1, servers, hint: None, attempts: 0 }
     }
 
+    /// Begins with any of the servers.
+    pub(crate) fn anywhere(servers: Vec<String>) -> Self {
+        let first = (random_share() * servers.len() as f64) as usize;
+        Self { next: first, servers, hint: None, attempts: 0 }
+    }
+
     /// The server to ask now: the supposed leader if there is one, else the next in turn.
     pub(crate) fn next(&mut self) -> String {
         if let Some(hint) = self.hint.take() {
@@ -33,6 +39,11 @@ impl Route {
         let server = &self.servers[self.next % self.servers.len()];
         self.next = (self.next + 1) % self.servers.len();
         server.clone()
+    }
+
+    /// The known servers.
+    pub(crate) fn servers(&self) -> &[String] {
+        &self.servers
     }
 
     /// How many servers are known.

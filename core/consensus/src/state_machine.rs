@@ -24,6 +24,11 @@ pub trait StateMachine: Sized {
     /// changes nothing: every node must come to the same result.
     fn apply(&mut self, index: Index, command: &[u8]) -> Self::Response;
 
+    /// Nothing more is at hand: what was applied or restored since the last call is all there is to
+    /// apply for now. A machine that shows its state to others does so here; to the state itself it
+    /// means nothing.
+    fn settle(&mut self) {}
+
     /// Answers from the state as it is.
     fn read(&self, query: &Self::Query) -> Self::Answer;
 
@@ -33,11 +38,12 @@ pub trait StateMachine: Sized {
     /// A frozen state as bytes, in pieces of a few hundred KiB at most.
     fn chunks(frozen: &Self::Frozen) -> impl Iterator<Item = Bytes>;
 
-    /// The state that these pieces describe. Lengths are bounded before memory is taken.
+    /// The state that these pieces describe, in a machine configured like this one. Lengths are
+    /// bounded before memory is taken.
     ///
     /// # Errors
     /// [`RestoreError`] if they describe none.
-    fn restore(chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError>;
+    fn restore(&self, chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError>;
 }
 
 /// A snapshot that does not describe a state: damage, or another version's.

@@ -10,7 +10,7 @@ use synod_consensus::{Refusal, ReplicatedLog, StateMachine};
 use synod_engine::{Input, Instant, LinkState, NodeId, Position};
 
 use crate::host::Host;
-use crate::outlets::{GroupOutlets, Own, Shared};
+use crate::outlets::{Admitted, GroupOutlets, Own, Shared};
 use crate::{Call, Disk, Limits, NodeStatus, Reply};
 
 /// A group of this node.
@@ -127,9 +127,15 @@ where
             } else {
                 *(if is_proposal { &mut taken.proposals } else { &mut taken.reads }) += 1;
                 bytes += call.size_bytes();
-                let (token, request) = self.own.admit(call);
-                shared.unanswered.take(1);
-                self.host.step(now, Input::Request { token, request });
+                match self.own.admit(call) {
+                    Admitted::Request(token, request) => {
+                        shared.unanswered.take(1);
+                        self.host.step(now, Input::Request { token, request });
+                    }
+                    Admitted::Local(query, reply) => {
+                        shared.read_locally(self.own.place, query, reply);
+                    }
+                }
             }
         }
         taken

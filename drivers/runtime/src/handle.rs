@@ -29,6 +29,13 @@ pub enum Call<S: StateMachine, R> {
         /// Where the answer goes.
         reply: R,
     },
+    /// Read what this node has applied, whoever leads. It may be old, and never goes back.
+    Local {
+        /// The question.
+        query: S::Query,
+        /// Where the answer goes.
+        reply: R,
+    },
     /// Operate on the group.
     Operate {
         /// What to do.
@@ -188,7 +195,7 @@ impl<S: StateMachine, R> Call<S, R> {
     pub(crate) fn size_bytes(&self) -> usize {
         match self {
             Self::Propose { command, .. } => command.len(),
-            Self::Read { .. } | Self::Operate { .. } => 0,
+            Self::Read { .. } | Self::Local { .. } | Self::Operate { .. } => 0,
         }
     }
 
@@ -196,7 +203,9 @@ impl<S: StateMachine, R> Call<S, R> {
     pub(crate) fn refuse(self, refusal: Refusal) -> (R, Answer<S>) {
         match self {
             Self::Propose { reply, .. } => (reply, Answer::Written(Outcome::Refused(refusal))),
-            Self::Read { reply, .. } => (reply, Answer::Read(Outcome::Refused(refusal))),
+            Self::Read { reply, .. } | Self::Local { reply, .. } => {
+                (reply, Answer::Read(Outcome::Refused(refusal)))
+            }
             Self::Operate { reply, .. } => (reply, Answer::Operated(Outcome::Refused(refusal))),
         }
     }

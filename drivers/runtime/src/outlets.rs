@@ -64,6 +64,14 @@ impl<S: StateMachine, R> Waiting<S, R> {
     }
 }
 
+/// A call that was let in.
+pub(crate) enum Admitted<S: StateMachine, R> {
+    /// It is for the engine.
+    Request(Token, synod_consensus::Request),
+    /// It is for the state machine, as it is.
+    Local(S::Query, R),
+}
+
 /// What all groups of a node share.
 pub(crate) struct Shared<L: ReplicatedLog, S: StateMachine, R> {
     pub(crate) journal: Journal,
@@ -148,6 +156,14 @@ where
         self.answers.push(call.refuse(refusal));
     }
 
+    /// Has the state machine answer, after what it has been given before.
+    pub(crate) fn read_locally(&mut self, place: Place, query: S::Query, reply: R) {
+        match self.works.last_mut() {
+            Some((last, Work::Read(reads))) if *last == place => reads.push((query, reply)),
+            _ => self.works.push((place, Work::Read(vec![(query, reply)]))),
+        }
+    }
+
     /// Whether everything that was queued for peers has been written.
     pub(crate) fn is_sent(&self) -> bool {
         self.links.values().all(|link| link.outbox.is_empty())
@@ -179,26 +195,25 @@ where
 }
 
 impl<S: StateMachine, R> Own<S, R> {
-    /// Keeps who asked; the request, by its token, is for the engine.
-    pub(crate) fn admit(&mut self, call: Call<S, R>) -> (Token, synod_consensus::Request) {
-        match call {
+    /// Keeps who asked; the request, by its token, is for the engine. A local read is none of its
+    /// business.
+    pub(crate) fn admit(&mut self, call: Call<S, R>) -> Admitted<S, R> {
+        let (waiting, request) = match call {
+            Call::Local { query, reply } => return Admitted::Local(query, reply),
             Call::Propose { command, reply } => {
-                let token = self.pending.insert(Waiting::Write(reply));
-                (token, synod_consensus::Request::Propose(command))
+                (Waiting::Write(reply), synod_consensus::Request::Propose(command))
             }
             Call::Read { query, reply } => {
-                let token = self.pending.insert(Waiting::Read(query, reply));
-                (token, synod_consensus::Request::Read)
+                (Waiting::Read(query, reply), synod_consensus::Request::Read)
             }
             Call::Operate { operation: Operation::Change(wishes), reply } => {
-                let token = self.pending.insert(Waiting::Change(reply));
-                (token, synod_consensus::Request::Change(wishes))
+                (Waiting::Change(reply), synod_consensus::Request::Change(wishes))
             }
             Call::Operate { operation: Operation::Transfer(to), reply } => {
-                let token = self.pending.insert(Waiting::Transfer(reply));
-                (token, synod_consensus::Request::Transfer(to))
+                (Waiting::Transfer(reply), synod_consensus::Request::Transfer(to))
             }
-        }
+        };
+        Admitted::Request(self.pending.insert(waiting), request)
     }
 
     /// Whether this life of `peer` counts, whose life `first` was met first. If not, it is ignored.

@@ -55,6 +55,8 @@ where
         {
             done = self.perform(work);
         }
+        // Before the answers: who has one can see elsewhere what it says.
+        self.state.settle();
         R::all(self.answers.drain(..));
         done
     }
@@ -81,7 +83,7 @@ where
                 }
             }
             Work::Install(snapshot, claim) => {
-                self.state = file::read(&claim, snapshot.blob)?;
+                self.state = file::read(&self.state, &claim, snapshot.blob)?;
                 self.applied = snapshot.index;
                 self.metrics.installs.inc();
                 info!(%snapshot, "installed");

@@ -79,7 +79,7 @@ impl StateMachine for Sum {
     fn chunks(frozen: &u64) -> impl Iterator<Item = Bytes> {
         std::iter::once(Bytes::copy_from_slice(&frozen.to_le_bytes()))
     }
-    fn restore(chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
+    fn restore(&self, chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
         let bytes: Vec<u8> = chunks.flat_map(|chunk| chunk.to_vec()).collect();
         let sum = bytes.try_into().map_err(|_| RestoreError("not a sum".into()))?;
         // A snapshot is of a group that is not stuck in these stories.

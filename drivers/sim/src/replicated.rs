@@ -419,7 +419,7 @@ impl<S: StateMachine> Replica<S> {
             let detail = format!("{node}: {snapshot} at {}", self.applied);
             return desk.violated("a snapshot does not lead back", detail);
         }
-        match S::restore(pieces.iter().cloned()) {
+        match self.state.restore(pieces.iter().cloned()) {
             Ok(state) => {
                 self.state = state;
                 self.applied = snapshot.index;

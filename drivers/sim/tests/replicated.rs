@@ -41,7 +41,7 @@ impl StateMachine for Count {
         (0..tens).map(|_| 10).chain([rest]).map(|part| Bytes::from(vec![part as u8]))
     }
 
-    fn restore(chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
+    fn restore(&self, chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
         Ok(Self(chunks.map(|piece| u64::from(piece[0])).sum()))
     }
 }

@@ -40,7 +40,7 @@ impl StateMachine for Register {
         std::iter::once(frozen.clone())
     }
 
-    fn restore(chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
+    fn restore(&self, chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
         chunks.last().map(Self).ok_or(RestoreError("no value".into()))
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use synod_kv::Store;
 use synod_kv::limits::MAX_COMMAND_BYTES;
 use synod_kv::wire::{
     self, Ask, FromClient, Garbled, Goodbye, Hello, Limits, Outcome, PROTOCOL, Request, Welcome,
@@ -18,6 +17,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::outbox::{Outbox, Overflowed, ReplyTo};
 use crate::server::Shared;
+use crate::watched::Watched;
+use crate::watches::Watches;
 
 /// Longest request: the longest command that the store takes.
 const MAX_REQUEST_BYTES: usize = MAX_COMMAND_BYTES;
@@ -122,10 +123,11 @@ async fn try_converse(
     let patience = Duration::from_millis(shared.limits.stall_timeout_ms);
     let mut drained_by = None;
     let (mut reader, mut writer) = stream.split();
+    let mut watches = Watches::new(shared.feed.clone(), shared.limits);
     let mut output = Vec::new();
     let mut sent = 0;
     let mut progress = Instant::now();
-    submit(shared, &outbox, input)?;
+    submit(shared, &outbox, &mut watches, input, &mut output)?;
     loop {
         if sent == output.len() {
             if output.capacity() > shared.limits.max_unread_bytes {
@@ -138,6 +140,7 @@ async fn try_converse(
         let in_flight = outbox.in_flight();
         if output.is_empty() {
             outbox.take(&mut output)?;
+            watches.tell(&mut output);
             progress = Instant::now();
         }
         let unsent = &output[sent..];
@@ -158,9 +161,10 @@ async fn try_converse(
                 if count? == 0 {
                     return Ok(End::Gone);
                 }
-                submit(shared, &outbox, input)?;
+                submit(shared, &outbox, &mut watches, input, &mut output)?;
             }
             () = outbox.filled() => {}
+            () = watches.filled(), if unsent.is_empty() && !watches.is_empty() => {}
             () = &mut stopping, if drained_by.is_none() => {
                 let drain = Duration::from_millis(shared.limits.drain_ms);
                 drained_by = Some(Instant::now() + drain);
@@ -176,7 +180,13 @@ async fn try_converse(
 }
 
 /// Hands all requests that have come in whole to the node, at once.
-fn submit(shared: &Shared, outbox: &Arc<Outbox>, input: &mut BytesMut) -> Result<(), End> {
+fn submit(
+    shared: &Shared,
+    outbox: &Arc<Outbox>,
+    watches: &mut Watches,
+    input: &mut BytesMut,
+    output: &mut Vec<u8>,
+) -> Result<(), End> {
     let mut calls = Vec::new();
     let mut others = Vec::new();
     let garbled = loop {
@@ -191,6 +201,12 @@ fn submit(shared: &Shared, outbox: &Arc<Outbox>, input: &mut BytesMut) -> Result
                     calls.push(Call::Read { query, reply: ReplyTo::client(outbox.clone(), id) });
                 }
                 Ask::Operate(operation) => calls.push(operate(outbox, id, operation)),
+                Ask::Stale { query, at_least } => {
+                    let reply = ReplyTo::client_at(outbox.clone(), id, at_least);
+                    calls.push(Call::Local { query, reply });
+                }
+                Ask::Watch(watch) => watches.begin(id, watch, output),
+                Ask::Cancel => watches.cancel(id, output),
                 Ask::Status => others.push((id, Outcome::Status(shared.report()))),
             },
             Ok(Some(FromClient::Hello(_))) => {
@@ -213,7 +229,7 @@ fn submit(shared: &Shared, outbox: &Arc<Outbox>, input: &mut BytesMut) -> Result
 }
 
 /// The command is copied: it outlives the buffer that it came in.
-fn propose(outbox: &Arc<Outbox>, id: u64, command: &[u8]) -> Call<Store, ReplyTo> {
+fn propose(outbox: &Arc<Outbox>, id: u64, command: &[u8]) -> Call<Watched, ReplyTo> {
     let command = Bytes::copy_from_slice(command);
     Call::Propose { command, reply: ReplyTo::client(outbox.clone(), id) }
 }

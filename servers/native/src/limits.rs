@@ -12,6 +12,15 @@ pub struct Limits {
     /// Bytes of answers that a client has not read before it is disconnected. Far above the bound on
     /// reading, since answers to what was read before that still come.
     pub max_output_bytes: usize,
+    /// Bytes that the watches of one connection take, each its keys and 128; one more ends at once.
+    pub max_watch_bytes: usize,
+    /// Watches of ranges on one connection; one more ends at once. Every event is compared with each.
+    pub max_range_watches: usize,
+    /// How often a client that watches learns how far its watches have come, in milliseconds, if they
+    /// are told nothing else.
+    pub watch_progress_ms: u64,
+    /// After how many revisions it learns so at the latest.
+    pub watch_progress_revisions: u64,
     /// How long a client may take to say hello, in milliseconds.
     pub hello_timeout_ms: u64,
     /// How long a client with answers waiting may read none of them before it is disconnected, in
@@ -32,6 +41,10 @@ impl Default for Limits {
             max_in_flight: 8_192,
             max_unread_bytes: 1 << 20,
             max_output_bytes: 64 << 20,
+            max_watch_bytes: 1 << 20,
+            max_range_watches: 256,
+            watch_progress_ms: 1_000,
+            watch_progress_revisions: 16_384,
             hello_timeout_ms: 2_000,
             stall_timeout_ms: 10_000,
             max_http_connections: 64,

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::vec::Drain;
 
 use synod_consensus::Refusal;
-use synod_kv::Store;
-use synod_kv::message::{Answer as KvAnswer, Response};
+use synod_kv::message::{Answer as KvAnswer, Response, Revision};
 use synod_kv::wire::{self, Leader};
 use synod_runtime::{Answer, Outcome, Reply};
 use tokio::sync::Notify;
 
 use crate::addresses::Addresses;
+use crate::watched::Watched;
 
 /// Answers to one client that it has not been sent yet.
 #[derive(Debug)]
@@ -107,6 +107,8 @@ enum To {
     Client {
         outbox: Arc<Outbox>,
         id: u64,
+        /// An answer of an earlier revision is none.
+        at_least: Revision,
     },
     /// A tick of the store's clock; the flag says that one is under way.
     Clock(Arc<AtomicBool>),
@@ -114,7 +116,12 @@ enum To {
 
 impl ReplyTo {
     pub(crate) fn client(outbox: Arc<Outbox>, id: u64) -> Self {
-        Self(To::Client { outbox, id })
+        Self::client_at(outbox, id, 0)
+    }
+
+    /// A client that wants an answer of this revision or a later one.
+    pub(crate) fn client_at(outbox: Arc<Outbox>, id: u64, at_least: Revision) -> Self {
+        Self(To::Client { outbox, id, at_least })
     }
 
     pub(crate) fn clock(under_way: Arc<AtomicBool>) -> Self {
@@ -122,11 +129,14 @@ impl ReplyTo {
     }
 
     /// Delivers an answer; tells which connection must be woken.
-    fn deliver(self, answer: Answer<Store>) -> Option<Arc<Outbox>> {
+    fn deliver(self, answer: Answer<Watched>) -> Option<Arc<Outbox>> {
         match self.0 {
-            To::Client { outbox, id } => {
+            To::Client { outbox, id, at_least } => {
                 let outcome = match answer {
                     Answer::Written(Outcome::Done(response)) => wire::Outcome::Written(response),
+                    Answer::Read(Outcome::Done(answer)) if answer.revision() < at_least => {
+                        wire::Outcome::Behind { revision: answer.revision() }
+                    }
                     Answer::Read(Outcome::Done(answer)) => wire::Outcome::Read(answer),
                     Answer::Operated(Outcome::Done(())) => wire::Outcome::Operated,
                     Answer::Written(Outcome::Refused(refusal))
@@ -146,7 +156,7 @@ impl ReplyTo {
     }
 }
 
-impl Reply<Store> for ReplyTo {
+impl Reply<Watched> for ReplyTo {
     fn written(self, outcome: Outcome<Response>) {
         self.one(Answer::Written(outcome));
     }
@@ -159,14 +169,14 @@ impl Reply<Store> for ReplyTo {
         self.one(Answer::Operated(outcome));
     }
 
-    fn all(answers: Drain<'_, (Self, Answer<Store>)>) {
+    fn all(answers: Drain<'_, (Self, Answer<Watched>)>) {
         let to_wake: Vec<_> = answers.filter_map(|(reply, answer)| reply.deliver(answer)).collect();
         for outbox in to_wake {
             outbox.wake.notify_one();
         }
     }
 
-    fn one(self, answer: Answer<Store>) {
+    fn one(self, answer: Answer<Watched>) {
         if let Some(outbox) = self.deliver(answer) {
             outbox.wake.notify_one();
         }

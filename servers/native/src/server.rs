@@ -10,17 +10,18 @@ use std::time::{Duration, Instant};
 use prometheus_client::registry::Registry;
 use synod_consensus::{Contact, Status};
 use synod_engine::{ClusterId, NodeId};
-use synod_kv::Store;
 use synod_kv::wire::{Goodbye, Leader, NodeReport};
 use synod_runtime::Handle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use crate::addresses::Addresses;
+use crate::feed::Feed;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, ReplyTo};
 use crate::readiness::Readiness;
+use crate::watched::Watched;
 use crate::{connection, http, ticks};
 
 /// How long accepting pauses when the process has run out of sockets or memory.
@@ -53,7 +54,8 @@ pub(crate) struct Shared {
     pub(crate) node: NodeId,
     contact: Contact,
     pub(crate) limits: Limits,
-    pub(crate) handle: Handle<Store, ReplyTo>,
+    pub(crate) handle: Handle<Watched, ReplyTo>,
+    pub(crate) feed: Arc<Feed>,
     pub(crate) metrics: Metrics,
     pub(crate) registry: Mutex<Registry>,
     addresses: Arc<Addresses>,
@@ -64,9 +66,15 @@ pub(crate) struct Shared {
 }
 
 impl Server {
-    /// A server of the node behind `handle`, which publishes what is in `registry`.
+    /// A server of the node behind `handle`, whose store shows on `feed` what happens. It publishes
+    /// what is in `registry`.
     #[must_use]
-    pub fn new(config: Config, handle: Handle<Store, ReplyTo>, mut registry: Registry) -> Self {
+    pub fn new(
+        config: Config,
+        handle: Handle<Watched, ReplyTo>,
+        feed: Arc<Feed>,
+        mut registry: Registry,
+    ) -> Self {
         let Config { cluster, node, contact, clients, limits } = config;
         let members = {
             let handle = handle.clone();
@@ -78,6 +86,7 @@ impl Server {
             node,
             limits,
             handle,
+            feed,
             metrics,
             registry: Mutex::new(registry),
             contact,

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use synod_codec::encode;
 use synod_consensus::Role;
-use synod_kv::Store;
 use synod_kv::message::Command;
 use synod_runtime::Handle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::outbox::ReplyTo;
+use crate::watched::Watched;
 
 /// How often time is told. Sessions live for tens of seconds.
 const EVERY: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ const EVERY: Duration = Duration::from_secs(1);
 ///
 /// One tick is under way at a time: after a time without a quorum, in which no client could be heard
 /// either, the store's clock moves on by one bounded tick and sessions live on.
-pub(crate) async fn run(handle: Handle<Store, ReplyTo>) {
+pub(crate) async fn run(handle: Handle<Watched, ReplyTo>) {
     let leadership = handle.leader_changes();
     let under_way = Arc::new(AtomicBool::new(false));
     let mut beat = interval(EVERY);

@@ -49,7 +49,7 @@ fn main() {
     let size_bytes: usize = pieces.iter().map(Bytes::len).sum();
     println!("{size_bytes} bytes of snapshot written in {:?}", begin.elapsed());
     let begin = Instant::now();
-    let restored: Store = Store::restore(pieces.into_iter()).expect("its own snapshot");
+    let restored = Store::new().restore(pieces.into_iter()).expect("its own snapshot");
     assert!(restored == frozen, "a restored store equals the one it was taken from");
     println!("restored in {:?}", begin.elapsed());
 }

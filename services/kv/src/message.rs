@@ -170,6 +170,19 @@ pub enum Rejected {
     Malformed,
 }
 
+impl Written {
+    /// A revision that the store has reached: that of the write, if it changed something.
+    #[must_use]
+    pub fn revision(&self) -> Option<Revision> {
+        match self {
+            Self::Stored { revision } | Self::Deleted { revision } => Some(*revision),
+            Self::Txn(done) => Some(done.revision),
+            Self::Differs { revision } => *revision,
+            Self::Absent => None,
+        }
+    }
+}
+
 impl Rejected {
     /// Whether every copy of the command is answered so, as long as its session is open.
     #[must_use]

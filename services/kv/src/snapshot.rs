@@ -26,11 +26,11 @@ use synod_codec::{decode, encode};
 use synod_consensus::RestoreError;
 
 use crate::history::History;
-use crate::keys::{check_key, check_value};
+use crate::keys::{Keys, check_key, check_value};
 use crate::limits::{MAX_CHANGE_BYTES, MAX_SESSIONS, MAX_TXN_ACTIONS};
 use crate::message::{Entry, Event, Record, Revision, SessionId};
 use crate::rules::Rules;
-use crate::sessions::Session;
+use crate::sessions::{Session, Sessions};
 use crate::store::Store;
 
 /// Longest piece of a snapshot in bytes.
@@ -143,7 +143,8 @@ fn pieces(mut frames: impl Iterator<Item = Vec<u8>>) -> impl Iterator<Item = Byt
 }
 
 /// The store that `pieces` describe.
-pub(crate) fn read<R: Rules + Default>(
+pub(crate) fn read<R: Rules>(
+    rules: R,
     pieces: impl Iterator<Item = Bytes>,
 ) -> Result<Store<R>, RestoreError> {
     let mut buffer = BytesMut::new();
@@ -152,7 +153,7 @@ pub(crate) fn read<R: Rules + Default>(
         buffer.extend_from_slice(&piece);
         while let Some(frame) = next_frame(&mut buffer)? {
             match &mut restoring {
-                None => restoring = Some(Restoring::new(&frame)?),
+                None => restoring = Some(Restoring::new(rules, &frame)?),
                 Some(restoring) => restoring.take(&frame)?,
             }
         }
@@ -182,8 +183,8 @@ struct Restoring<R: Rules> {
     latest: BTreeMap<Bytes, Arc<Record>>,
 }
 
-impl<R: Rules + Default> Restoring<R> {
-    fn new(frame: &Frame) -> Result<Self, RestoreError> {
+impl<R: Rules> Restoring<R> {
+    fn new(rules: R, frame: &Frame) -> Result<Self, RestoreError> {
         let body = match (frame.kind, frame.payload.strip_prefix(NAME)) {
             (HEADER, Some([FORMAT, body @ ..])) => body,
             (HEADER, Some([format, ..])) => {
@@ -201,7 +202,8 @@ impl<R: Rules + Default> Restoring<R> {
         {
             return Err(refuse("its header counts more than a store can hold"));
         }
-        let mut store = Store::default();
+        let (keys, sessions) = (Keys::default(), Sessions::default());
+        let mut store = Store { rules, keys, sessions };
         store.sessions.set_clock_ms(summary.clock_ms);
         store.keys.revision = summary.revision;
         let (history, latest) = (Vec::new(), BTreeMap::new());

@@ -31,7 +31,7 @@ impl Store {
 }
 
 impl<R: Rules> Store<R> {
-    /// The same store under other rules. A restored store keeps all rules until it is told otherwise.
+    /// The same store under other rules, which stores that it restores keep too.
     #[must_use]
     pub fn with_rules(self, rules: R) -> Self {
         Self { rules, ..self }
@@ -126,7 +126,7 @@ impl<R: Rules> Store<R> {
     }
 }
 
-impl<R: Rules + Default> StateMachine for Store<R> {
+impl<R: Rules> StateMachine for Store<R> {
     type Response = Response;
     type Query = Query;
     type Answer = Answer;
@@ -155,7 +155,7 @@ impl<R: Rules + Default> StateMachine for Store<R> {
         snapshot::write(frozen)
     }
 
-    fn restore(chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
-        snapshot::read(chunks)
+    fn restore(&self, chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
+        snapshot::read(self.rules, chunks)
     }
 }

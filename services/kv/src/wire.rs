@@ -2,8 +2,9 @@
 //!
 //! Each message is a [frame]. The client says [`Hello`]; the server answers
 //! [`Welcome`], or [`Goodbye`] and closes. Then the client sends [`Request`]s, as many as it likes
-//! before the first answer, and each is answered by one [`Reply`] with its id, in any order. A
-//! server that cannot go on says [`Goodbye`] and closes.
+//! before the first answer, and each is answered by one [`Reply`] with its id, in any order. Only a
+//! [`Watch`] is not: it is told what happens, [`Said`] by [`Said`], until it ends. A server that
+//! cannot go on says [`Goodbye`] and closes.
 //!
 //! The layout of [`Hello`] and [`Goodbye`] is the same in every version, so that strangers can tell
 //! each other why they part.
@@ -20,10 +21,16 @@ use synod_codec::{Malformed, decode, encode};
 use synod_consensus::{Change, Contact, Refusal, Status};
 use synod_engine::{ClusterId, NodeId};
 
-use crate::message::{Answer, Command, Query, Response};
+use crate::message::{Answer, Command, Query, Response, Revision};
+
+mod watch;
+
+pub use watch::{
+    Ended, Filter, Said, Watch, write_cancel, write_events, write_progress, write_said, write_watch,
+};
 
 /// The version of the protocol; the only one spoken.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 
 /// Largest message that a client reads, in bytes: beyond every bound of the store.
 pub const MAX_REPLY_BYTES: usize = 8 << 20;
@@ -112,6 +119,17 @@ pub enum Ask {
     Read(Query),
     /// To change who belongs to the group, or who leads it.
     Operate(Operation),
+    /// To answer this from what the node has applied, be it old.
+    Stale {
+        /// What is asked.
+        query: Query,
+        /// Of this revision or a later one.
+        at_least: Revision,
+    },
+    /// To be told what happens to some keys from now on, or from a revision on.
+    Watch(Watch),
+    /// To be told no more by the watch of this id.
+    Cancel,
     /// How the node is.
     Status,
 }
@@ -143,6 +161,11 @@ pub enum Outcome {
     Read(Answer),
     /// The operation took effect.
     Operated,
+    /// The node has not come as far as the stale read wants.
+    Behind {
+        /// How far it has come.
+        revision: Revision,
+    },
     /// How the node is.
     Status(NodeReport),
     /// This copy of the request did not take effect and never will.
@@ -156,6 +179,24 @@ pub enum Outcome {
     Unknown,
     /// The request makes no sense; it did not take effect.
     BadRequest(String),
+}
+
+impl Outcome {
+    /// A revision that the store has reached, if it tells one.
+    #[must_use]
+    pub fn revision(&self) -> Option<Revision> {
+        match self {
+            Self::Written(Response::Written(written)) => written.revision(),
+            Self::Read(answer) => Some(answer.revision()),
+            Self::Behind { revision } => Some(*revision),
+            Self::Written(_)
+            | Self::Status(_)
+            | Self::Operated
+            | Self::Refused { .. }
+            | Self::Unknown
+            | Self::BadRequest(_) => None,
+        }
+    }
 }
 
 /// How a node is.
@@ -191,6 +232,11 @@ pub enum FromServer {
     Welcome(Welcome),
     /// From then on.
     Reply(Reply),
+    /// To one watch, of this id.
+    Told(u64, Said),
+    /// To all watches of the connection that have been told that they have begun and not that they
+    /// have ended: they have been told all that happened up to this revision.
+    Progress(Revision),
     /// Once, last.
     Goodbye(Goodbye),
 }
@@ -203,6 +249,11 @@ mod kind {
     pub(super) const READ: u8 = 5;
     pub(super) const STATUS: u8 = 6;
     pub(super) const REPLY: u8 = 7;
+    pub(super) const STALE: u8 = 8;
+    pub(super) const WATCH: u8 = 9;
+    pub(super) const CANCEL: u8 = 10;
+    pub(super) const TOLD: u8 = 11;
+    pub(super) const PROGRESS: u8 = 12;
     pub(super) const OPERATE: u8 = 13;
 }
 
@@ -219,7 +270,7 @@ impl FromClient {
         };
         let ask = match frame.kind {
             kind::HELLO => return Ok(Some(Self::Hello(decode(&frame.payload)?))),
-            kind::WRITE | kind::READ | kind::STATUS | kind::OPERATE
+            kind::WRITE..=kind::STATUS | kind::STALE..=kind::CANCEL | kind::OPERATE
                 if frame.payload.len() < ID_BYTES =>
             {
                 return Err(Garbled::Kind(frame.kind));
@@ -228,6 +279,12 @@ impl FromClient {
             kind::READ => |payload: Bytes| decode(&payload).map(Ask::Read),
             kind::OPERATE => |payload: Bytes| decode(&payload).map(Ask::Operate),
             kind::STATUS => |payload: Bytes| decode(&payload).map(|()| Ask::Status),
+            kind::STALE => |payload: Bytes| {
+                let (at_least, query) = decode(&payload)?;
+                Ok(Ask::Stale { query, at_least })
+            },
+            kind::WATCH => |payload: Bytes| decode(&payload).map(Ask::Watch),
+            kind::CANCEL => |payload: Bytes| decode(&payload).map(|()| Ask::Cancel),
             kind => return Err(Garbled::Kind(kind)),
         };
         let id = frame.payload.get_u64_le();
@@ -241,7 +298,7 @@ impl FromServer {
     /// # Errors
     /// [`Garbled`]; the connection must be closed.
     pub fn read(buffer: &mut BytesMut) -> Result<Option<Self>, Garbled> {
-        let Some(Frame { kind, payload, .. }) = frame::read(buffer, MAX_REPLY_BYTES)? else {
+        let Some(Frame { kind, mut payload, .. }) = frame::read(buffer, MAX_REPLY_BYTES)? else {
             return Ok(None);
         };
         fn whole<T: DeserializeOwned>(payload: &Bytes) -> Result<T, Garbled> {
@@ -251,6 +308,10 @@ impl FromServer {
             kind::WELCOME => Self::Welcome(whole(&payload)?),
             kind::GOODBYE => Self::Goodbye(whole(&payload)?),
             kind::REPLY => Self::Reply(whole(&payload)?),
+            kind::TOLD if payload.len() >= ID_BYTES => {
+                Self::Told(payload.get_u64_le(), whole(&payload)?)
+            }
+            kind::PROGRESS => Self::Progress(whole(&payload)?),
             kind => return Err(Garbled::Kind(kind)),
         }))
     }
@@ -305,6 +366,14 @@ pub fn write_operation(id: u64, operation: &Operation, out: &mut Vec<u8>) {
     frame::write(kind::OPERATE, 0, out, |out| {
         out.extend_from_slice(&id.to_le_bytes());
         encode(operation, out);
+    });
+}
+
+/// Appends a request to answer `query` from what the node has applied to `out`.
+pub fn write_stale(id: u64, query: &Query, at_least: Revision, out: &mut Vec<u8>) {
+    frame::write(kind::STALE, 0, out, |out| {
+        out.extend_from_slice(&id.to_le_bytes());
+        encode(&(at_least, query), out);
     });
 }
 
@@ -371,94 +440,5 @@ impl fmt::Display for Goodbye {
             Self::Malformed(what) => write!(f, "the server could not understand: {what}"),
             Self::ShuttingDown => write!(f, "the server is being stopped"),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::message::{Op, SessionId};
-
-    const MAX: usize = 1 << 16;
-
-    fn buffer(write: impl FnOnce(&mut Vec<u8>)) -> BytesMut {
-        let mut out = Vec::new();
-        write(&mut out);
-        BytesMut::from(&out[..])
-    }
-
-    #[test]
-    fn what_a_client_says_is_what_the_server_hears() {
-        let hello = Hello { protocol: PROTOCOL, cluster: Some(ClusterId(7)) };
-        let op = Op::Delete { key: Bytes::from_static(b"k") };
-        let command = Command::Write { session: SessionId(3), number: 1, answered_below: 1, op };
-        let query = Query::Get { key: Bytes::from_static(b"k") };
-        let mut stream = buffer(|out| {
-            hello.write(out);
-            write_command(1, &command, out);
-            write_query(2, &query, out);
-            write_status(3, out);
-        });
-        let mut heard = || FromClient::read(&mut stream, MAX).unwrap();
-        let request = |id, ask| Some(FromClient::Request(Request { id, ask }));
-        assert_eq!(heard(), Some(FromClient::Hello(hello)));
-        let mut encoded = Vec::new();
-        encode(&command, &mut encoded);
-        assert_eq!(heard(), request(1, Ask::Write(encoded.into())));
-        assert_eq!(heard(), request(2, Ask::Read(query)));
-        assert_eq!(heard(), request(3, Ask::Status));
-        assert_eq!(heard(), None);
-    }
-
-    #[test]
-    fn what_a_server_says_is_what_the_client_hears() {
-        let leader = Some(Leader { node: NodeId(2), address: Some("localhost:7".into()) });
-        let limits = Limits { max_request_bytes: 9, max_in_flight: 8 };
-        let (protocol, cluster, node) = (PROTOCOL, ClusterId(7), NodeId(1));
-        let welcome = Welcome { protocol, cluster, node, leader: leader.clone(), limits };
-        let refusal = Refusal::NotLeader { leader: Some(NodeId(2)) };
-        let reply = Reply { id: 5, outcome: Outcome::Refused { refusal, leader } };
-        let mut stream = buffer(|out| {
-            welcome.write(out);
-            reply.write(out);
-            Goodbye::ShuttingDown.write(out);
-        });
-        let mut heard = || FromServer::read(&mut stream).unwrap();
-        assert_eq!(heard(), Some(FromServer::Welcome(welcome)));
-        assert_eq!(heard(), Some(FromServer::Reply(reply)));
-        assert_eq!(heard(), Some(FromServer::Goodbye(Goodbye::ShuttingDown)));
-        assert_eq!(heard(), None);
-    }
-
-    #[test]
-    fn only_ticks_are_for_hosts() {
-        let session = SessionId(4);
-        let op = Op::Delete { key: Bytes::new() };
-        let of_clients = [
-            Command::Open { lease_ms: 4 },
-            Command::KeepAlive { session, answered_below: 4 },
-            Command::Close { session },
-            Command::Write { session, number: 4, answered_below: 4, op },
-        ];
-        let encoded = |command: &Command| {
-            let mut bytes = Vec::new();
-            encode(command, &mut bytes);
-            bytes
-        };
-        assert!(of_clients.iter().all(|command| !is_for_hosts(&encoded(command))));
-        assert!(is_for_hosts(&encoded(&Command::Tick { elapsed_ms: 1 })));
-    }
-
-    #[test]
-    fn what_is_no_request_is_refused_by_name() {
-        let read = |kind: u8, payload: &'static [u8]| {
-            let mut stream =
-                buffer(|out| frame::write(kind, 0, out, |out| out.extend_from_slice(payload)));
-            FromClient::read(&mut stream, 64)
-        };
-        assert_eq!(read(kind::WELCOME, b""), Err(Garbled::Kind(kind::WELCOME)));
-        assert_eq!(read(kind::WRITE, b"short"), Err(Garbled::Kind(kind::WRITE)));
-        assert!(matches!(read(kind::STATUS, b"12345678+"), Err(Garbled::Content(_))));
-        assert!(matches!(read(kind::WRITE, &[0; 100]), Err(Garbled::Frame(_))));
     }
 }

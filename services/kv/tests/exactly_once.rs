@@ -22,7 +22,6 @@ const PIPELINED: u64 = 8;
 /// of them is restored now and then.
 struct Story<R: Rules> {
     random: Random,
-    rules: R,
     index: u64,
     steady: Store<R>,
     restored: Store<R>,
@@ -39,7 +38,6 @@ impl<R: Rules + Default> Story<R> {
     fn new(seed: u64, rules: R) -> Self {
         Self {
             random: Random::new(seed),
-            rules,
             index: 0,
             steady: Store::default().with_rules(rules),
             restored: Store::default().with_rules(rules),
@@ -132,8 +130,7 @@ impl<R: Rules + Default> Story<R> {
 
     fn restore(&mut self) {
         let pieces: Vec<_> = Store::chunks(&self.restored.freeze()).collect();
-        let restored: Store<R> = Store::restore(pieces.into_iter()).expect("its own snapshot");
-        self.restored = restored.with_rules(self.rules);
+        self.restored = self.restored.restore(pieces.into_iter()).expect("its own snapshot");
     }
 
     /// Both replicas apply the command, and answer the same.

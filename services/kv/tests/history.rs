@@ -158,7 +158,7 @@ fn a_delete_event_at_the_compaction_revision_is_told_or_compacted_never_skipped(
 fn a_restored_store_remembers_and_forgets_the_same() {
     let (mut log, session, number) = forgetful();
     let mut restored = Log {
-        store: <Store>::restore(snapshot(&log.store).into_iter()).unwrap(),
+        store: Store::new().restore(snapshot(&log.store).into_iter()).unwrap(),
         index: log.index,
     };
     assert!(restored.store == log.store);

@@ -341,7 +341,7 @@ fn the_store_answers_as_the_model_does_also_after_being_restored() {
             let expected = model.apply(log.index + 1, &command);
             assert_eq!(log.apply(&command), expected, "{command:?}");
             if random.chance(10_000) {
-                let restored = <Store>::restore(snapshot(&log.store).into_iter()).unwrap();
+                let restored = Store::new().restore(snapshot(&log.store).into_iter()).unwrap();
                 assert!(restored == log.store);
                 log.store = restored;
                 assert_same(&log, &model);

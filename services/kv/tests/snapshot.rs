@@ -12,7 +12,7 @@ use synod_kv::limits::{MAX_VALUE_BYTES, MIN_LEASE_MS};
 use synod_kv::snapshot::PIECE_BYTES;
 
 fn restored(pieces: impl IntoIterator<Item = Bytes>) -> Result<Log, RestoreError> {
-    <Store>::restore(pieces.into_iter()).map(|store| Log { store, index: 1_000_000 })
+    Store::new().restore(pieces.into_iter()).map(|store| Log { store, index: 1_000_000 })
 }
 
 /// Some of everything: keys of all sizes, sessions with and without answers, time.
@@ -61,7 +61,7 @@ fn equal_states_give_equal_bytes_however_they_came_about() {
         log.write(session, 1, put("a", "1"));
         log.write(session, 2, put("b", "1"));
     }
-    other.store = <Store>::restore(snapshot(&other.store).into_iter()).unwrap();
+    other.store = Store::new().restore(snapshot(&other.store).into_iter()).unwrap();
     assert_eq!(snapshot(&one.store), snapshot(&other.store));
 }
 

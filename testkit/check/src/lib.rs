@@ -14,6 +14,7 @@
 //! | [`Verdict`] | legal, illegal with the evidence, or undecided |
 //! | [`registers`] | the model of a key-value store, one key at a time |
 //! | [`mod@file`] | histories as lines of JSON |
+//! | [`watch`] | whether what a watcher was told is what happened |
 //!
 //! Rules of evidence:
 //!
@@ -58,6 +59,7 @@ mod text;
 mod timeline;
 mod unknown;
 mod verdict;
+pub mod watch;
 
 pub use check::{DEFAULT_MAX_STEPS, check};
 pub use model::Model;

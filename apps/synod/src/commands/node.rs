@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 
 use synod_engine::Sound;
-use synod_kv::Store;
-use synod_native::{ReplyTo, Server};
+use synod_native::{ReplyTo, Server, Watched};
 use synod_raft::Raft;
 use synod_runtime::{Identity, NodeConfig, StartError, StopReason};
 use tokio::net::{TcpListener, TcpSocket};
@@ -19,7 +18,7 @@ use crate::exit::{Exit, Failure, Result};
 /// Connections that the system accepts before we do.
 const BACKLOG: u32 = 1_024;
 
-type Running = synod_runtime::Node<Store, ReplyTo>;
+type Running = synod_runtime::Node<Watched, ReplyTo>;
 
 pub(crate) fn run(args: &NodeArgs, log_format: LogFormat) -> Result<Exit> {
     if let Some(parent) = args.parent {
@@ -40,7 +39,9 @@ async fn live(config: &Node) -> Result<Exit> {
     let (client, peer, http) = config.listen();
     let clients = bind(client, "clients")?;
     let http = http.map(|address| bind(address, "metrics and health")).transpose()?;
-    let mut node = start(config, resolve(peer)?)?;
+    let store = Watched::default();
+    let feed = store.feed();
+    let mut node = start(config, resolve(peer)?, store)?;
     let clients = listen(clients)?;
     let http = http.map(listen).transpose()?;
     let handle = node.handle();
@@ -52,7 +53,7 @@ async fn live(config: &Node) -> Result<Exit> {
         clients: config.clients(),
         limits: config.limits.native(),
     };
-    let server = Server::new(server_config, handle, registry);
+    let server = Server::new(server_config, handle, feed, registry);
     tracing::info!(node = config.id, pid = std::process::id(), client, peer, "serving");
     let serving = {
         let server = server.clone();
@@ -102,7 +103,7 @@ async fn live(config: &Node) -> Result<Exit> {
     }
 }
 
-fn start(config: &Node, peer: SocketAddr) -> Result<Running> {
+fn start(config: &Node, peer: SocketAddr, store: Watched) -> Result<Running> {
     let node = NodeConfig {
         limits: config.limits.runtime(),
         ..NodeConfig::new(config.id(), config.cluster(), &config.dir, peer, config.peers()?)
@@ -115,7 +116,7 @@ fn start(config: &Node, peer: SocketAddr) -> Result<Running> {
         }
         raft
     };
-    synod_runtime::start::<Raft<Sound>, _, _>(&node, engine, Store::default()).map_err(|error| {
+    synod_runtime::start::<Raft<Sound>, _, _>(&node, engine, store).map_err(|error| {
         let exit = match &error {
             StartError::Listen { .. } => Exit::Address,
             _ => Exit::Data,

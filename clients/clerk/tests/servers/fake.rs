@@ -13,12 +13,14 @@ use synod_consensus::{Contact, Epoch, Index, Refusal, Role, StateMachine, Status
 use synod_engine::{ClusterId, Incarnation, NodeId};
 use synod_kv::Store;
 use synod_kv::limits::MAX_COMMAND_BYTES;
-use synod_kv::message::{Command, Response};
+use synod_kv::message::{Command, Event, Response};
 use synod_kv::wire::{
-    Ask, FromClient, Goodbye, Hello, Leader, Limits, NodeReport, Outcome, PROTOCOL, Reply, Welcome,
+    Ask, Ended, FromClient, Goodbye, Hello, Leader, Limits, NodeReport, Outcome, PROTOCOL, Reply,
+    Request, Said, Watch, Welcome, write_said,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 /// What a server does with the next write or read.
 #[derive(Clone, Debug)]
@@ -39,6 +41,10 @@ pub(crate) enum Act {
     Unknown { done: bool },
     /// Says something that is no message.
     Babble,
+    /// Does nothing, and reads nothing from then on.
+    Deaf,
+    /// Says that it has not come so far.
+    Behind,
 }
 
 /// The state that the servers of a cluster share.
@@ -80,6 +86,15 @@ struct Script {
     then: Act,
     lease_ms: Option<u64>,
     no_session: Option<Refusal>,
+    /// How many events a connection tells its watches before it breaks.
+    tells: Option<usize>,
+}
+
+/// A watch of one connection, and the first revision that it has not been told.
+struct Watched {
+    id: u64,
+    watch: Watch,
+    next: u64,
 }
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(77);
@@ -89,8 +104,13 @@ impl Fake {
     pub(crate) async fn start(world: &World) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let script =
-            Script { acts: VecDeque::new(), then: Act::Answer, lease_ms: None, no_session: None };
+        let script = Script {
+            acts: VecDeque::new(),
+            then: Act::Answer,
+            lease_ms: None,
+            no_session: None,
+            tells: None,
+        };
         let fake = Self {
             address: address.to_string(),
             world: world.clone(),
@@ -125,6 +145,11 @@ impl Fake {
         self.script.lock().unwrap().no_session = Some(refusal);
     }
 
+    /// Breaks each connection that has told its watches so many events.
+    pub(crate) fn tells_at_most(&self, events: usize) {
+        self.script.lock().unwrap().tells = Some(events);
+    }
+
     /// The commands that have reached it.
     pub(crate) fn commands(&self) -> Vec<Command> {
         self.commands.lock().unwrap().clone()
@@ -138,12 +163,31 @@ impl Fake {
     async fn serve(&self, mut stream: TcpStream) {
         let mut input = BytesMut::new();
         let mut output = Vec::new();
+        let mut watched = Vec::new();
+        let mut told = 0;
         loop {
             while let Ok(Some(message)) = FromClient::read(&mut input, MAX_COMMAND_BYTES) {
                 let goes_on = match message {
                     FromClient::Hello(hello) => self.on_hello(hello, &mut output),
+                    FromClient::Request(Request { id, ask: Ask::Watch(watch) }) => {
+                        let seen = self.world.0.lock().unwrap().0.revision().max(watch.seen);
+                        let next = watch.from.unwrap_or(seen + 1);
+                        write_said(id, &Said::Begun { from: next }, &mut output);
+                        watched.push(Watched { id, watch, next });
+                        true
+                    }
+                    FromClient::Request(Request { id, ask: Ask::Cancel }) => {
+                        watched.retain(|watched| watched.id != id);
+                        true
+                    }
                     FromClient::Request(request) => {
-                        self.on_request(request.id, &request.ask, &mut output)
+                        if self.on_request(request.id, &request.ask, &mut output) {
+                            true
+                        } else if matches!(self.script.lock().unwrap().then, Act::Deaf) {
+                            return std::future::pending().await;
+                        } else {
+                            false
+                        }
                     }
                 };
                 if !goes_on {
@@ -151,14 +195,43 @@ impl Fake {
                     return;
                 }
             }
+            told += self.tell(&mut watched, &mut output);
             if stream.write_all(&output).await.is_err() {
                 return;
             }
             output.clear();
-            if !matches!(stream.read_buf(&mut input).await, Ok(1..)) {
+            if self.script.lock().unwrap().tells.is_some_and(|most| told >= most) {
                 return;
             }
+            let pause = if watched.is_empty() { 3_600_000 } else { 2 };
+            match timeout(Duration::from_millis(pause), stream.read_buf(&mut input)).await {
+                Ok(Ok(1..)) | Err(_) => {}
+                Ok(_) => return,
+            }
         }
+    }
+
+    /// Tells each watch some of what it has not been told; how many events.
+    fn tell(&self, watched: &mut [Watched], output: &mut Vec<u8>) -> usize {
+        const MOST: usize = 3;
+        let mut told = 0;
+        for watched in watched {
+            let (store, _) = &*self.world.0.lock().unwrap();
+            if watched.next <= store.compacted() {
+                let ended = Ended::Compacted { compacted: store.compacted() };
+                write_said(watched.id, &Said::Ended(ended), output);
+                watched.next = u64::MAX;
+            }
+            let events = store.events_after(watched.next - 1).take(MOST);
+            let events: Vec<_> = events.cloned().collect();
+            let Some(through) = events.last().map(Event::revision) else { continue };
+            told += events.len();
+            watched.next = through + 1;
+            let wanted = |event: &Event| watched.watch.keys.contains(event.key());
+            let events: Vec<_> = events.into_iter().filter(wanted).collect();
+            write_said(watched.id, &Said::Events { through, events }, output);
+        }
+        told
     }
 
     fn on_hello(&self, hello: Hello, output: &mut Vec<u8>) -> bool {
@@ -183,7 +256,7 @@ impl Fake {
                 act = Act::Refuse(refusal);
             }
             self.commands.lock().unwrap().push(command);
-        } else if matches!(ask, Ask::Read(_)) {
+        } else if matches!(ask, Ask::Read(_) | Ask::Stale { .. }) {
             act = self.next_act();
         }
         let outcome = match act {
@@ -193,6 +266,11 @@ impl Fake {
                 return false;
             }
             Act::LoseRequest => return false,
+            Act::Deaf => {
+                self.will([], Act::Deaf);
+                return false;
+            }
+            Act::Behind => Outcome::Behind { revision: 0 },
             Act::Silence => return true,
             Act::Refuse(refusal) => Outcome::Refused { refusal, leader: None },
             Act::Redirect(address) => Outcome::Refused {
@@ -224,8 +302,11 @@ impl Fake {
                 }
                 Outcome::Written(response)
             }
-            Ask::Read(query) => Outcome::Read(self.world.0.lock().unwrap().0.read(query)),
+            Ask::Read(query) | Ask::Stale { query, .. } => {
+                Outcome::Read(self.world.0.lock().unwrap().0.read(query))
+            }
             Ask::Operate(_) => Outcome::Operated,
+            Ask::Watch(_) | Ask::Cancel => unreachable!("watches have their own way"),
             Ask::Status => Outcome::Status(NodeReport {
                 log: Status {
                     node: self.node,

@@ -126,6 +126,34 @@ async fn without_an_answer_a_write_is_unknown_and_a_read_is_not() {
     assert_eq!(clerk.get("k").await.unwrap_err().0, reason);
 }
 
+/// What the kernel has not taken when a call's time is up may still be sent: the connection lives on.
+#[tokio::test]
+async fn a_write_that_was_only_partly_sent_when_its_time_was_up_is_unknown() {
+    let server = Fake::start(&World::default()).await;
+    let clerk = clerk(&[&server]).await;
+    clerk.put("k", "v").await.unwrap();
+    server.will([], Act::Deaf);
+    let hasty = clerk.with_timeout(Duration::from_millis(100));
+    let deaf = hasty.put("k", "now it reads no more").await.unwrap_err();
+    assert!(matches!(deaf, WriteError::Unknown(_)), "{deaf}");
+    // Far more than the sockets between take.
+    let calls = (0..24).map(|_| {
+        let hasty = hasty.clone();
+        tokio::spawn(async move { hasty.put("k", vec![0; MAX_VALUE_BYTES]).await.unwrap_err() })
+    });
+    let calls: Vec<_> = calls.collect();
+    let (mut unknown, mut not_done) = (0, 0);
+    for call in calls {
+        match call.await.unwrap() {
+            WriteError::Unknown(Reason::Deadline(_)) => unknown += 1,
+            WriteError::NotDone(Reason::Deadline(_)) => not_done += 1,
+            other => panic!("{other}"),
+        }
+    }
+    // Those that were never handed over surely did nothing; those that were, even in part, may have.
+    assert!(unknown > 0 && not_done > 0, "{unknown} unknown, {not_done} not done");
+}
+
 #[tokio::test]
 async fn a_refusal_after_an_unanswered_copy_leaves_the_write_unknown() {
     let world = World::default();

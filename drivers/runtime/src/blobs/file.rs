@@ -105,11 +105,11 @@ impl<F: Read> Summing<F> {
     }
 }
 
-/// The state that `blob` holds, which `claim` is on.
+/// The state that `blob` holds, which `claim` is on, in a machine configured like `machine`.
 ///
 /// # Errors
 /// What is wrong with the file: it is missing, damaged, or not this service's.
-pub(crate) fn read<S: StateMachine>(claim: &Claim, blob: Blob) -> Result<S, String> {
+pub(crate) fn read<S: StateMachine>(machine: &S, claim: &Claim, blob: Blob) -> Result<S, String> {
     let path = claim.path();
     let fault = |what: String| format!("snapshot {}: {what}", path.display());
     let file = File::open(&path).map_err(|error| fault(error.to_string()))?;
@@ -131,7 +131,7 @@ pub(crate) fn read<S: StateMachine>(claim: &Claim, blob: Blob) -> Result<S, Stri
         chunk
     });
     let mut chunks = chunks.fuse();
-    let restored = S::restore(chunks.by_ref());
+    let restored = machine.restore(chunks.by_ref());
     chunks.by_ref().for_each(drop);
     drop(chunks);
     if let Some(failure) = failure.take() {
@@ -210,7 +210,7 @@ mod tests {
         fn chunks(frozen: &Vec<Bytes>) -> impl Iterator<Item = Bytes> {
             frozen.iter().inspect(|line| assert_ne!(&line[..], b"panic")).cloned()
         }
-        fn restore(chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
+        fn restore(&self, chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
             Ok(Self(chunks.collect()))
         }
     }
@@ -231,7 +231,7 @@ mod tests {
         let (store, _) = Store::open(dir.path(), |_| false).unwrap();
         let lines = vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")];
         let (blob, claim) = write::<Lines>(&store, &lines, &AtomicBool::new(false)).unwrap();
-        assert_eq!(read::<Lines>(&claim, blob).unwrap().0, lines);
+        assert_eq!(read(&Lines(Vec::new()), &claim, blob).unwrap().0, lines);
         let path = claim.path();
         let good = std::fs::read(&path).unwrap();
         assert_eq!(good.len() as u64, blob.size_bytes);
@@ -239,9 +239,9 @@ mod tests {
             let mut bad = good.clone();
             bad[place] ^= 0x40;
             std::fs::write(&path, &bad).unwrap();
-            assert!(read::<Lines>(&claim, blob).is_err(), "byte {place} went unnoticed");
+            assert!(read(&Lines(Vec::new()), &claim, blob).is_err(), "byte {place} went unnoticed");
         }
         std::fs::write(&path, &good[..good.len() - 1]).unwrap();
-        assert!(read::<Lines>(&claim, blob).is_err());
+        assert!(read(&Lines(Vec::new()), &claim, blob).is_err());
     }
 }

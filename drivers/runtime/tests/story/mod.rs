@@ -44,7 +44,7 @@ impl StateMachine for Lines {
         frozen.iter().cloned()
     }
 
-    fn restore(chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
+    fn restore(&self, chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
         Ok(Self(chunks.collect()))
     }
 }
