@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::commands::bench::{BenchArgs, FailoverArgs, MachineArgs};
+use crate::commands::kv::Operation;
 use crate::commands::sim::SimArgs;
 use crate::exit::CODES;
 
@@ -190,62 +191,6 @@ pub(crate) struct KvArgs {
     pub(crate) cluster: ClusterArgs,
     #[command(subcommand)]
     pub(crate) operation: Operation,
-}
-
-#[derive(Subcommand, Debug)]
-pub(crate) enum Operation {
-    /// Print the value of a key; exit code 1 if there is none
-    Get { key: String },
-    /// Set a key
-    Put {
-        key: String,
-        /// `-` reads it from standard input
-        value: String,
-    },
-    /// Add to the end of a key's value
-    Append {
-        key: String,
-        /// `-` reads it from standard input
-        value: String,
-    },
-    /// Remove a key; exit code 1 if there is none
-    Delete { key: String },
-    /// Set a key if it is as expected; exit code 1 if it is not
-    Cas {
-        key: String,
-        /// The new value; `-` reads it from standard input
-        value: String,
-        #[command(flatten)]
-        expect: ExpectArgs,
-    },
-    /// Print keys and values in order
-    Range {
-        /// The first key
-        #[arg(default_value = "")]
-        start: String,
-        /// Before this key
-        end: Option<String>,
-        /// Only keys that begin so
-        #[arg(long, conflicts_with_all = ["start", "end"])]
-        prefix: Option<String>,
-        /// At most so many
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
-        limit: u64,
-    },
-}
-
-#[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
-pub(crate) struct ExpectArgs {
-    /// The key must have this value
-    #[arg(long, value_name = "VALUE")]
-    pub(crate) expect: Option<String>,
-    /// There must be no such key
-    #[arg(long)]
-    pub(crate) absent: bool,
-    /// The key must have been changed last by this revision
-    #[arg(long, value_name = "REVISION")]
-    pub(crate) revision: Option<u64>,
 }
 
 #[cfg(test)]

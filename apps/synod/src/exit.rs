@@ -13,7 +13,8 @@ use crate::output::tell;
 pub(crate) const CODES: &str = "\
 Exit codes:
   0  done
-  1  no: the key is not there, a compare-and-swap found something else, nothing is damaged
+  1  no: the key is not there, a comparison failed, what was to be watched is compacted,
+     nothing is damaged
   2  wrong usage or configuration; nothing was changed
   3  not done: it did not take effect and never will
   4  unknown: it may or may not have taken effect

@@ -41,6 +41,11 @@ pub(crate) fn write_bytes(bytes: &[u8]) {
     out.write_all(bytes).and_then(|()| out.write_all(b"\n")).ok();
 }
 
+/// Writes bytes as they are and nothing else; like [`write_line`] otherwise.
+pub(crate) fn write_raw(bytes: &[u8]) {
+    std::io::stdout().lock().write_all(bytes).ok();
+}
+
 /// Bytes as JSON: text where they are text, else an object with their hexadecimal digits.
 pub(crate) fn bytes_as_json(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use synod_kv::message::{Answer, Entry, Expect, Op, Query, Revision, Span, Txn, TxnDone, Written};
 use synod_kv::wire::NodeReport;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::call::{Call, Work};
 use crate::connection::Connection;

@@ -39,7 +39,7 @@ impl StateMachine for LastWrite {
         std::iter::once(Bytes::copy_from_slice(&frozen.0.to_le_bytes()))
     }
 
-    fn restore(chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
+    fn restore(&self, chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
         let last = chunks.last().and_then(|chunk| chunk.as_ref().try_into().ok());
         let index = last.ok_or(RestoreError("no index".into()))?;
         Ok(Self(Index(u64::from_le_bytes(index))))

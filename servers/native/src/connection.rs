@@ -234,7 +234,7 @@ fn propose(outbox: &Arc<Outbox>, id: u64, command: &[u8]) -> Call<Watched, Reply
     Call::Propose { command, reply: ReplyTo::client(outbox.clone(), id) }
 }
 
-fn operate(outbox: &Arc<Outbox>, id: u64, operation: wire::Operation) -> Call<Store, ReplyTo> {
+fn operate(outbox: &Arc<Outbox>, id: u64, operation: wire::Operation) -> Call<Watched, ReplyTo> {
     let operation = match operation {
         wire::Operation::Change(wishes) => Operation::Change(wishes),
         wire::Operation::Transfer(to) => Operation::Transfer(to),

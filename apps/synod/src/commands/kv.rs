@@ -1,14 +1,23 @@
-//! `synod kv`: single operations on keys.
+//! `synod kv`: operations on keys, one at a time; transactions (`txn`, written as `script` says);
+//! watches.
 
 use std::io::Read;
 
 use bytes::Bytes;
 use serde_json::json;
-use synod_clerk::{Clerk, Entry, Expect, Swap};
+use synod_clerk::{Clerk, Entry, Expect, Reads, Span, Swap};
 
-use crate::cli::{ExpectArgs, KvArgs, Operation};
+use crate::cli::KvArgs;
 use crate::exit::{Exit, Failure, Result};
-use crate::output::{bytes_as_json, say, tell, write_bytes};
+use crate::output::{bytes_as_json, say, tell, write_bytes, write_raw};
+
+pub(crate) use args::Operation;
+use args::{ExpectArgs, Level};
+
+mod args;
+mod script;
+mod txn;
+mod watch;
 
 pub(crate) async fn run(args: KvArgs) -> Result<Exit> {
     let json = args.cluster.json;
@@ -26,9 +35,13 @@ pub(crate) async fn run(args: KvArgs) -> Result<Exit> {
 
 async fn operate(clerk: &Clerk, operation: Operation, json: bool) -> Result<Exit> {
     match operation {
-        Operation::Get { key } => {
-            let entry = clerk.get(key.clone()).await?;
-            Ok(show_entry(&key, entry.as_ref(), json))
+        Operation::Get { key, raw, reads } => {
+            let entry = clerk.with_reads(reads.into()).get(key.clone()).await?;
+            match &entry {
+                Some(entry) if raw => write_raw(&entry.value),
+                _ => return Ok(show_entry(&key, entry.as_ref(), json)),
+            }
+            Ok(Exit::Done)
         }
         Operation::Put { key, value } => {
             let revision = clerk.put(key, read_value(value)?).await?;
@@ -49,12 +62,14 @@ async fn operate(clerk: &Clerk, operation: Operation, json: bool) -> Result<Exit
                 Swap::Differs { revision } => show_difference(&key, revision, json),
             })
         }
-        Operation::Range { start, end, prefix, limit } => {
-            let (start, end) = match prefix {
-                Some(prefix) => (Bytes::from(prefix.clone()), after(prefix.into_bytes())),
-                None => (Bytes::from(start), end.map(Bytes::from)),
+        Operation::Txn { file } => txn::run(clerk, &file, json).await,
+        Operation::Watch(args) => watch::run(clerk, args, json).await,
+        Operation::Range { start, end, prefix, limit, reads } => {
+            let (start, end) = match prefix.map(Span::prefix) {
+                Some(Span::Range { start, end }) => (start, end),
+                Some(Span::One(_)) | None => (start.into(), end.map(Bytes::from)),
             };
-            let range = clerk.range(start, end, limit).await?;
+            let range = clerk.with_reads(reads.into()).range(start, end, limit).await?;
             for (key, entry) in &range.entries {
                 if json {
                     tell(&entry_as_json(key, entry));
@@ -89,17 +104,6 @@ fn read_value(value: String) -> Result<Bytes> {
     let read = std::io::stdin().lock().read_to_end(&mut bytes);
     read.map_err(|error| Failure::usage(format!("cannot read the value: {error}")))?;
     Ok(bytes.into())
-}
-
-/// The first key after all that begin with `prefix`; none if there is no such key.
-fn after(mut prefix: Vec<u8>) -> Option<Bytes> {
-    while let Some(last) = prefix.pop() {
-        if last < u8::MAX {
-            prefix.push(last + 1);
-            return Some(prefix.into());
-        }
-    }
-    None
 }
 
 fn show_revision(revision: u64, json: bool) -> Exit {
@@ -144,15 +148,12 @@ fn entry_as_json(key: &[u8], entry: &Entry) -> serde_json::Value {
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_ends_before_the_next_one() {
-        assert_eq!(after(b"ab".to_vec()), Some(Bytes::from_static(b"ac")));
-        assert_eq!(after(vec![b'a', 0xff, 0xff]), Some(Bytes::from_static(b"b")));
-        assert_eq!(after(vec![0xff]), None);
-        assert_eq!(after(vec![]), None);
+impl From<Level> for Reads {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Leader => Self::Linearizable,
+            Level::Any => Self::LinearizableAnywhere,
+            Level::Stale => Self::Stale,
+        }
     }
 }

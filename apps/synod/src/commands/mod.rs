@@ -1,7 +1,7 @@
 //! One module per subcommand.
 
 pub(crate) mod bench;
-mod kv;
+pub(crate) mod kv;
 mod members;
 mod node;
 mod repair;

@@ -29,6 +29,41 @@ async fn keys_are_read_and_written() {
 }
 
 #[tokio::test]
+async fn transactions_compare_and_change_and_watches_tell() {
+    let cluster = Cluster::start(3).await;
+    let file = cluster.path("lock.txn");
+    let lock = "if\n lock absent\nthen\n put lock me\n put log taken\nelse\n get lock";
+    std::fs::write(&file, lock).unwrap();
+    let take = || cluster.synod(&["kv", "txn", file.to_str().unwrap()]);
+    let (first, second) = (take(), take());
+    let taken = "then, revision 1\nput lock\nput log\n";
+    assert_eq!((first.code, &first.out[..]), (Some(0), taken), "{first:?}");
+    assert_eq!((second.code, &second.out[..]), (Some(1), "else, revision 1\nlock\tme\n"));
+    std::fs::write(&file, "then\n put lock").unwrap();
+    assert_eq!(take().code, Some(2));
+
+    cluster.synod(&["kv", "put", "lock", "you"]);
+    assert_eq!(cluster.synod(&["kv", "delete", "lock"]).code, Some(0));
+    let watch = |arguments: &[&str]| cluster.synod(&[&["kv", "watch"], arguments].concat());
+    let all = watch(&["l", "--prefix", "--rev", "1", "--count", "4"]);
+    assert_eq!(
+        all.out,
+        "1\tput\tlock\tme\n1\tput\tlog\ttaken\n2\tput\tlock\tyou\n3\tdelete\tlock\n"
+    );
+    let gone = watch(&["lock", "--rev", "1", "--only", "delete", "--prev", "--count", "1"]);
+    assert_eq!((gone.code, &gone.out[..]), (Some(0), "3\tdelete\tlock\twas\tyou\n"));
+    let told = watch(&["log", "--rev", "1", "--count", "1", "--json"]).out;
+    let event: serde_json::Value = serde_json::from_str(told.lines().nth(1).unwrap()).unwrap();
+    assert_eq!((&event["event"], &event["value"]), (&"create".into(), &"taken".into()));
+
+    let raw = cluster.synod(&["kv", "get", "log", "--raw"]);
+    assert_eq!((raw.code, &raw.out[..]), (Some(0), "taken"));
+    for reads in ["any", "stale"] {
+        assert_eq!(cluster.synod(&["kv", "get", "log", "--reads", reads]).code, Some(0), "{reads}");
+    }
+}
+
+#[tokio::test]
 async fn status_tells_who_leads_and_who_is_gone() {
     let mut cluster = Cluster::start(3).await;
     let leader = cluster.ready().await;

@@ -14,3 +14,4 @@ mod members;
 mod repair;
 mod serving;
 mod up;
+mod watches;
