@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::call::{Call, Work};
 use crate::connection::Connection;
-use crate::error::{Reason, Trouble};
+use crate::error::{Reason, Trouble, is_final};
 use crate::session::Session;
 use crate::table::{Sent, Table};
 
@@ -481,22 +481,6 @@ impl Desk {
                 self.requeue(call);
             }
         }
-    }
-}
-
-/// Whether the cluster would refuse the same request again, wherever it is sent.
-fn is_final(refusal: Refusal) -> bool {
-    match refusal {
-        Refusal::TooLarge { .. }
-        | Refusal::DiskFull
-        | Refusal::BadChange(_)
-        | Refusal::NoSuccessor => true,
-        Refusal::NotLeader { .. }
-        | Refusal::Busy
-        | Refusal::Cancelled
-        | Refusal::ChangePending
-        | Refusal::TooFewVoters
-        | Refusal::NotCaughtUp { .. } => false,
     }
 }
 

@@ -116,3 +116,19 @@ impl fmt::Display for ConnectError {
 }
 
 impl std::error::Error for ConnectError {}
+
+/// Whether the cluster would refuse the same request again, wherever it is sent.
+pub(crate) fn is_final(refusal: Refusal) -> bool {
+    match refusal {
+        Refusal::TooLarge { .. }
+        | Refusal::DiskFull
+        | Refusal::BadChange(_)
+        | Refusal::NoSuccessor => true,
+        Refusal::NotLeader { .. }
+        | Refusal::Busy
+        | Refusal::Cancelled
+        | Refusal::ChangePending
+        | Refusal::TooFewVoters
+        | Refusal::NotCaughtUp { .. } => false,
+    }
+}
