@@ -42,7 +42,7 @@ impl StateMachine for Count {
         std::iter::once(Bytes::copy_from_slice(&frozen.to_le_bytes()))
     }
 
-    fn restore(chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
+    fn restore(&self, chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
         let bytes: Vec<u8> = chunks.flatten().collect();
         let bytes = bytes.try_into().map_err(|_| RestoreError("not a count".into()))?;
         Ok(Self(u64::from_le_bytes(bytes)))
