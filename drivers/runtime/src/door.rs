@@ -170,7 +170,7 @@ mod tests {
         fn chunks((): &()) -> impl Iterator<Item = Bytes> {
             std::iter::empty()
         }
-        fn restore(_: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
+        fn restore(&self, _: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
             Ok(Self)
         }
     }
