@@ -6,6 +6,8 @@ use core::time::Duration;
 use synod_engine::{NodeId, Sound};
 use synod_quorum::Voters;
 
+use crate::Lease;
+
 /// One day: far beyond any sensible timeout, and far from where nanoseconds overflow.
 const MAX_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -61,6 +63,11 @@ pub struct Config<R = Sound> {
     pub max_cached_log_bytes: usize,
     /// Proposals are refused while so much was written since the last snapshot: none could be written.
     pub max_log_bytes: usize,
+    /// How far clocks can be trusted, so that a leader may read without asking a majority each time
+    /// (thesis §6.4.1). Off unless somebody vouches for the clocks of all nodes. A node that is started
+    /// with it taken away, or with a shorter `election_timeout_min_ms`, must have been down for as long
+    /// as that was.
+    pub lease: Option<Lease>,
     /// The rules it keeps.
     pub rules: R,
 }
@@ -95,6 +102,7 @@ impl<R> Config<R> {
             keep_log_bytes: 128 << 20,
             max_cached_log_bytes: 64 << 20,
             max_log_bytes: 1 << 30,
+            lease: None,
             rules,
         }
     }
@@ -138,6 +146,10 @@ impl<R> Config<R> {
             (
                 self.max_log_bytes <= self.snapshot_every_bytes,
                 "max_log_bytes must be above snapshot_every_bytes",
+            ),
+            (
+                self.lease.is_some_and(|lease| lease.max_drift_percent > 50),
+                "lease.max_drift_percent must be at most 50",
             ),
             (
                 self.initial_voters.as_ref().is_some_and(|voters| !voters.contains(self.node)),

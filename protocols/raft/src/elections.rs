@@ -10,17 +10,20 @@ use synod_engine::{Context, Instant, NodeId};
 
 use crate::record::HardState;
 use crate::role::{Asks, Becomes, Campaign, Candidate, Role};
-use crate::{EntryId, Message, Raft, Rules, Term};
+use crate::{EntryId, Message, Raft, Rules, Term, Timer};
 
 impl<R: Rules> Raft<R> {
     /// Whether a leader was heard within the shortest election timeout, so that nobody is needed in its
-    /// place. A leader hears itself: it steps down when no majority answers (thesis §6.2).
+    /// place, or has this node's promise. A leader hears itself: it steps down when no majority answers
+    /// (thesis §6.2).
     pub(crate) fn hears_leader(&self, now: Instant) -> bool {
-        match &self.role {
-            Role::Follower(follower) => follower.hears_leader(&self.state, now),
-            Role::Candidate(_) => false,
-            Role::Leader(_) => true,
-        }
+        let is_bound = !self.state.bound_for(now).is_zero();
+        is_bound
+            || match &self.role {
+                Role::Follower(follower) => follower.hears_leader(&self.state, now),
+                Role::Candidate(_) => false,
+                Role::Leader(_) => true,
+            }
     }
 
     /// Whether it comes of a campaign that no leader wished for, while there is one: it changes nothing,
@@ -50,17 +53,20 @@ impl<R: Rules> Raft<R> {
         }
     }
 
-    /// RequestVote, receiver's part (figure 2).
+    /// RequestVote, receiver's part (figure 2). A leader that wishes for a successor releases from what
+    /// it was promised.
     pub(crate) fn vote_asked(
         &mut self,
         context: &mut Context<'_, Self>,
         from: NodeId,
         last: EntryId,
+        transfer: bool,
     ) {
         let HardState { term, vote } = self.state.hard;
         let rules = self.state.rules();
         let is_free = vote.is_none_or(|vote| vote == from) || !rules.one_vote_per_term();
-        let granted = is_free && self.state.is_up_to_date(last);
+        let may_vote = transfer || self.state.bound_for(context.now()).is_zero();
+        let granted = is_free && may_vote && self.state.is_up_to_date(last);
         if granted {
             let hard = HardState { term, vote: Some(from) };
             if !rules.vote_is_durable() {
@@ -116,8 +122,15 @@ impl<R: Rules> Raft<R> {
         if let Role::Candidate(Candidate { better, .. }) = self.role {
             self.pull(context, better);
         }
+        let bound = self.state.bound_for(context.now());
         let becomes = match &mut self.role {
             Role::Leader(leader) => leader.check_quorum(&self.state, context),
+            Role::Follower(_) | Role::Candidate(_) if !bound.is_zero() => {
+                let later = self.state.config.election_timeout_min() / 2;
+                let timeout = context.random().duration(bound, bound + later);
+                context.set_timer(Timer::Election, timeout);
+                Becomes::Same
+            }
             Role::Follower(_) | Role::Candidate(_) if self.state.may_lead() => {
                 Becomes::Candidate(Campaign::Cautious)
             }

@@ -12,7 +12,7 @@
 //! | `PreVote`, `PreVoteReply` | candidate, all | would you vote for me? | thesis §9.6 |
 //! | `Vote`, `VoteReply` | candidate, all | RequestVote | §5.2, §5.4.1 |
 //! | `Append`, `AppendReply` | leader, follower | AppendEntries with entries, or a question how far the logs agree | §5.3 |
-//! | `Heartbeat`, `HeartbeatReply` | leader, follower | AppendEntries without entries; confirms reads | §5.2, §8, thesis §6.4 |
+//! | `Heartbeat`, `HeartbeatReply` | leader, follower | AppendEntries without entries; confirms reads, and grants leases | §5.2, §8, thesis §6.4 |
 //! | `TimeoutNow` | leader, successor | campaign at once in my place | thesis §3.10 |
 //! | `ReadIndex`, `ReadIndexReply` | follower, leader | which index must my reads reach? | thesis §6.4 |
 //! | `Pull`, `Pulled` | candidate, voter | my campaign came to nothing since your log is better: send it | |
@@ -37,7 +37,8 @@
 //! * Heartbeats carry no consistency check: their commit index counts up to where the follower, or by
 //!   its acknowledgements the leader, knows the logs to agree. A follower that did not get on between two heartbeats is asked by an
 //!   empty `Append`, and the answer repairs whatever was lost.
-//! * A broken link to the leader shortens the election timeout; the pre-vote keeps this harmless.
+//! * A broken link to the leader shortens the election timeout; the pre-vote keeps this harmless, and a
+//!   promise that a lease rests on goes before it (thesis §6.4.1).
 //! * A leader that hears no majority for an election timeout steps down (thesis §6.2).
 //! * Who hears a leader, or leads, ignores votes that no leader wished for (thesis §4.2.3).
 //! * A leader that was removed hands over instead of falling silent (thesis §4.2.2, §3.10); so does one
@@ -47,7 +48,7 @@
 //!
 //! # What is left out
 //!
-//! Leases, forwarding of proposals.
+//! Forwarding of proposals.
 //!
 //! # Reading order
 //!
@@ -68,6 +69,7 @@ mod config;
 mod elections;
 mod forced;
 mod invariants;
+mod lease;
 mod log;
 mod members;
 mod message;
@@ -86,6 +88,7 @@ mod written;
 pub use config::{Config, ConfigError};
 pub use forced::NothingToRecover;
 pub use invariants::Invariants;
+pub use lease::Lease;
 pub use log::{EntryId, Log};
 pub use message::{AppendResult, Message, ReadId, ReadResult};
 pub use node::{Raft, Timer};

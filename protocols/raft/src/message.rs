@@ -9,7 +9,8 @@
 //!   reveal its term too, but that is durable: it asked for votes in held messages, and leads.
 //! * **HeartbeatReply** says that its sender had seen no higher term *when it answered*. A read rests
 //!   on a majority of such answers: a later leader needs a vote of one of them, cast afterwards. That
-//!   stays true if the sender then forgets the term, so nothing needs to be durable.
+//!   stays true if the sender then forgets the term, so nothing needs to be durable. Its promise, where
+//!   leases are used, is kept by a restart without any record: see `lease.rs`.
 //! * **TimeoutNow** promises nothing and reveals no more than an append does. Whoever obeys it makes its
 //!   own term and vote durable first.
 //! * **ReadIndex** promises nothing, and goes to a leader whose term its sender is in: no news to it.
@@ -105,6 +106,8 @@ pub enum Message {
         term: Term,
         /// The round answered.
         round: u64,
+        /// For this long by its own clock the follower votes for nobody; 0 where leases are off.
+        promise_ms: u64,
     },
     /// Campaign at once: from a leader to the one it wants in its place (thesis §3.10).
     TimeoutNow {
@@ -343,8 +346,11 @@ impl fmt::Display for Message {
             Self::Heartbeat { term, commit, round: None, .. } => {
                 write!(f, "Heartbeat t{term} commit {commit}")
             }
-            Self::HeartbeatReply { term, round } => {
+            Self::HeartbeatReply { term, round, promise_ms: 0 } => {
                 write!(f, "HeartbeatReply t{term} round {round}")
+            }
+            Self::HeartbeatReply { term, round, promise_ms } => {
+                write!(f, "HeartbeatReply t{term} round {round}, a promise for {promise_ms} ms")
             }
             Self::Pull { term, last, shared } => {
                 write!(f, "Pull t{term} after {last} or {shared}")

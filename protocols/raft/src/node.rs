@@ -128,10 +128,12 @@ impl<R: Rules> Engine for Raft<R> {
     }
 
     fn fingerprint<H: Hasher>(&self, now: Instant, hasher: &mut H) {
-        self.state.fingerprint(hasher);
+        self.state.fingerprint(now, hasher);
         self.role.hash(hasher);
-        if let Role::Follower(follower) = &self.role {
-            follower.content_for(&self.state, now).hash(hasher);
+        match &self.role {
+            Role::Follower(follower) => follower.content_for(&self.state, now).hash(hasher),
+            Role::Candidate(_) => {}
+            Role::Leader(leader) => leader.promises.hash_ages(now, hasher),
         }
         self.announced.hash(hasher);
     }
@@ -181,6 +183,7 @@ impl<R: Rules> Raft<R> {
             self.state.members.rebase(Index::ZERO, founders);
             self.state.write_checkpoint(context);
         }
+        self.state.begin(context.now());
         self.state.tell_members(context);
         if let Some(snapshot) = self.state.snapshot {
             context.emit_now(Event::Install(snapshot));
@@ -188,7 +191,8 @@ impl<R: Rules> Raft<R> {
         if let Role::Follower(follower) = &self.role {
             follower.wait(&self.state, context);
         }
-        if self.state.may_lead() && self.state.other_voters().next().is_none() {
+        let is_free = self.state.bound_for(context.now()).is_zero();
+        if is_free && self.state.may_lead() && self.state.other_voters().next().is_none() {
             self.become_(context, Becomes::Candidate(Campaign::Cautious));
         }
     }
@@ -215,7 +219,7 @@ impl<R: Rules> Raft<R> {
                     self.answer(context, Asks::PreVotes, (from, granted), better);
                 }
             }
-            Message::Vote { last, .. } => self.vote_asked(context, from, last),
+            Message::Vote { last, transfer, .. } => self.vote_asked(context, from, last, transfer),
             Message::VoteReply { granted, .. } => {
                 self.answer(context, Asks::Votes, (from, granted), None);
             }
@@ -247,8 +251,9 @@ impl<R: Rules> Raft<R> {
                     leader.append_answered(&self.state, from, result);
                 }
             }
-            Message::HeartbeatReply { round, .. } => {
+            Message::HeartbeatReply { round, promise_ms, .. } => {
                 if let Role::Leader(leader) = &mut self.role {
+                    leader.promised(&self.state, context, from, round, promise_ms);
                     leader.round_confirmed(&self.state, context, from, round);
                 }
             }
@@ -319,7 +324,7 @@ impl<R: Rules> Raft<R> {
                 Message::AppendReply { term, result: nothing }
             }
             Message::Heartbeat { .. } | Message::TimeoutNow { .. } => {
-                Message::HeartbeatReply { term, round: 0 }
+                Message::HeartbeatReply { term, round: 0, promise_ms: 0 }
             }
             Message::ReadIndex { id, .. } => {
                 Message::ReadIndexReply { term, id: *id, result: ReadResult::NotLeader }

@@ -94,6 +94,24 @@ impl Reads {
         Some(self.newest)
     }
 
+    /// Whether reads wait for a round.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Takes out the reads that wait for a round.
+    pub(crate) fn take_waiting(&mut self) -> Readers {
+        let readers = core::mem::take(&mut self.waiting);
+        self.len -= readers.len();
+        readers
+    }
+
+    /// Opens a round that no read waits for.
+    pub(crate) fn open_empty_round(&mut self) -> u64 {
+        self.newest += 1;
+        self.newest
+    }
+
     /// The newest round, for heartbeats to repeat.
     pub(crate) fn newest_round(&self) -> u64 {
         self.newest

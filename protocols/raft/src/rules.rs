@@ -24,6 +24,17 @@ synod_engine::rules! {
         fn read_after_own_commit;
         /// A leader's answer counts only for reads that were asked before the question (thesis §6.4).
         fn read_answer_is_fresh;
+        /// Whoever promised to vote for nobody does not, whatever happens to its link or term (thesis
+        /// §6.4.1).
+        fn promise_is_kept;
+        /// A node that starts again keeps the promises that it cannot remember (thesis §6.4.1).
+        fn promise_outlives_restart;
+        /// A lease counts from when the round was sent, not from when it was answered (thesis §6.4.1).
+        fn lease_counts_from_send;
+        /// A lease ends before the promises do, whatever clocks do within their bound (thesis §6.4.1).
+        fn lease_allows_for_drift;
+        /// A leader that wishes for a successor holds no lease any more (thesis §6.4.1).
+        fn handover_ends_lease;
         /// A new leader changes no members before an entry of its own term is committed (thesis §4.1,
         /// as corrected in 2015).
         fn noop_before_change;

@@ -3,9 +3,10 @@
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use synod_consensus::{Batch, Event, Index, Snapshot};
-use synod_engine::{Corrupt, NodeId, TaskId, Token};
+use synod_engine::{Corrupt, Instant, NodeId, TaskId, Token};
 use synod_quorum::Quorum;
 
 use crate::compaction::Snapshotting;
@@ -32,6 +33,8 @@ pub(crate) struct State<R> {
     pub(crate) fresh_bytes: usize,
     pub(crate) written: Written,
     pub(crate) snapshots: Snapshotting,
+    /// Until then this node votes for nobody: it promised (thesis §6.4.1).
+    bound_until: Option<Instant>,
     /// The newest question of this life to a leader.
     read_id: Option<ReadId>,
     /// What was committed and the state machine has not taken in: up to which entry, and bytes.
@@ -55,6 +58,7 @@ impl<R: Rules> State<R> {
             fresh_bytes: 0,
             written,
             snapshots: Snapshotting::default(),
+            bound_until: None,
             read_id: None,
             unapplied: VecDeque::new(),
             unapplied_bytes: 0,
@@ -77,6 +81,29 @@ impl<R: Rules> State<R> {
     /// Whether no life of this node has written anything.
     pub(crate) fn has_no_record(&self) -> bool {
         self.written.is_empty()
+    }
+
+    /// A life begins. What an earlier one promised is not known, nor whether there was one, if its disk
+    /// was slow: so all of it is promised again.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        if self.rules().promise_outlives_restart() {
+            self.promise(now);
+        }
+    }
+
+    /// Promises to vote for nobody from now on, if leases are used; returns for how long, in ms.
+    pub(crate) fn promise(&mut self, now: Instant) -> u64 {
+        if self.config.lease.is_none() {
+            return 0;
+        }
+        self.bound_until = Some(now + self.config.election_timeout_min());
+        self.config.election_timeout_min_ms
+    }
+
+    /// For how long it votes for nobody.
+    pub(crate) fn bound_for(&self, now: Instant) -> Duration {
+        let left = self.bound_until.map_or(Duration::ZERO, |until| until.since(now));
+        if self.rules().promise_is_kept() { left } else { Duration::ZERO }
     }
 
     /// A name for a question that was never used, in this life or another.
@@ -291,12 +318,12 @@ impl<R: Rules> State<R> {
         TaskId(self.tasks)
     }
 
-    pub(crate) fn fingerprint<H: core::hash::Hasher>(&self, hasher: &mut H) {
+    pub(crate) fn fingerprint<H: core::hash::Hasher>(&self, now: Instant, hasher: &mut H) {
         use core::hash::Hash;
         let Self { config: _, hard, members, log, snapshot, commit, applied, .. } = self;
         (hard, members, log, snapshot, commit, applied).hash(hasher);
         let Self { fresh_bytes, written, snapshots, unapplied, unapplied_bytes, tasks, .. } = self;
         (fresh_bytes, written, snapshots, unapplied, unapplied_bytes, tasks).hash(hasher);
-        self.read_id.hash(hasher);
+        (self.read_id, self.bound_for(now)).hash(hasher);
     }
 }

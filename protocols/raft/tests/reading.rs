@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use synod_consensus::{Index, Outcome, Refusal, RestoreError, StateMachine};
 use synod_engine::{NodeId, Sometimes, Sound, Violation, Without};
-use synod_raft::{Config, Invariants, RULES, Raft, Rules};
+use synod_raft::{Config, Invariants, Lease, RULES, Raft, Rules};
 use synod_sim::replicated::{Answer, Call, Replica, Replicated};
 use synod_sim::{ClientId, Mix, Outside, Plan, Report, Sim, Transport, Workload};
 
@@ -121,12 +121,25 @@ impl<R: Rules> Workload<Raft<R>, Replica<LastWrite>> for Load {
     }
 }
 
-fn run<R: Rules>(seed: u64, mix: Mix, transport: Transport, rules: R) -> Report {
+/// What a run is about: how nodes read, what they lack, and what happens to them.
+#[derive(Clone)]
+struct Run<R> {
+    lease: Option<Lease>,
+    rules: R,
+    mix: Mix,
+    transport: Transport,
+}
+
+const TENTH: Option<Lease> = Some(Lease { max_drift_percent: 10 });
+
+fn run<R: Rules>(seed: u64, run: Run<R>) -> Report {
+    let Run { lease, rules, mix, transport } = run;
     let voters = [3, 5][(seed % 2) as usize];
     let ids = (1..=voters).map(NodeId);
     let engines = ids.clone().map(|id| {
         let mut config = Config::with_rules(id, ids.clone(), rules);
         config.snapshot_every = 10 + seed % 90;
+        config.lease = lease;
         (id, config)
     });
     let plan = Plan { seed, mix, transport, ..Plan::default() };
@@ -137,10 +150,11 @@ fn run<R: Rules>(seed: u64, mix: Mix, transport: Transport, rules: R) -> Report 
 }
 
 /// Runs all seeds; every one must be sound.
-fn holds(mix: &Mix, transport: Transport, seeds: Range<u64>) {
+fn holds(lease: Option<Lease>, mix: Mix, transport: Transport, seeds: Range<u64>) {
     let mut all = Sometimes::default();
+    let sound = Run { lease, rules: Sound, mix, transport };
     for seed in seeds {
-        let report = run(seed, mix.clone(), transport, Sound);
+        let report = run(seed, sound.clone());
         assert!(report.verdict.is_sound(), "{report}");
         all.merge(&report.sometimes);
     }
@@ -151,33 +165,58 @@ fn holds(mix: &Mix, transport: Transport, seeds: Range<u64>) {
 
 #[test]
 fn reads_are_fresh_at_every_node_over_ordered_links() {
-    holds(&Mix::DEFAULT, Transport::Sessions, 0..30);
+    holds(None, Mix::DEFAULT, Transport::Sessions, 0..30);
 }
 
 #[test]
 fn reads_are_fresh_at_every_node_over_datagrams() {
-    holds(&Mix::LOSSY, Transport::Datagrams, 0..30);
+    holds(None, Mix::LOSSY, Transport::Datagrams, 0..30);
 }
 
 #[test]
 fn reads_are_fresh_at_every_node_while_nodes_crash_and_pause() {
-    holds(&Mix::CRASHY, Transport::Datagrams, 0..30);
+    holds(None, Mix::CRASHY, Transport::Datagrams, 0..30);
+}
+
+#[test]
+fn reads_by_rounds_are_fresh_whatever_clocks_do() {
+    holds(None, Mix::BAD_CLOCKS, Transport::Sessions, 0..30);
+}
+
+#[test]
+fn reads_by_lease_are_fresh_while_clocks_keep_their_bound() {
+    holds(TENTH, Mix::DRIFTING, Transport::Sessions, 0..60);
+    holds(TENTH, Mix::DRIFTING, Transport::Datagrams, 0..60);
+    holds(TENTH, Mix::CRASHY, Transport::Sessions, 0..30);
+    holds(TENTH, Mix::LOSSY, Transport::Datagrams, 0..30);
+}
+
+/// The first of these runs in which a stale read is found.
+fn found<R: Rules>(planted: &Run<R>, seeds: Range<u64>) -> Option<String> {
+    seeds.into_iter().find_map(|seed| {
+        let report = run(seed, planted.clone());
+        (!report.verdict.is_sound()).then(|| report.to_string())
+    })
 }
 
 /// What finds nothing where something is wrong would prove nothing.
 #[test]
 fn a_stale_read_is_found_when_a_rule_about_reads_is_taken_out() {
     let faults = [
-        ("read_is_confirmed", Mix::BAD_CLOCKS, Transport::Sessions),
-        ("read_answer_is_fresh", Mix::LOSSY, Transport::Datagrams),
+        ("read_is_confirmed", None, Mix::BAD_CLOCKS, Transport::Sessions),
+        ("read_answer_is_fresh", None, Mix::LOSSY, Transport::Datagrams),
     ];
-    for (rule, mix, transport) in faults {
-        let without = Without::named(RULES, &[rule]).unwrap();
-        let found = (0..200).find_map(|seed| {
-            let report = run(seed, mix.clone(), transport, without);
-            (!report.verdict.is_sound()).then(|| report.to_string())
-        });
+    for (rule, lease, mix, transport) in faults {
+        let rules = Without::named(RULES, &[rule]).unwrap();
+        let found = found(&Run { lease, rules, mix, transport }, 0..200);
         let found = found.unwrap_or_else(|| panic!("nothing is found without {rule}"));
         assert!(found.contains("reads are fresh"), "{found}");
     }
+}
+
+#[test]
+fn a_stale_read_by_lease_is_found_when_clocks_break_their_bound() {
+    let (mix, transport) = (Mix::BAD_CLOCKS, Transport::Sessions);
+    let found = found(&Run { lease: TENTH, rules: Sound, mix, transport }, 0..400);
+    assert!(found.expect("nothing is found").contains("reads are fresh"));
 }

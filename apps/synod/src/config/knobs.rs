@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use synod_engine::NodeId;
 use synod_kv::limits::MAX_COMMAND_BYTES;
+use synod_raft::Lease;
 
 /// How the node takes part in its Raft group; see [`synod_raft::Config`].
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -17,6 +18,7 @@ pub(crate) struct RaftKnobs {
     max_cached_log_bytes: Option<usize>,
     max_log_bytes: Option<usize>,
     max_uncommitted_bytes: Option<usize>,
+    lease_max_drift_percent: Option<u8>,
 }
 
 /// Bounds; see [`synod_runtime::Limits`] and [`synod_native::Limits`].
@@ -67,6 +69,8 @@ impl RaftKnobs {
             max_log_bytes,
             max_uncommitted_bytes,
         );
+        config.lease =
+            self.lease_max_drift_percent.map(|max_drift_percent| Lease { max_drift_percent });
         config
     }
 }

@@ -153,15 +153,17 @@ impl Follower {
         self.commit(state, context, commit);
     }
 
-    /// Confirms at once that the sender of a heartbeat leads, claiming nothing about the log.
+    /// Confirms at once that the sender of a heartbeat leads, claiming nothing about the log; and
+    /// promises, where leases are used, to vote for nobody for a while.
     pub(crate) fn confirm<R: Rules>(
         &self,
-        state: &State<R>,
+        state: &mut State<R>,
         context: &mut Context<'_, R>,
         leader: NodeId,
         round: u64,
     ) {
-        context.send_now(leader, Message::HeartbeatReply { term: state.term(), round });
+        let (term, promise_ms) = (state.term(), state.promise(context.now()));
+        context.send_now(leader, Message::HeartbeatReply { term, round, promise_ms });
     }
 
     /// A heartbeat's commit index counts up to where the logs are known to agree, here or by the

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use synod_consensus::{Batch, Event, Index, Payload, Refusal};
 use synod_engine::{NodeId, Token};
 
+use crate::lease::Promises;
 use crate::progress::Progress;
 use crate::proposals::Proposals;
 use crate::reads::Reads;
@@ -41,6 +42,7 @@ pub(crate) struct Leader {
     open_bytes: usize,
     proposals: Proposals,
     reads: Reads,
+    pub(crate) promises: Promises,
     transfer: Option<Transfer>,
     takeover: Takeover,
     /// It was removed, and has tried to hand over.
@@ -63,6 +65,7 @@ impl Leader {
             open_bytes: 0,
             proposals: Proposals::default(),
             reads: Reads::default(),
+            promises: Promises::default(),
             transfer: None,
             takeover: Takeover::default(),
             has_resigned: false,
@@ -115,7 +118,8 @@ impl Leader {
             self.commit(state, context);
         }
         let becomes = self.settle_members(state, context);
-        let asks = self.open_round(state);
+        self.read_by_lease(state, context);
+        let asks = self.open_round(state, context);
         for (peer, progress) in &mut self.followers {
             send_entries(state, context, *peer, progress);
             if asks.is_some() || progress.told_commit < state.commit {

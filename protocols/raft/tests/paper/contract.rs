@@ -225,7 +225,7 @@ fn a_leader_whose_disk_stalls_still_sends_and_stays_in_office() {
         assert!(matches!(told[..], [Message::Heartbeat { commit, .. }] if commit.0 == index));
         node.read(1000 + index);
         assert!(matches!(node.said_to(2)[..], [Message::Heartbeat { round: Some(_), .. }]));
-        node.hear(2, Message::HeartbeatReply { term: Epoch(1), round: index - 1 });
+        node.hear(2, Message::HeartbeatReply { term: Epoch(1), round: index - 1, promise_ms: 0 });
         assert!(matches!(node.events.last(), Some(Event::ReadReady { .. })));
         node.input(Input::Timer(Timer::Election));
     }
@@ -238,7 +238,7 @@ fn a_follower_whose_disk_stalls_still_confirms_its_leader() {
     let mut node = with_a_stalled_disk();
     node.hear(2, append(2, entry(2, 2), &[2], 3));
     let answer = node.answer(2, heartbeat(2, 3));
-    assert_eq!(answer, [Message::HeartbeatReply { term: Epoch(2), round: 0 }]);
+    assert_eq!(answer, [Message::HeartbeatReply { term: Epoch(2), round: 0, promise_ms: 0 }]);
     assert_eq!(node.view().commit, Index(3), "and learns what a majority has without it");
 }
 

@@ -56,7 +56,7 @@ fn a_higher_term_makes_anyone_a_follower_in_that_term() {
             append(11, entry(2, 2), &[], 0),
             matches(12, 0),
             heartbeat(13, 0),
-            Message::HeartbeatReply { term: Epoch(14), round: 0 },
+            Message::HeartbeatReply { term: Epoch(14), round: 0, promise_ms: 0 },
             pre_vote_reply(15, false),
         ];
         for (message, term) in messages.into_iter().zip(9..) {
@@ -282,7 +282,7 @@ fn a_leader_is_heard_at_once_and_then_regularly() {
 fn a_leader_that_hears_no_majority_for_an_election_timeout_steps_down() {
     let mut node = leader();
     for _ in 0..3 {
-        node.hear(2, Message::HeartbeatReply { term: Epoch(3), round: 0 });
+        node.hear(2, Message::HeartbeatReply { term: Epoch(3), round: 0, promise_ms: 0 });
         node.fire(Timer::Election);
         assert_eq!(node.view().role, Role::Leader, "two of three are a majority");
     }
@@ -299,7 +299,7 @@ fn one_follower_of_four_does_not_keep_a_leader_in_office() {
     let mut node = Node::start(1, 5);
     node.win(&[2, 3]);
     node.hear(2, matches(1, 1));
-    node.hear(2, Message::HeartbeatReply { term: Epoch(1), round: 0 });
+    node.hear(2, Message::HeartbeatReply { term: Epoch(1), round: 0, promise_ms: 0 });
     node.fire(Timer::Election);
     assert_eq!(node.view().role, Role::Follower);
 }

@@ -99,10 +99,10 @@ fn a_new_leader_answers_no_question_before_it_committed_an_entry_of_its_term() {
     let mut node = Node::with_log(1, 3, 1, &[1, 1]);
     node.win(&[2]);
     node.hear(3, ask(2, 1));
-    node.hear(2, Message::HeartbeatReply { term: Epoch(2), round: 0 });
+    node.hear(2, Message::HeartbeatReply { term: Epoch(2), round: 0, promise_ms: 0 });
     assert_eq!(answers(&mut node, 3), []);
     node.hear(2, matches(2, 3));
-    node.hear(2, Message::HeartbeatReply { term: Epoch(2), round: 1 });
+    node.hear(2, Message::HeartbeatReply { term: Epoch(2), round: 1, promise_ms: 0 });
     assert_eq!(answers(&mut node, 3), [(1, at(3))]);
 }
 

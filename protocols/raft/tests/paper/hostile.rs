@@ -97,7 +97,7 @@ fn the_last_index_there_is_counts_no_further() {
     );
     assert_eq!(after.view().commit, leader.view().last.index, "no further than its log");
     assert_ignored(&install(5, snapshot(END, 5), &[1, 2, 3]), 2);
-    let round = Message::HeartbeatReply { term: Epoch(5), round: END };
+    let round = Message::HeartbeatReply { term: Epoch(5), round: END, promise_ms: 0 };
     assert_ignored(&round, 2);
 }
 
@@ -117,7 +117,7 @@ fn a_snapshot_without_voters_or_of_an_impossible_term_is_ignored() {
 fn the_answers_of_strangers_count_for_nothing() {
     assert_ignored(&matches(5, 9), 4);
     assert_ignored(&conflict(5, 3, 1, (1, 1)), 4);
-    assert_ignored(&Message::HeartbeatReply { term: Epoch(5), round: 1 }, 4);
+    assert_ignored(&Message::HeartbeatReply { term: Epoch(5), round: 1, promise_ms: 0 }, 4);
     let id = ReadId { life: 1, number: 1 };
     let result = ReadResult::Index(Index(4));
     assert_ignored(&Message::ReadIndexReply { term: Epoch(5), id, result }, 4);
@@ -193,7 +193,7 @@ fn nonsense(random: &mut Random) -> Message {
             Message::Pulled { term, previous: last, entries, last: end }
         }
         9 => Message::TimeoutNow { term, last },
-        8 if granted => Message::HeartbeatReply { term, round: number(random, 2) },
+        8 if granted => Message::HeartbeatReply { term, round: number(random, 2), promise_ms: 0 },
         8 => Message::Heartbeat {
             term,
             commit: index,

@@ -14,6 +14,7 @@ mod driver;
 mod elections;
 mod follower_reads;
 mod hostile;
+mod leases;
 mod loss;
 mod membership;
 mod old_log;

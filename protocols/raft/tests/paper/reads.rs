@@ -22,7 +22,7 @@ pub(crate) fn leader(voters: u64) -> Node {
 }
 
 pub(crate) fn confirmed(round: u64) -> Message {
-    Message::HeartbeatReply { term: Epoch(1), round }
+    Message::HeartbeatReply { term: Epoch(1), round, promise_ms: 0 }
 }
 
 /// Takes out the reads that are ready: their index and tokens.
@@ -89,7 +89,7 @@ fn confirmations_of_an_earlier_term_do_not_count() {
     let mut node = leader(3);
     node.read(7);
     let term = Epoch(0);
-    node.hear(2, Message::HeartbeatReply { term, round: 1 });
+    node.hear(2, Message::HeartbeatReply { term, round: 1, promise_ms: 0 });
     assert_eq!(ready(&mut node), []);
 }
 
@@ -131,12 +131,12 @@ fn a_new_leader_serves_no_read_before_it_committed_an_entry_of_its_term() {
     node.sent.clear();
     node.read(7);
     assert!(round_asked(&mut node, 2).is_none_or(|round| round == 0), "no round is opened");
-    node.hear(2, Message::HeartbeatReply { term: Epoch(2), round: 0 });
-    node.hear(2, Message::HeartbeatReply { term: Epoch(2), round: 1 });
+    node.hear(2, Message::HeartbeatReply { term: Epoch(2), round: 0, promise_ms: 0 });
+    node.hear(2, Message::HeartbeatReply { term: Epoch(2), round: 1, promise_ms: 0 });
     assert_eq!(ready(&mut node), []);
     node.hear(2, matches(2, 3));
     assert_eq!(round_asked(&mut node, 2), Some(1));
-    node.hear(2, Message::HeartbeatReply { term: Epoch(2), round: 1 });
+    node.hear(2, Message::HeartbeatReply { term: Epoch(2), round: 1, promise_ms: 0 });
     assert_eq!(ready(&mut node), [(3, vec![7])]);
 }
 
@@ -200,10 +200,13 @@ fn a_follower_confirms_rounds_of_its_own_term_only() {
         round: Some(7),
     };
     let mut node = Node::with_log(1, 3, 2, &[]);
-    assert_eq!(node.answer(2, ask(2)), [Message::HeartbeatReply { term: Epoch(2), round: 7 }]);
+    assert_eq!(
+        node.answer(2, ask(2)),
+        [Message::HeartbeatReply { term: Epoch(2), round: 7, promise_ms: 0 }]
+    );
     assert_eq!(
         node.answer(2, ask(1)),
-        [Message::HeartbeatReply { term: Epoch(2), round: 0 }],
+        [Message::HeartbeatReply { term: Epoch(2), round: 0, promise_ms: 0 }],
         "the old leader learns the term and gets no confirmation"
     );
 }

@@ -9,12 +9,12 @@ use synod_raft::{Message, RULES, Timer};
 
 use crate::cluster::{Cluster, Envelope};
 use crate::driver::{Disk, append, config_with, entry, matches, vote, vote_reply};
-use crate::{catch_up, membership};
+use crate::{catch_up, leases, membership};
 
 /// Returns what went wrong.
 type Story = fn(Without) -> Option<String>;
 
-const STORIES: [(&str, &str, Story); 14] = [
+const STORIES: [(&str, &str, Story); 19] = [
     ("vote_is_durable", "One Vote Per Term", a_voter_crashes_and_is_asked_by_another),
     ("one_vote_per_term", "One Vote Per Term", two_candidates_ask_the_same_voter),
     ("vote_for_up_to_date_log", "Leader Completeness", one_who_missed_it_all_campaigns),
@@ -25,6 +25,11 @@ const STORIES: [(&str, &str, Story); 14] = [
     ("read_is_confirmed", "a stale read at 1", a_deposed_leader_is_asked),
     ("read_after_own_commit", "a stale read at 0", a_new_leader_is_asked_at_once),
     ("read_answer_is_fresh", "a stale read at 1", an_answer_comes_a_life_late),
+    ("promise_is_kept", "a stale read at 1", leases::voters_lose_their_links),
+    ("promise_outlives_restart", "a stale read at 1", leases::voters_start_again),
+    ("lease_counts_from_send", "a stale read at 1", leases::promises_arrive_late),
+    ("lease_allows_for_drift", "a stale read at 1", leases::a_leader_has_a_slow_clock),
+    ("handover_ends_lease", "a stale read at 1", leases::a_successor_takes_over),
     ("noop_before_change", "Leader Completeness", membership::the_single_server_bug_of_2015),
     ("one_change_at_a_time", "Leader Completeness", membership::two_changes_at_once),
     ("catch_up_on_better_log_only", "Committed Entries Stay", catch_up::a_piece_comes_late),
@@ -162,7 +167,7 @@ fn a_vote_arrives_an_election_late(rules: Without) -> Option<String> {
 }
 
 /// The index at which some read of node `id` is ready.
-fn read_index(cluster: &Cluster<Without>, id: u64) -> Option<u64> {
+pub(crate) fn read_index(cluster: &Cluster<Without>, id: u64) -> Option<u64> {
     cluster.nodes[&id].events.iter().find_map(|event| match event {
         Event::ReadReady { index, .. } => Some(index.0),
         _ => None,
@@ -214,7 +219,9 @@ fn a_new_leader_is_asked_at_once(rules: Without) -> Option<String> {
     ask_for_votes(&mut cluster, 2);
     cluster.settle_but(|envelope| matches!(envelope.message, Message::AppendReply { .. }));
     cluster.at(2, |node| node.read(7));
-    cluster.at(2, |node| node.hear(3, Message::HeartbeatReply { term: Epoch(2), round: 1 }));
+    cluster.at(2, |node| {
+        node.hear(3, Message::HeartbeatReply { term: Epoch(2), round: 1, promise_ms: 0 });
+    });
     let index = read_index(&cluster, 2)?;
     Some(format!("a stale read at {index}, and 2 was committed"))
 }

@@ -74,6 +74,7 @@ impl Leader {
         let index = state.log.last().index.next();
         self.store(state, context, Batch::new(index, state.term(), vec![payload]));
         self.follow_members(state);
+        self.promises.members_changed();
     }
 
     /// Sends the log to every member; to one that leaves, until it knows.

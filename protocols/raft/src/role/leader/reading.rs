@@ -1,6 +1,8 @@
 //! A leader confirms that it leads before it answers reads, its own user's and its followers' (§8;
 //! thesis §6.4).
 
+use core::time::Duration;
+
 use synod_consensus::{Event, Index, Refusal};
 use synod_engine::{NodeId, Token};
 
@@ -62,10 +64,82 @@ impl Leader {
         }
     }
 
+    /// A follower promises, in answer to a round, to vote for nobody for this long.
+    pub(crate) fn promised<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &Context<'_, R>,
+        from: NodeId,
+        round: u64,
+        promise_ms: u64,
+    ) {
+        if let Some(lease) = state.config.lease
+            && self.followers.contains_key(&from)
+        {
+            let promised =
+                Duration::from_millis(promise_ms).min(state.config.election_timeout_max());
+            let maker = (from, context.now());
+            self.promises.promised(state.rules(), lease, maker, round, promised);
+        }
+    }
+
+    /// Answers all reads that wait, if it holds a lease and its commit index is current (thesis §6.4.1).
+    pub(super) fn read_by_lease<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+    ) {
+        if state.config.lease.is_some()
+            && self.reads.has_waiting()
+            && self.is_current(state)
+            && self.promises.hold(state.me(), state.quorum(), context.now())
+        {
+            let readers = self.reads.take_waiting();
+            answer(state, context, state.commit, readers);
+        }
+    }
+
     /// Opens a read round if reads wait and the commit index is known to be current.
-    pub(super) fn open_round<R: Rules>(&mut self, state: &State<R>) -> Option<u64> {
-        let is_current = state.commit >= self.noop || !state.rules().read_after_own_commit();
-        if is_current { self.reads.open_round(state.commit) } else { None }
+    pub(super) fn open_round<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &Context<'_, R>,
+    ) -> Option<u64> {
+        let is_current = self.is_current(state);
+        let round = if is_current { self.reads.open_round(state.commit) } else { None };
+        self.ask_for_promises(state, context, round);
+        round
+    }
+
+    /// The round that a heartbeat asks to confirm: a new one where leases are used, since promises count
+    /// from when their round was sent.
+    pub(super) fn heartbeat_round<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &Context<'_, R>,
+    ) -> u64 {
+        if state.config.lease.is_none() {
+            return self.reads.newest_round();
+        }
+        let round = self.reads.open_empty_round();
+        self.ask_for_promises(state, context, Some(round));
+        round
+    }
+
+    fn ask_for_promises<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &Context<'_, R>,
+        round: Option<u64>,
+    ) {
+        if let Some(round) = round.filter(|_| state.config.lease.is_some()) {
+            self.promises.asked(round, context.now(), state.config.election_timeout_max());
+        }
+    }
+
+    /// Whether everything that was committed before its term is known to be (§8).
+    fn is_current<R: Rules>(&self, state: &State<R>) -> bool {
+        state.commit >= self.noop || !state.rules().read_after_own_commit()
     }
 
     /// Answers the reads of every round that a majority confirmed.

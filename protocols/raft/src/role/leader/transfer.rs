@@ -104,6 +104,9 @@ impl Leader {
         if transfer.due && progress.is_some_and(|progress| progress.matched == last.index) {
             context.send_now(transfer.successor, Message::TimeoutNow { term: state.term(), last });
             (transfer.due, transfer.told) = (false, true);
+            if state.rules().handover_ends_lease() {
+                self.promises.give_up();
+            }
         }
     }
 

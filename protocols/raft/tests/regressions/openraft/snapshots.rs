@@ -145,7 +145,7 @@ fn leader_purges_on_while_a_follower_installs() {
     };
     (0..4).for_each(|token| write(&mut node, token));
     compact(&mut node, 5, 1);
-    node.hear(3, Message::HeartbeatReply { term: Epoch(1), round: 0 });
+    node.hear(3, Message::HeartbeatReply { term: Epoch(1), round: 0, promise_ms: 0 });
     node.input(Input::Link { peer: NodeId(3), state: LinkState::Closed });
     node.input(Input::Flush);
     assert!(matches!(node.said_to(3).last(), Some(Message::Install { .. })));

@@ -1,0 +1,148 @@
+//! Leases: reads without a round, as long as no other leader can have been elected (thesis §6.4.1).
+//!
+//! Whoever answers a round promises to vote for nobody for a time by its own clock. The leader holds a
+//! lease once a majority has promised: from when it *sent* the round, for as long as those promises last
+//! by its own clock, whatever clocks may do within the bound. What a promise binds is its maker and not
+//! its role: it outlives a change of term, a broken link, and, since a node that starts again votes for
+//! nobody for as long, a restart. Only the leader it was made to can release from it, by wishing for a
+//! successor; it holds no lease any more from then on (thesis §3.10).
+//!
+//! A lease is looked at in the very step that answers the read, with the time of that step: a pause
+//! before it makes the lease end; a pause after it delays an answer that was right when the read was
+//! under way. Next: `role/leader/reading.rs`.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use core::hash::{Hash, Hasher};
+use core::time::Duration;
+
+use synod_engine::{Instant, NodeId};
+use synod_quorum::Quorum;
+
+use crate::Rules;
+
+/// How far clocks can be trusted, where leases are used.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Lease {
+    /// No clock of the group runs more than this many percent fast or slow, and none stands still, not
+    /// even while its machine sleeps. Beyond it, reads may be stale.
+    pub max_drift_percent: u8,
+}
+
+impl Lease {
+    /// For how long by a clock that may be slow a promise lasts certainly, if it was made for `promised`
+    /// by one that may be fast.
+    fn certain(self, promised: Duration) -> Duration {
+        let drift = u32::from(self.max_drift_percent);
+        promised * 100u32.saturating_sub(drift) / (100 + drift)
+    }
+}
+
+/// What a leader was promised.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Promises {
+    /// When each round was sent whose promises may still last.
+    sent: VecDeque<(u64, Instant)>,
+    /// Until when each node certainly votes for nobody.
+    until: BTreeMap<NodeId, Instant>,
+    /// It has wished for a successor.
+    given_up: bool,
+}
+
+impl Promises {
+    /// A round was sent; promises last for `lasting` at most.
+    pub(crate) fn asked(&mut self, round: u64, now: Instant, lasting: Duration) {
+        while self.sent.pop_front_if(|(_, sent)| now.since(*sent) > lasting).is_some() {}
+        self.sent.push_back((round, now));
+    }
+
+    /// A node promises, in answer to a round, to vote for nobody for this long.
+    pub(crate) fn promised<R: Rules>(
+        &mut self,
+        rules: R,
+        lease: Lease,
+        (node, now): (NodeId, Instant),
+        round: u64,
+        promised: Duration,
+    ) {
+        let Ok(place) = self.sent.binary_search_by_key(&round, |(sent, _)| *sent) else { return };
+        let since = if rules.lease_counts_from_send() { self.sent[place].1 } else { now };
+        let lasting =
+            if rules.lease_allows_for_drift() { lease.certain(promised) } else { promised };
+        let until = self.until.entry(node).or_insert(Instant::START);
+        *until = (*until).max(since + lasting);
+    }
+
+    /// Whether nobody else can have been elected by now.
+    pub(crate) fn hold(&self, me: NodeId, quorum: &Quorum, now: Instant) -> bool {
+        let until = |node| {
+            if node == me {
+                Some(Instant::from_nanos(u64::MAX))
+            } else {
+                self.until.get(&node).copied()
+            }
+        };
+        !self.given_up && quorum.reached(until).flatten().is_some_and(|until| now < until)
+    }
+
+    /// Others decide now: what was promised so far counts no more.
+    pub(crate) fn members_changed(&mut self) {
+        self.sent.clear();
+        self.until.clear();
+    }
+
+    /// It wishes for a successor, which may be elected at any time from now on.
+    pub(crate) fn give_up(&mut self) {
+        self.given_up = true;
+    }
+
+    /// Takes into the node's fingerprint what time makes of this: how old the rounds are, and how long
+    /// the promises last.
+    pub(crate) fn hash_ages<H: Hasher>(&self, now: Instant, hasher: &mut H) {
+        self.sent.iter().for_each(|(round, sent)| (round, now.since(*sent)).hash(hasher));
+        self.until.iter().for_each(|(node, until)| (node, until.since(now)).hash(hasher));
+    }
+}
+
+/// Without instants: the node's fingerprint takes their ages in.
+impl Hash for Promises {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Self { sent: _, until: _, given_up } = self;
+        given_up.hash(hasher);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use synod_engine::Sound;
+    use synod_quorum::Voters;
+
+    use super::*;
+
+    const LEASE: Lease = Lease { max_drift_percent: 10 };
+
+    fn at(ms: u64) -> Instant {
+        Instant::START + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_majority_must_have_promised_and_the_earliest_of_it_decides() {
+        let me = NodeId(1);
+        let quorum = Quorum::of(Voters::new((1..=5).map(NodeId)));
+        let promised = Duration::from_millis(110);
+        let mut promises = Promises::default();
+        for (round, sent) in [(1, 1000), (2, 1050)] {
+            promises.asked(round, at(sent), promised);
+        }
+        promises.promised(Sound, LEASE, (NodeId(2), at(1060)), 2, promised);
+        assert!(!promises.hold(me, &quorum, at(1060)));
+        promises.promised(Sound, LEASE, (NodeId(3), at(1060)), 1, promised);
+        assert!(promises.hold(me, &quorum, at(1089)) && !promises.hold(me, &quorum, at(1090)));
+        promises.promised(Sound, LEASE, (NodeId(3), at(1060)), 2, promised);
+        assert!(promises.hold(me, &quorum, at(1139)) && !promises.hold(me, &quorum, at(1140)));
+        promises.promised(Sound, LEASE, (NodeId(3), at(1060)), 7, promised);
+        promises.asked(3, at(1500), promised);
+        assert_eq!(promises.sent.len(), 1);
+        promises.give_up();
+        assert!(!promises.hold(me, &quorum, at(1060)));
+    }
+}
