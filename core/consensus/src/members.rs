@@ -100,7 +100,7 @@ pub enum BadChange {
     NoMember(NodeId),
     /// It is a member already, under another incarnation or address: remove it first.
     IsMember(NodeId),
-    /// There would be no voter left.
+    /// There would be no voter left that may lead.
     NoVoters,
     /// More members, or a longer address, than the bounds allow.
     TooMany,
@@ -210,7 +210,8 @@ impl Membership {
         }
         let (before, after) = (self.quorum(), next.quorum());
         let (before, after) = (before.incoming(), after.incoming());
-        if after.is_empty() {
+        let may_lead = |node| next.member(node).is_some_and(|member| member.priority > 0);
+        if !after.iter().any(may_lead) {
             return Err(BadChange::NoVoters);
         }
         let come = after.iter().filter(|node| !before.contains(*node)).count();
@@ -361,7 +362,7 @@ impl fmt::Display for BadChange {
             Self::IsMember(node) => {
                 write!(f, "{node} is a member under another incarnation or address")
             }
-            Self::NoVoters => write!(f, "no voter would be left"),
+            Self::NoVoters => write!(f, "no voter that may lead would be left"),
             Self::TooMany => write!(f, "more members, or a longer address, than a group may have"),
         }
     }
@@ -431,6 +432,8 @@ mod tests {
         );
         let one = founded(&[1]);
         assert_eq!(one.changed(&[Change::Remove(NodeId(1))]), Err(BadChange::NoVoters));
+        let never = Change::Prioritise { node: NodeId(1), priority: 0 };
+        assert_eq!(one.changed(&[never]), Err(BadChange::NoVoters), "nobody would lead ever more");
         let crowd: Vec<_> = (2..=70).map(add).collect();
         assert_eq!(one.changed(&crowd), Err(BadChange::TooMany));
     }

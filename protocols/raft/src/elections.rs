@@ -138,9 +138,10 @@ impl<R: Rules> Raft<R> {
                 if let Some(transfer) = follower.transfer.take() {
                     transfer.end(context, None);
                 }
-                Becomes::Same
+                // It may have been removed; whom it heard last need not lead any more.
+                Becomes::Follower { leader: None }
             }
-            Role::Candidate(_) => Becomes::Same,
+            Role::Candidate(_) => Becomes::Follower { leader: None },
         };
         self.become_(context, becomes);
     }

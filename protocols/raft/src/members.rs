@@ -34,6 +34,13 @@ impl Members {
         &self.newest().1
     }
 
+    /// The memberships that may be in force: the newest, and while its entry is not committed, the one
+    /// before it.
+    pub(crate) fn possible(&self, commit: Index) -> impl Iterator<Item = &Arc<Membership>> {
+        let is_settled = self.since() <= commit;
+        self.known.iter().rev().take(if is_settled { 1 } else { 2 }).map(|(_, members)| members)
+    }
+
     /// The entry that it came with.
     pub(crate) fn since(&self) -> Index {
         self.newest().0

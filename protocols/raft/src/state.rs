@@ -124,9 +124,14 @@ impl<R: Rules> State<R> {
         self.quorum().contains(self.me())
     }
 
-    /// Whether this node may campaign: a voter of priority 0 never does, whoever else is there.
+    /// Whether this node may campaign: a voter of priority 0 never does, whoever else is there. Who is no
+    /// voter any more does as long as the entry that says so is not committed: it may be the only one to
+    /// have that entry, and so the only one whom the others can elect (thesis §4.2.2).
     pub(crate) fn may_lead(&self) -> bool {
-        self.is_voter() && self.priority(self.me()) > 0
+        self.members.possible(self.commit).any(|members| {
+            members.quorum().contains(self.me())
+                && members.member(self.me()).is_some_and(|member| member.priority > 0)
+        })
     }
 
     /// The priority of a member; 0 for who is none.

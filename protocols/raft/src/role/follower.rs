@@ -66,9 +66,9 @@ impl Follower {
         Some(state.config.election_timeout_min().saturating_sub(now.since(heard)))
     }
 
-    /// Starts the election timeout anew.
+    /// Starts the election timeout anew. Who may not lead only forgets its leader when it ends.
     pub(crate) fn wait<R: Rules>(&self, state: &State<R>, context: &mut Context<'_, R>) {
-        if state.may_lead() || self.transfer.is_some() {
+        if state.may_lead() || self.leader.is_some() || self.transfer.is_some() {
             let config = &state.config;
             let timeout = context
                 .random()
