@@ -1,14 +1,19 @@
 //! The store on a replicated log, in the simulator: what `synod sim` runs and the tests judge.
 //!
-//! One seed determines a run: the size of the cluster, its knobs, the faults, what the clients do. A
-//! run is sound if figure 3 held after every step, the store answered every duplicate as it had
-//! answered the original, and what all clients saw is linearizable.
+//! One seed determines a run: the size of the cluster, its knobs, the faults, what the clients do, and
+//! how its members change. A run is sound if figure 3 held after every step, the store answered every
+//! duplicate as it had answered the original, the cluster [recovered](recovery) once nothing went wrong
+//! any more, and what all clients saw is linearizable.
 
 mod clients;
 mod history;
+mod lanes;
 mod operation;
+mod operator;
 mod planted;
+mod recovery;
 mod runs;
+mod stale;
 
 use std::time::Duration;
 
@@ -34,8 +39,11 @@ where
     S: synod_kv::rules::Rules + Default,
 {
     let mut shape = Random::new(plan.seed ^ 0x5eed);
-    let ids: Vec<_> = (1..=3 + 2 * shape.below(2)).map(NodeId).collect();
-    let mut config = Config::with_rules(NodeId(1), ids.clone(), rules);
+    let founders = shape.between(2, 5);
+    let churn = shape.chance(700_000).then(|| Duration::from_millis(shape.between(20, 1_000)));
+    let spares = if churn.is_some() { shape.between(1, 2) } else { 0 };
+    let founders: Vec<_> = (1..=founders).map(NodeId).collect();
+    let mut config = Config::with_rules(NodeId(1), founders.clone(), rules);
     config.snapshot_every = shape.between(5, 200);
     config.keep_log_bytes = 100 * shape.below(20) as usize;
     config.max_cached_log_bytes = 200 * shape.below(20) as usize;
@@ -48,12 +56,20 @@ where
         keys: shape.between(1, 6),
         think: Duration::from_millis(shape.between(1, 100)),
         twice_ppm: 50_000,
+        anywhere_ppm: shape.below(1_000_000) as u32,
+        churn,
     };
     let app = Replicated {
         lag: Duration::from_millis(if shape.chance(250_000) { shape.below(20) } else { 0 }),
         cancel_ppm: if shape.chance(250_000) { 50_000 } else { 0 },
         ..Replicated::new(Store::default)
     };
-    let engines = ids.into_iter().map(|node| (node, Config { node, ..config.clone() }));
-    Sim::new(plan, engines, app, Invariants::default(), Clients::new(habits))
+    let joiner = Config { initial_voters: None, ..config.clone() };
+    let count = founders.len() as u64 + spares;
+    let engines = (1..=count).map(NodeId).map(|node| {
+        let config = if founders.contains(&node) { &config } else { &joiner };
+        (node, Config { node, ..config.clone() })
+    });
+    let sim = Sim::new(plan, engines, app, Invariants::default(), Clients::new(habits));
+    sim.with_wipes(|config| Config { initial_voters: None, ..config.clone() })
 }

@@ -65,6 +65,13 @@ pub trait Message: Clone + Debug + Display {
         None
     }
 
+    /// Whether its receiver may count it in a quorum: it rests on what its sender promised before. A
+    /// driver drops such a message of a peer that is not the incarnation which is meant, since that one
+    /// remembers no promise; all else that a stranger says may be heard, and must be where it leads.
+    fn counts(&self) -> bool {
+        false
+    }
+
     /// Whether its receiver persists in proportion to its size. A driver short of disk may drop such
     /// a message, as a network may.
     fn fills_disk(&self) -> bool {

@@ -1,8 +1,8 @@
 //! Which incarnation of which node is known to whom: what a handshake between peers decides.
 //!
 //! A node takes a peer for what it met first, unless the members that it knows of say which incarnation
-//! is meant. So a node that lost all it had is refused until its new incarnation is admitted, and is
-//! refused again where that admission is undone.
+//! is meant. So a node that lost all it had counts for nobody until its new incarnation is admitted, and
+//! no longer where that admission is undone.
 
 use std::collections::BTreeMap;
 
@@ -55,12 +55,11 @@ impl Acquaintances {
         self.told.extend(contacts.map(|(node, incarnation)| ((observer, node), incarnation.0)));
     }
 
-    /// Whether a link between the two can be.
-    pub(crate) fn know_each_other(&self, a: u32, b: u32) -> bool {
-        self.incarnations.is_empty() || self.knows(a, b) && self.knows(b, a)
-    }
-
-    fn knows(&self, observer: u32, node: u32) -> bool {
+    /// Whether `node` is the incarnation that `observer` counts on.
+    pub(crate) fn knows(&self, observer: u32, node: u32) -> bool {
+        if self.incarnations.is_empty() {
+            return true;
+        }
         let pair = (observer, node);
         let meant = self.told.get(&pair).or_else(|| self.met.get(&pair)).copied();
         Incarnation(meant.unwrap_or(FIRST)) == self.incarnation(node)
@@ -80,25 +79,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_that_lost_all_is_refused_until_it_is_admitted_and_again_where_that_is_undone() {
+    fn a_node_that_lost_all_is_unknown_until_it_is_admitted_and_again_where_that_is_undone() {
         let mut all = Acquaintances::default();
-        assert!(all.know_each_other(0, 1));
+        assert!(all.knows(0, 1));
         let before = all.generation(0, 1);
         all.lost_all(1, 3);
-        assert!(
-            !all.know_each_other(0, 1) && !all.know_each_other(1, 2) && all.know_each_other(0, 2)
-        );
+        assert!(!all.knows(0, 1) && !all.knows(2, 1));
+        assert!(all.knows(1, 0) && all.knows(0, 2), "it takes all for what they are");
         assert_ne!(all.generation(0, 1), before);
         all.told(0, [(1, all.incarnation(1))].into_iter());
-        assert!(all.know_each_other(0, 1), "0 was told of it, and it takes all for what they are");
-        assert!(!all.know_each_other(1, 2), "2 was not told");
+        assert!(all.knows(0, 1) && !all.knows(2, 1), "0 was told of it, 2 was not");
         all.told(0, std::iter::empty());
-        assert!(!all.know_each_other(0, 1), "its admission was undone");
+        assert!(!all.knows(0, 1), "its admission was undone");
         all.told(0, [(1, Incarnation(1))].into_iter());
-        assert!(!all.know_each_other(0, 1), "another life of it is meant");
+        assert!(!all.knows(0, 1), "another life of it is meant");
         all.admit(1, 3);
-        assert!(all.know_each_other(1, 2));
+        assert!(all.knows(2, 1));
         all.lost_all(1, 3);
-        assert!(!all.know_each_other(1, 2));
+        assert!(!all.knows(2, 1));
     }
 }

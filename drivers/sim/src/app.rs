@@ -78,6 +78,12 @@ impl<E: Engine, A: App<E>> Desk<'_, E, A> {
         self.body.id
     }
 
+    /// Which life of this node this is; later ones have higher numbers.
+    #[must_use]
+    pub fn life(&self) -> u32 {
+        self.body.life
+    }
+
     /// Virtual time since the run began.
     #[must_use]
     pub fn now(&self) -> Duration {

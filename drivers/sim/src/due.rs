@@ -57,8 +57,13 @@ where
             Route::Ordered { session, .. } => self.world.links.session(to, from) == Some(session),
         };
         let is_full = node.body.disk.is_full(self.world.now) && message.fills_disk();
-        if !arrives || is_full || self.world.network.generation(from, to) != generation {
+        let is_strange = message.counts() && !self.world.network.knows(to, from);
+        let is_late = self.world.network.generation(from, to) != generation;
+        if !arrives || is_full || is_strange || is_late {
             self.world.counts.lost += 1;
+            if is_strange {
+                self.world.sometimes.reached("promise of a stranger dropped");
+            }
             if is_full {
                 self.world.sometimes.reached("message dropped by a full disk");
             }

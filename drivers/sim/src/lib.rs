@@ -87,8 +87,9 @@
 //!   not synced, but for a random prefix; a record torn in half is gone, as a checksum would find.
 //!   At start a node has everything from its newest durable checkpoint on. A disk that is full takes
 //!   nothing that [may be refused](synod_engine::Message::fills_disk); what is left is for votes.
-//! - **A wiped node** comes back as another incarnation that remembers nothing. Peers refuse it until
-//!   they are [told](Desk::contacts) of it, and nothing reaches it that was meant for the one before.
+//! - **A wiped node** comes back as another incarnation that remembers nothing. Peers hear it, but take
+//!   no [promise](synod_engine::Message::counts) of it until they are [told](Desk::contacts) of it, and
+//!   nothing reaches it that was meant for the one before.
 //! - **Links**: ordered messages travel in sessions, first in, first out in each lane. A loss ends
 //!   the session: what is sent from then on is lost, both ends see it end, each in its own time, and
 //!   only then does a new one begin. Datagrams are lost, repeated, overtaken. With

@@ -62,8 +62,9 @@ where
 
     /// A node loses all it had, as when its directory is emptied. It dies, and [`restart`](Self::restart)
     /// begins the life of another incarnation, made from `config`; nothing that was under way to or
-    /// from the lost one arrives. Peers know it by the incarnation that is gone and refuse it, until
-    /// [`admit`](Self::admit) or until they are [told](crate::Desk::contacts) of the new one.
+    /// from the lost one arrives. Peers count on the incarnation that is gone and take no
+    /// [promise](synod_engine::Message::counts) of the new one, until [`admit`](Self::admit) or until
+    /// they are [told](crate::Desk::contacts) of it.
     pub fn wipe(&mut self, node: NodeId, config: E::Config) {
         if let Some(node) = self.world.index(node) {
             self.wipe_now(node, config);

@@ -83,12 +83,16 @@ impl Network {
     /// Whether nothing gets through from `from` to `to`.
     pub(crate) fn blocks(&self, from: u32, to: u32) -> bool {
         self.partition.as_ref().is_some_and(|cut| cut.blocks(from, to))
-            || !self.acquaintances.know_each_other(from, to)
     }
 
     /// Who is known to whom.
     pub(crate) fn acquaintances(&mut self) -> &mut Acquaintances {
         &mut self.acquaintances
+    }
+
+    /// Whether `node` is the incarnation that `observer` counts on.
+    pub(crate) fn knows(&self, observer: u32, node: u32) -> bool {
+        self.acquaintances.knows(observer, node)
     }
 
     /// Changes whenever one of the two loses all that it had: what was sent before is not for it.

@@ -5,16 +5,22 @@
 //! read before its index, every request ended once.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use synod_consensus::{
-    Batch, Change, Event, Index, LogRecord, Outcome, Output, Payload, Refusal, Request, Role,
-    Snapshot, StateMachine, Task,
+    Batch, Event, Index, LogRecord, Membership, Outcome, Output, Payload, Refusal, Request, Role,
+    Seat, Snapshot, StateMachine, Task,
 };
 use synod_engine::{Blob, Engine, Input, NodeId, TaskId, Token};
 
 use crate::{App, Caller, Desk, Pieces};
+
+mod calls;
+
+pub use calls::{Answer, Call};
+use calls::{Failed, Waits};
 
 /// What a [`Replica`] is made from.
 #[derive(Clone, Copy, Debug)]
@@ -35,73 +41,13 @@ impl<S> Replicated<S> {
     }
 }
 
-/// What a client asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Call<Q> {
-    /// Replicate and apply this command.
-    Write(Bytes),
-    /// Answer this from a state that has everything that was committed before.
-    Read(Q),
-    /// Change who belongs to the group.
-    Change(Vec<Change>),
-    /// Hand leadership over.
-    Transfer(Option<NodeId>),
-}
-
-/// What a client hears.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer<R, A> {
-    /// Of a write: what the state machine responded.
-    Written(Outcome<R>),
-    /// Of a read.
-    Read(Outcome<A>),
-    /// Of a change of members.
-    Changed(Outcome<()>),
-    /// Of a transfer of leadership.
-    Transferred(Outcome<()>),
-}
-
-/// What a request waits for.
-enum Waits<Q> {
-    Write,
-    Read(Q),
-    Change,
-    Transfer,
-}
-
-impl<Q> Waits<Q> {
-    /// What its caller hears when it did not take effect, or may not have.
-    fn failed<R, A>(&self, how: Failed) -> Answer<R, A> {
-        match self {
-            Self::Write => Answer::Written(how.outcome()),
-            Self::Read(_) => Answer::Read(how.outcome()),
-            Self::Change => Answer::Changed(how.outcome()),
-            Self::Transfer => Answer::Transferred(how.outcome()),
-        }
-    }
-}
-
-/// How a request ends without an effect that is known.
-#[derive(Clone, Copy)]
-enum Failed {
-    Refused(Refusal),
-    Unknown,
-}
-
-impl Failed {
-    fn outcome<T>(self) -> Outcome<T> {
-        match self {
-            Self::Refused(refusal) => Outcome::Refused(refusal),
-            Self::Unknown => Outcome::Unknown,
-        }
-    }
-}
-
 /// One node's copy of a replicated state machine.
 pub struct Replica<S: StateMachine> {
     state: S,
     applied: Index,
     role: Role,
+    leader: Option<NodeId>,
+    members: Arc<Membership>,
     /// Who waits for which request.
     waiting: BTreeMap<Token, (Caller, Waits<S::Query>)>,
     tokens: u64,
@@ -167,6 +113,8 @@ where
             state: (config.empty)(),
             applied: Index::ZERO,
             role: Role::Follower,
+            leader: None,
+            members: Arc::default(),
             waiting: BTreeMap::new(),
             tokens: 0,
             behind: VecDeque::new(),
@@ -204,7 +152,7 @@ where
                 }
                 None => {}
             },
-            Event::Leadership { role, .. } => self.role = role,
+            Event::Leadership { role, leader, .. } => (self.role, self.leader) = (role, leader),
             Event::Transferred { token } => match self.ended(desk, token) {
                 Some((caller, Waits::Transfer)) => {
                     desk.answer(caller, Answer::Transferred(Outcome::Done(())));
@@ -215,11 +163,12 @@ where
                 }
                 None => {}
             },
-            Event::Members(members) => desk.contacts(
-                members
-                    .iter()
-                    .filter_map(|member| Some((member.node, member.contact.as_ref()?.incarnation))),
-            ),
+            Event::Members(members) => {
+                desk.contacts(members.iter().filter_map(|member| {
+                    Some((member.node, member.contact.as_ref()?.incarnation))
+                }));
+                self.members = members;
+            }
         }
     }
 
@@ -271,6 +220,15 @@ where
             Call::Read(query) => (Request::Read, Waits::Read(query)),
             Call::Change(wishes) => (Request::Change(wishes), Waits::Change),
             Call::Transfer(to) => (Request::Transfer(to), Waits::Transfer),
+            Call::Stale(query) => {
+                let (life, applied) = (desk.life(), self.applied);
+                let answer = self.state.read(&query);
+                return desk.answer(caller, Answer::Stale { life, applied, answer });
+            }
+            Call::Ask => {
+                let (role, leader, members) = (self.role, self.leader, self.members.clone());
+                return desk.answer(caller, Answer::Told { role, leader, members });
+            }
         };
         self.waiting.insert(token, (caller, waits));
         desk.request(token, request);
@@ -339,6 +297,7 @@ impl<S: StateMachine> Replica<S> {
                 for token in tokens {
                     match self.ended(desk, token) {
                         Some((caller, Waits::Read(query))) => {
+                            self.reach_reader(desk);
                             let answer = self.state.read(&query);
                             desk.answer(caller, Answer::Read(Outcome::Done(answer)));
                         }
@@ -355,6 +314,19 @@ impl<S: StateMachine> Replica<S> {
             | Event::Transferred { .. }
             | Event::Members(_)
             | Event::Leadership { .. } => {}
+        }
+    }
+
+    /// A read was answered by a node that does not lead.
+    fn reach_reader<E>(&self, desk: At<'_, '_, S, E>)
+    where
+        E: Log,
+    {
+        let seat = self.members.member(desk.node()).map(|member| member.seat);
+        match (self.role, seat) {
+            (Role::Leader, _) => {}
+            (_, Some(Seat::Learner)) => desk.reached("read answered by a learner"),
+            (_, _) => desk.reached("read answered by a follower"),
         }
     }
 

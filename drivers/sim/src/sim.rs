@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use synod_engine::{Effect, Engine, Input, Invariants, NodeId, Token};
+use synod_engine::{Effect, Engine, Input, Invariants, NodeId, Token, Violation};
 
 use crate::app::App;
 use crate::decisions::Decisions;
@@ -110,17 +110,56 @@ where
 
     /// Runs until the plan's end or the first fault of the code under test, and reports.
     pub fn run(&mut self) -> Report {
+        self.run_events();
+        self.judge();
+        self.report()
+    }
+
+    /// [`finish`](Self::finish), where a panic is a verdict.
+    pub fn judge(&mut self) {
+        self.guarded(Self::finish);
+    }
+
+    /// Runs until the plan's end or the first fault of the code under test; what the clients saw is
+    /// not judged yet.
+    pub fn run_events(&mut self) {
         let end = self.plan.max_time.as_nanos() as u64;
-        let ran = catch_unwind(AssertUnwindSafe(|| {
-            while self.world.events < self.plan.max_events && self.step_before(end) {}
-            self.finish();
-        }));
-        if let Err(panic) = ran {
+        self.guarded(|sim| while sim.world.events < sim.plan.max_events && sim.step_before(end) {});
+    }
+
+    /// From here on [nothing goes wrong](Self::calm): what the protocol promises to do in the end, it
+    /// must do now. Runs until nothing is `missing`; if something still is after this time, the run is
+    /// not sound.
+    pub fn recover(&mut self, within: Duration, missing: impl Fn(&Self) -> Option<String>) {
+        const LOOK_EVERY: Duration = Duration::from_millis(10);
+        if !self.verdict.is_sound() {
+            return;
+        }
+        let end = self.now() + within;
+        self.guarded(|sim| {
+            sim.calm();
+            while sim.verdict.is_sound() {
+                sim.run_for(LOOK_EVERY);
+                match missing(sim) {
+                    None => return,
+                    Some(detail) if sim.now() > end => {
+                        sim.world.trace.say(sim.world.now, None, format_args!("missing: {detail}"));
+                        let violation = Violation { invariant: "Recovery", detail };
+                        sim.verdict = Verdict::Violated(violation);
+                    }
+                    Some(_) => {}
+                }
+            }
+        });
+    }
+
+    /// A panic of the code under test is a verdict.
+    fn guarded(&mut self, run: impl FnOnce(&mut Self)) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(self))) {
             let words = panic.downcast_ref::<String>().map(String::as_str);
             let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
             self.verdict = Verdict::Panicked(words.unwrap_or("without a word").to_owned());
         }
-        self.report()
     }
 
     /// Runs for this long in virtual time, whatever the plan's end.
@@ -218,6 +257,11 @@ where
     #[must_use]
     pub fn workload(&self) -> &W {
         &self.workload
+    }
+
+    /// The clients, to tell them something.
+    pub fn workload_mut(&mut self) -> &mut W {
+        &mut self.workload
     }
 
     /// The invariants, with what they have seen.

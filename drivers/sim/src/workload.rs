@@ -74,7 +74,7 @@ impl<E: Engine, A: App<E>> Outside<'_, E, A> {
     }
 
     /// Has a node lose all that it had, at once: see [`Sim::wipe`](crate::Sim::wipe). It comes back by
-    /// itself, as [`Sim::with_wipes`](crate::Sim::with_wipes) says, and is heard again by those who are
+    /// itself, as [`Sim::with_wipes`](crate::Sim::with_wipes) says, and counts again for those who are
     /// [told](crate::Desk::contacts) of its new incarnation.
     pub fn wipe(&mut self, node: NodeId) {
         if let Some(node) = self.world.index(node) {

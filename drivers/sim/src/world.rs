@@ -216,7 +216,7 @@ impl<E: Engine, A: App<E>> World<E, A> {
         }
     }
 
-    /// A node was told which incarnations of its peers are meant; it breaks with those that are not.
+    /// A node was told which incarnations of its peers are meant.
     pub(crate) fn told_contacts(
         &mut self,
         node: u32,
@@ -224,16 +224,7 @@ impl<E: Engine, A: App<E>> World<E, A> {
     ) {
         let contacts: Vec<_> =
             contacts.filter_map(|(id, incarnation)| Some((self.index(id)?, incarnation))).collect();
-        let acquaintances = self.network.acquaintances();
-        acquaintances.told(node, contacts.into_iter());
-        let others = (0..self.ids.len() as u32).filter(|other| *other != node);
-        let strangers: Vec<_> =
-            others.filter(|other| !acquaintances.know_each_other(node, *other)).collect();
-        if self.links.len() > 0 {
-            strangers
-                .into_iter()
-                .for_each(|other| self.end_session(self.links.number(node, other)));
-        }
+        self.network.acquaintances().told(node, contacts.into_iter());
     }
 
     /// Ends a session: both ends will see it, and later a new one.

@@ -288,6 +288,26 @@ impl synod_engine::Message for Message {
         if let Self::Install { snapshot, .. } = self { Some(snapshot.blob) } else { None }
     }
 
+    /// The answers. A leader is followed whoever it was before: a majority chose it as what it is.
+    fn counts(&self) -> bool {
+        match self {
+            Self::PreVoteReply { .. }
+            | Self::VoteReply { .. }
+            | Self::AppendReply { .. }
+            | Self::HeartbeatReply { .. } => true,
+            Self::PreVote { .. }
+            | Self::Vote { .. }
+            | Self::Append { .. }
+            | Self::Heartbeat { .. }
+            | Self::TimeoutNow { .. }
+            | Self::ReadIndex { .. }
+            | Self::ReadIndexReply { .. }
+            | Self::Pull { .. }
+            | Self::Pulled { .. }
+            | Self::Install { .. } => false,
+        }
+    }
+
     /// Not the no-op of a new leader: nothing could be committed, and so nothing read, without it. Nor
     /// a change of members: it may be what brings a disk with room.
     fn fills_disk(&self) -> bool {

@@ -116,7 +116,12 @@ impl<R: Rules> Workload<Raft<R>, Replica<LastWrite>> for Load {
                     world.violated(Violation { invariant: "reads are fresh", detail });
                 }
             }
-            Answer::Written(_) | Answer::Read(_) | Answer::Changed(_) | Answer::Transferred(_) => {}
+            Answer::Written(_)
+            | Answer::Read(_)
+            | Answer::Changed(_)
+            | Answer::Transferred(_)
+            | Answer::Stale { .. }
+            | Answer::Told { .. } => {}
         }
     }
 }

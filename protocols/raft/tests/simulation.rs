@@ -158,7 +158,7 @@ impl<R: Rules> Workload<Raft<R>, Replica<Register>> for Load {
             Answer::Read(Outcome::Done(_)) => world.reached("read answered"),
             Answer::Changed(outcome) => self.operated(world, outcome, "members changed"),
             Answer::Transferred(outcome) => self.operated(world, outcome, "leadership moved"),
-            Answer::Written(_) | Answer::Read(_) => {}
+            Answer::Written(_) | Answer::Read(_) | Answer::Stale { .. } | Answer::Told { .. } => {}
         }
     }
 }

@@ -4,7 +4,12 @@
 //! A session has several *lanes*, each with one call at a time, so that commands of one session
 //! overtake each other. A lane sends a command again, under the same number, until it is answered or
 //! its patience ends; a part of the commands is sent twice from the start, to be sure that duplicates
-//! are common. One more client keeps the replicated clock ticking.
+//! are common. Reads go to any node. One more client keeps the replicated clock ticking, one looks at
+//! states that may be old ([`stale`](super::stale)), and the [`operator`](super::operator) changes the
+//! members.
+//!
+//! At the end of a run the clients [close](Clients::close): each key is read once more, so that what was
+//! acknowledged must still be there.
 
 use std::time::Duration;
 
@@ -14,13 +19,16 @@ use synod_codec::encode;
 use synod_consensus::{Outcome, Refusal, ReplicatedLog};
 use synod_engine::{NodeId, Violation};
 use synod_kv::Store;
-use synod_kv::message::{Answer, Command, Query, Rejected, Response, SessionId, Written};
+use synod_kv::message::{Answer, Command, Query, Rejected, Response, Written};
 use synod_kv::rules::Rules;
 use synod_sim::replicated::{Answer as Reply, Call, Replica};
 use synod_sim::{ClientId, Outside, Workload};
 
 use super::history::History;
+use super::lanes::{Attempts, Lane, Session, Task};
 use super::operation;
+use super::operator::{OPERATOR, Operator};
+use super::stale::{ONLOOKER, Stale};
 
 type World<'a, L, R> = Outside<'a, L, Replica<Store<R>>>;
 
@@ -37,6 +45,10 @@ pub(crate) struct Habits {
     pub(crate) think: Duration,
     /// Commands sent twice, in millionths.
     pub(crate) twice_ppm: u32,
+    /// Reads that go to any node, in millionths; others go to the one that is believed to lead.
+    pub(crate) anywhere_ppm: u32,
+    /// The longest pause between two steps of the operator, if there is one.
+    pub(crate) churn: Option<Duration>,
 }
 
 /// All clients of one run.
@@ -47,43 +59,10 @@ pub struct Clients {
     /// What was last read of each key: what a compare-and-swap expects.
     seen: Vec<Option<Bytes>>,
     history: History,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Session {
-    id: Option<SessionId>,
-    last_number: u64,
-    /// The numbers that lanes still wait for.
-    unanswered: Vec<u64>,
-}
-
-#[derive(Clone, Debug)]
-struct Lane {
-    node: usize,
-    /// A wake-up before this time is an old one.
-    due: Duration,
-    task: Task,
-    /// The last command that was answered, with the answer: a late duplicate must say the same.
-    settled: Option<(Vec<u64>, Response)>,
-}
-
-/// What a lane is at.
-#[derive(Clone, Debug)]
-enum Task {
-    Rest,
-    Open(Attempts),
-    Write { session: SessionId, number: u64, operation: usize, attempts: Attempts },
-    Read { key: u64, operation: usize, attempts: Attempts },
-}
-
-/// A call and its repetitions.
-#[derive(Clone, Debug)]
-struct Attempts {
-    call: Call<Query>,
-    numbers: Vec<u64>,
-    /// How many of them were refused: these did nothing.
-    refused: usize,
-    give_up: Duration,
+    stale: Stale,
+    operator: Option<Operator>,
+    /// The keys that must still be read, last of all; `None` before that.
+    closing: Option<Vec<u64>>,
 }
 
 const CLOCK: ClientId = ClientId(u32::MAX);
@@ -91,25 +70,6 @@ const TICK: Duration = Duration::from_secs(1);
 /// Replicated time runs four times as fast as the virtual one, so that sessions expire in short runs.
 const TICK_MS: u64 = 4_000;
 const LEASE_MS: u64 = 10_000;
-
-impl Session {
-    fn next_number(&mut self) -> u64 {
-        self.last_number += 1;
-        self.unanswered.push(self.last_number);
-        self.last_number
-    }
-
-    fn answered_below(&self) -> u64 {
-        self.unanswered.iter().copied().min().unwrap_or(self.last_number + 1)
-    }
-
-    /// Nobody waits for command `number` of `session` any more; unless that was an earlier session.
-    fn settle(&mut self, session: SessionId, number: u64) {
-        if self.id == Some(session) {
-            self.unanswered.retain(|unanswered| *unanswered != number);
-        }
-    }
-}
 
 impl Clients {
     pub(crate) fn new(habits: Habits) -> Self {
@@ -119,8 +79,30 @@ impl Clients {
             lanes: vec![lane; (habits.sessions * habits.lanes) as usize],
             seen: vec![None; habits.keys as usize],
             history: History::default(),
+            stale: Stale::default(),
+            operator: habits.churn.map(Operator::new),
+            closing: None,
             habits,
         }
+    }
+
+    /// Nothing new is begun: what was begun is finished, and each key read once more.
+    pub fn close(&mut self) {
+        self.closing = Some((0..self.habits.keys).collect());
+        self.operator.iter_mut().for_each(Operator::close);
+    }
+
+    /// What keeps the clients from being done, once they were told to close.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        if let Some(missing) = self.operator.as_ref().and_then(Operator::missing) {
+            return Some(missing);
+        }
+        if let Some(key) = self.closing.iter().flatten().next() {
+            return Some(format!("key {key} cannot be read"));
+        }
+        let busy = self.lanes.iter().position(|lane| !matches!(lane.task, Task::Rest))?;
+        Some(format!("lane {busy} has no answer"))
     }
 
     fn session_of(&self, client: ClientId) -> usize {
@@ -136,8 +118,16 @@ impl Clients {
         let session = self.session_of(client);
         let give_up = world.now() + Duration::from_millis(world.dice().between(5_000, 60_000));
         let attempts = |call| Attempts { call, numbers: Vec::new(), refused: 0, give_up };
-        let key = world.dice().below(self.habits.keys);
-        let task = if world.dice().chance(350_000) {
+        let mut key = world.dice().below(self.habits.keys);
+        let last = self.closing.as_mut().map(Vec::pop);
+        if let Some(last) = last {
+            let Some(last) = last else { return self.rest(world, client) };
+            key = last;
+        }
+        let task = if last.is_some() || world.dice().chance(350_000) {
+            if world.dice().chance(self.habits.anywhere_ppm) {
+                self.lanes[client.0 as usize].node = world.dice().below(1 << 16) as usize;
+            }
             let query = Query::Get { key: operation::key(key) };
             let operation =
                 self.history.invoke(client, world.now(), Input::Get { key: operation::key(key) });
@@ -148,7 +138,8 @@ impl Clients {
             let drawn = operation::draw_write(world.dice(), operation::key(key), serial, seen);
             let number = self.sessions[session].next_number();
             let answered_below = self.sessions[session].answered_below();
-            let op = operation::op(&drawn).expect("a write was drawn");
+            let txn = operation::txn(&drawn).filter(|_| world.dice().chance(200_000));
+            let op = txn.or_else(|| operation::op(&drawn)).expect("a write was drawn");
             let command = Command::Write { session: id, number, answered_below, op };
             let operation = self.history.invoke(client, world.now(), drawn);
             Task::Write { session: id, number, operation, attempts: attempts(write(&command)) }
@@ -212,7 +203,10 @@ impl Clients {
                     world.reached("write of unknown fate");
                 }
             }
-            Task::Read { operation, .. } => self.history.forget(*operation),
+            Task::Read { operation, key, .. } => {
+                self.history.forget(*operation);
+                self.closing.iter_mut().for_each(|keys| keys.push(*key));
+            }
         }
         self.rest(world, client);
     }
@@ -262,10 +256,28 @@ impl Clients {
         answer: Answer,
     ) {
         let Answer::Value { entry, .. } = answer else { return };
+        let found =
+            entry.iter().try_for_each(|entry| self.stale.found(&operation::key(key), entry));
+        if let Err(violation) = found {
+            return world.violated(violation);
+        }
         let revision = entry.as_ref().map(|entry| entry.mod_revision);
         let value = entry.map(|entry| entry.value);
         self.seen[key as usize].clone_from(&value);
         self.history.complete(operation, world.now(), Output::Value { value, revision });
+    }
+
+    /// The onlooker asks any node for a state that may be old.
+    fn look<L: ReplicatedLog, R: Rules + Default>(&mut self, world: &mut World<'_, L, R>) {
+        let nodes = world.nodes().len() as u64;
+        let place = world.dice().below(nodes) as usize;
+        let (node, key) =
+            (world.nodes()[place], operation::key(world.dice().below(self.habits.keys)));
+        let call = Call::Stale(Query::Get { key: key.clone() });
+        let call = world.call(ONLOOKER, node, call);
+        self.stale.asked(call, node, key);
+        let pause = world.dice().between(10, 1_000);
+        world.wake(ONLOOKER, Duration::from_millis(pause));
     }
 
     /// A duplicate of a settled command was answered: by the same answer, or not at all.
@@ -308,20 +320,13 @@ impl Clients {
     }
 }
 
-impl Lane {
-    fn attempts(&mut self) -> Option<&mut Attempts> {
-        match &mut self.task {
-            Task::Rest => None,
-            Task::Open(attempts) | Task::Write { attempts, .. } | Task::Read { attempts, .. } => {
-                Some(attempts)
-            }
-        }
-    }
-}
-
 impl<L: ReplicatedLog, R: Rules + Default> Workload<L, Replica<Store<R>>> for Clients {
     fn begin(&mut self, world: &mut World<'_, L, R>) {
         world.wake(CLOCK, TICK);
+        world.wake(ONLOOKER, TICK);
+        if self.operator.is_some() {
+            Operator::begin(world);
+        }
         for lane in 0..self.lanes.len() as u32 {
             self.lanes[lane as usize].node = lane as usize;
             self.rest(world, ClientId(lane));
@@ -335,6 +340,12 @@ impl<L: ReplicatedLog, R: Rules + Default> Workload<L, Replica<Store<R>>> for Cl
                 world.call(CLOCK, node, tick.clone());
             }
             return world.wake(CLOCK, TICK);
+        }
+        if client == OPERATOR {
+            return self.operator.iter_mut().for_each(|operator| operator.woken(world));
+        }
+        if client == ONLOOKER {
+            return self.look(world);
         }
         let now = world.now();
         let lane = &mut self.lanes[client.0 as usize];
@@ -363,6 +374,14 @@ impl<L: ReplicatedLog, R: Rules + Default> Workload<L, Replica<Store<R>>> for Cl
         if client == CLOCK {
             return;
         }
+        if client == OPERATOR {
+            return self.operator.iter_mut().for_each(|it| it.answered(world, call, reply.clone()));
+        }
+        if let Reply::Stale { applied, answer, .. } = reply {
+            world.reached("stale read answered");
+            let judged = self.stale.told(call, applied, &answer, self.history.len());
+            return judged.unwrap_or_else(|violation| world.violated(violation));
+        }
         let lane = &mut self.lanes[client.0 as usize];
         let is_current = lane.attempts().is_some_and(|attempts| attempts.numbers.contains(&call));
         match reply {
@@ -390,7 +409,12 @@ impl<L: ReplicatedLog, R: Rules + Default> Workload<L, Replica<Store<R>>> for Cl
                 };
                 self.refused(world, client, leader);
             }
-            Reply::Written(_) | Reply::Read(_) | Reply::Changed(_) | Reply::Transferred(_) => {}
+            Reply::Written(_)
+            | Reply::Read(_)
+            | Reply::Changed(_)
+            | Reply::Transferred(_)
+            | Reply::Stale { .. }
+            | Reply::Told { .. } => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use synod_check::registers::Input;
-use synod_kv::message::{Expect, Op};
+use synod_kv::message::{Action, Compare, Expect, Op, Relation, Span, Target, Txn};
 use synod_sim::Dice;
 
 /// The name of a key.
@@ -21,6 +21,33 @@ pub(super) fn draw_write(dice: &mut Dice, key: Bytes, serial: usize, seen: Optio
         7 => Input::Delete { key },
         _ => Input::Cas { key, expect: seen, value },
     }
+}
+
+/// The numbers of the writes that made this value.
+pub(super) fn serials(value: &[u8]) -> impl Iterator<Item = usize> {
+    let parts = value.split(|byte| *byte == b']').filter(|part| !part.is_empty());
+    parts.map(|part| {
+        let digits = std::str::from_utf8(part).ok().and_then(|text| text.strip_prefix('['));
+        digits.and_then(|digits| digits.parse().ok()).unwrap_or(usize::MAX)
+    })
+}
+
+/// The write as a transaction of the store, where one means the same.
+pub(super) fn txn(input: &Input) -> Option<Op> {
+    let put = |key: &Bytes, value: &Bytes| {
+        vec![Action::Put { key: key.clone(), value: value.clone(), prev: false }]
+    };
+    let (compares, success) = match input {
+        Input::Put { key, value } => (Vec::new(), put(key, value)),
+        Input::Cas { key, expect, value } => {
+            let target = expect.clone().map_or(Target::Version(0), Target::Value);
+            let keys = Span::One(key.clone());
+            let compare = Compare { keys, relation: Relation::Equal, target };
+            (vec![compare], put(key, value))
+        }
+        Input::Get { .. } | Input::Append { .. } | Input::Delete { .. } => return None,
+    };
+    Some(Op::Txn(Txn { compares, success, failure: Vec::new() }))
 }
 
 /// The write as a command of the store; a get is none.

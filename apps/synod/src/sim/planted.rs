@@ -6,7 +6,7 @@ use synod_engine::{Sound, Without};
 use synod_kv::rules::Rules;
 use synod_sim::{Decisions, Plan, Report};
 
-use super::{Cluster, cluster};
+use super::{Cluster, cluster, recovery};
 
 /// What a simulation leaves out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,7 +84,10 @@ where
     P: synod_raft::Rules,
     S: Rules + Default,
 {
-    let report = cluster.run();
+    cluster.run_events();
+    recovery::recover(&mut cluster);
+    cluster.judge();
+    let report = cluster.report();
     let trace = cluster.trace().map(str::to_owned);
     Run { report, trace, decisions: cluster.decisions(words) }
 }

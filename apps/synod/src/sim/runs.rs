@@ -25,6 +25,18 @@ pub const POINTS: &[&str] = &[
     "duplicate client command",
     "session expired",
     "write of unknown fate",
+    "stale read answered",
+    "members changed",
+    "change is pending",
+    "change of unknown fate",
+    "learner has not caught up",
+    "learner promoted",
+    "joint change left",
+    "removed leader steps down",
+    "leadership moved",
+    "promise of a stranger dropped",
+    "voter wiped",
+    "wiped node votes again",
 ];
 
 /// The mixes that a sound protocol survives and that differ from each other.

@@ -109,6 +109,10 @@ impl Message for Say {
         }
     }
 
+    fn counts(&self) -> bool {
+        matches!(self, Self::Promise(_))
+    }
+
     fn fills_disk(&self) -> bool {
         matches!(self, Self::Carry(_))
     }
