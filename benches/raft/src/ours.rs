@@ -132,7 +132,10 @@ struct Node {
 impl Node {
     fn new(node: NodeId) -> Self {
         let others = NODES.into_iter().filter(|other| *other != node).collect();
-        let engine = Raft::new(Config::new(node, NODES));
+        // As openraft's defaults are: what both keep in memory should fit the same caches.
+        let mut config = Config::new(node, NODES);
+        (config.snapshot_every, config.keep_entries) = (5_000, 1_000);
+        let engine = Raft::new(config);
         let host = Host::new(node, others, engine, Random::new(node.0));
         Self { host, memory: Memory::default(), inbox: Vec::new(), told_applied: 0 }
     }

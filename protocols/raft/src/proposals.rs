@@ -1,6 +1,7 @@
 //! The proposals of a leader's own user, each of which ends exactly once.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -41,27 +42,33 @@ impl Proposals {
         true
     }
 
-    /// Turns what was gathered into entries from `first` on, in batches of about `max_bytes`.
-    pub(crate) fn append(&mut self, first: Index, term: Term, max_bytes: usize) -> Vec<Batch> {
-        let mut batches = Vec::new();
-        let mut payloads = Vec::with_capacity(self.gathered.len());
-        let (mut next, mut size_bytes) = (first, 0);
-        self.gathered_bytes = 0;
-        for (token, payload) in self.gathered.drain(..) {
-            if !payloads.is_empty() && size_bytes + payload.size_bytes() > max_bytes {
-                let full = core::mem::take(&mut payloads);
-                batches.push(Batch::new(Index(next.0 - full.len() as u64), term, full));
-                size_bytes = 0;
-            }
-            size_bytes += payload.size_bytes();
-            payloads.push(payload);
-            self.appended.push_back((next, token));
-            next = next.next();
+    /// Turns what was gathered first into entries from `first` on, about `max_bytes` of them; `None` if
+    /// nothing is left.
+    pub(crate) fn append(&mut self, first: Index, term: Term, max_bytes: usize) -> Option<Batch> {
+        if self.gathered.is_empty() {
+            return None;
         }
-        if !payloads.is_empty() {
-            batches.push(Batch::new(Index(next.0 - payloads.len() as u64), term, payloads));
+        let mut count = self.gathered.len();
+        if self.gathered_bytes > max_bytes {
+            let mut size_bytes = 0;
+            let fitting = self.gathered.iter().take_while(|(_, payload)| {
+                size_bytes += payload.size_bytes();
+                size_bytes <= max_bytes
+            });
+            count = fitting.count().max(1);
         }
-        batches
+        let appended = &mut self.appended;
+        let entries = self.gathered.drain(..count).zip(first.0..);
+        // An iterator of known length: the entries are moved once, to where they stay.
+        let payloads: Arc<[Payload]> = entries
+            .map(|((token, payload), index)| {
+                appended.push_back((Index(index), token));
+                payload
+            })
+            .collect();
+        let batch = Batch::new(first, term, payloads);
+        self.gathered_bytes -= batch.size_bytes();
+        Some(batch)
     }
 
     /// The entry at `index` was asked for by `token`.
@@ -96,9 +103,11 @@ mod tests {
         }
         assert!(proposals.cancel(Token(2)) && !proposals.cancel(Token(2)));
         proposals.gather(Token(4), Bytes::from_static(b"0123456789"));
-        let batches = proposals.append(Index(7), Epoch(1), 40);
-        let runs: Vec<_> = batches.iter().map(|b| (b.first().0, b.last().0)).collect();
+        let first = proposals.append(Index(7), Epoch(1), 40).unwrap();
+        let second = proposals.append(Index(9), Epoch(1), 40).unwrap();
+        let runs = [first, second].map(|batch| (batch.first().0, batch.last().0));
         assert_eq!(runs, [(7, 8), (9, 9)]);
+        assert_eq!(proposals.append(Index(10), Epoch(1), 40), None);
         assert_eq!(proposals.gathered_bytes(), 0);
         assert_eq!(proposals.committed(Index(8)), [(Index(7), Token(1)), (Index(8), Token(3))]);
         let (never, unknown) = proposals.drain();

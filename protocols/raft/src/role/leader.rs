@@ -163,8 +163,10 @@ impl Leader {
 
     /// Turns what was proposed since the last flush into entries.
     fn append_gathered<R: Rules>(&mut self, state: &mut State<R>, context: &mut Context<'_, R>) {
-        let first = state.log.last().index.next();
-        for batch in self.proposals.append(first, state.term(), state.config.max_append_bytes) {
+        let (term, max_bytes) = (state.term(), state.config.max_append_bytes);
+        while let Some(batch) =
+            self.proposals.append(state.log.last().index.next(), term, max_bytes)
+        {
             self.store(state, context, batch);
         }
     }
