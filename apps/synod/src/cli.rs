@@ -52,6 +52,8 @@ pub(crate) enum Command {
     },
     /// Bring back a node whose log or snapshots are damaged, as a newcomer
     Repair(RepairArgs),
+    /// Make one survivor of a majority that is lost for good a cluster of its own; loses data
+    Recover(RecoverArgs),
     /// Print a completion script for a shell
     Completions {
         /// For this shell
@@ -115,6 +117,18 @@ pub(crate) struct RepairArgs {
     /// Give up the log and the snapshots even if nothing is damaged, or if that cannot be told
     #[arg(long)]
     pub(crate) force: bool,
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RecoverArgs {
+    /// The survivor's data directory; the node must not run
+    pub(crate) dir: PathBuf,
+    /// Yes: what only the lost nodes knew may go
+    #[arg(long)]
+    pub(crate) accept_data_loss: bool,
     /// Print JSON, for programs
     #[arg(long)]
     pub(crate) json: bool,

@@ -276,6 +276,11 @@ impl Identity {
         Self { incarnation, log_begun: false, is_repaired: true, ..self.clone() }
     }
 
+    /// The same node, of another cluster, knowing nobody.
+    pub(crate) fn refounded(&self, cluster: ClusterId) -> Self {
+        Self { cluster, peers: BTreeMap::new(), ..self.clone() }
+    }
+
     /// Makes it durable in `dir`.
     pub(crate) fn write(&self, dir: &Path) -> io::Result<()> {
         let text = toml::to_string(&Written::of(self)).map_err(io::Error::other)?;

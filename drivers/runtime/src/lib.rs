@@ -35,6 +35,7 @@ mod core;
 mod directory;
 mod disk;
 mod door;
+pub mod force;
 mod group;
 mod groups;
 mod handle;

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod kv;
 mod members;
 mod node;
+mod recover;
 mod repair;
 pub(crate) mod sim;
 mod status;
@@ -30,6 +31,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
             Bench::Machine(args) => bench::machine::run(&args),
         },
         Command::Sim { what: Sim::Raft(args) } => sim::run(&args),
+        Command::Recover(args) => recover::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "synod", &mut std::io::stdout());

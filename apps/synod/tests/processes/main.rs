@@ -11,6 +11,7 @@ mod command_line;
 mod crashes;
 mod history;
 mod members;
+mod recover;
 mod repair;
 mod serving;
 mod up;
