@@ -4,7 +4,7 @@
 //! fenced off: the directory gets a new cluster id *first*, so that whatever happens then, nobody who
 //! knows the old one talks to this node again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,7 +18,7 @@ use synod_wal::{Kind, Log, OpenError};
 
 use crate::groups::Groups;
 use crate::recovery::Recovery;
-use crate::{Identity, IdentityError, Lock, NodeConfig, StartError, directory};
+use crate::{Identity, IdentityError, Lock, NodeConfig, directory};
 
 /// Why nothing could be forced.
 #[derive(Debug, thiserror::Error)]
@@ -70,14 +70,10 @@ where
     let groups = Groups::new(groups.into_iter().collect()).ok_or_else(nothing)?;
     let engines = groups.iter().map(|group| engine(&identity, group)).collect();
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let config = NodeConfig::new(
-        identity.node,
-        identity.cluster,
-        dir,
-        nowhere,
-        std::collections::BTreeMap::new(),
-    );
-    let mut recovery = Recovery::<L>::of(&config, &groups, engines).map_err(from_start)?;
+    let (node, cluster) = (identity.node, identity.cluster);
+    let config = NodeConfig::new(node, cluster, dir, nowhere, BTreeMap::new());
+    let mut recovery = Recovery::<L>::of(&config, &groups, engines)
+        .map_err(|error| ForceError::Records(error.to_string()))?;
     let mut batch = recovery.log.batch();
     for (group, recovered) in groups.iter().zip(&mut recovery.groups) {
         let (mut random, mut effects) = (Random::new(0), Vec::new());
@@ -103,8 +99,4 @@ where
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> ForceError {
     let path = path.to_owned();
     move |error| ForceError::Io { path, error }
-}
-
-fn from_start(error: StartError) -> ForceError {
-    ForceError::Records(error.to_string())
 }
