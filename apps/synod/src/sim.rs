@@ -45,6 +45,7 @@ where
     let founders: Vec<_> = (1..=founders).map(NodeId).collect();
     let mut config = Config::with_rules(NodeId(1), founders.clone(), rules);
     config.snapshot_every = shape.between(5, 200);
+    config.forward_proposals = shape.chance(300_000);
     config.keep_log_bytes = 100 * shape.below(20) as usize;
     config.max_cached_log_bytes = 200 * shape.below(20) as usize;
     config.max_append_bytes = 64 << shape.below(12);

@@ -50,6 +50,11 @@ pub struct Config<R = Sound> {
     /// Proposals are refused, and a follower takes no more entries, while the state machine has this
     /// many bytes of entries to take in; bounds the memory that they hold.
     pub max_unapplied_bytes: usize,
+    /// Whether a follower sends its user's proposals on to its leader. Off: a client that goes to the
+    /// leader itself saves a hop.
+    pub forward_proposals: bool,
+    /// Forwarded proposals that wait to be sent or answered, in bytes; beyond it they are refused.
+    pub max_forwarded_bytes: usize,
     /// A snapshot is due after this many entries. What a restart replays.
     pub snapshot_every: u64,
     /// A snapshot is also due after this many bytes of entries. What a restart holds in memory until it
@@ -97,6 +102,8 @@ impl<R> Config<R> {
             max_unapplied_entries: 200_000,
             max_unapplied_bytes: 64 << 20,
             max_pending_reads: 100_000,
+            forward_proposals: false,
+            max_forwarded_bytes: 8 << 20,
             snapshot_every: 250_000,
             snapshot_every_bytes: 256 << 20,
             keep_log_bytes: 128 << 20,

@@ -15,6 +15,7 @@
 //! | `Heartbeat`, `HeartbeatReply` | leader, follower | AppendEntries without entries; confirms reads, and grants leases | §5.2, §8, thesis §6.4 |
 //! | `TimeoutNow` | leader, successor | campaign at once in my place | thesis §3.10 |
 //! | `ReadIndex`, `ReadIndexReply` | follower, leader | which index must my reads reach? | thesis §6.4 |
+//! | `Forward`, `Forwarded` | follower, leader | my user's proposals; their places in the log | |
 //! | `Pull`, `Pulled` | candidate, voter | my campaign came to nothing since your log is better: send it | |
 //! | `Install` | leader, follower | InstallSnapshot; answered by `AppendReply` | §7 |
 //!
@@ -48,7 +49,7 @@
 //!
 //! # What is left out
 //!
-//! Forwarding of proposals.
+//! Witnesses; forwarding of changes and transfers: their refusal names the leader.
 //!
 //! # Reading order
 //!
@@ -68,6 +69,7 @@ mod compaction;
 mod config;
 mod elections;
 mod forced;
+mod forwards;
 mod invariants;
 mod lease;
 mod log;
@@ -87,6 +89,7 @@ mod written;
 
 pub use config::{Config, ConfigError};
 pub use forced::NothingToRecover;
+pub use forwards::Answer;
 pub use invariants::Invariants;
 pub use lease::Lease;
 pub use log::{EntryId, Log};

@@ -17,6 +17,8 @@
 //! * **ReadIndexReply** says that an index was committed and current, which a majority's answers and
 //!   disks vouch for, in a term that is durable: its sender leads it. (Where the sender does not lead,
 //!   it is held.)
+//! * **Forward** promises nothing, and goes to a leader whose term its sender is in. **Forwarded** says
+//!   where a leader put it in its log: no more than the append that follows it.
 //! * **PreVote** and **PreVoteReply** promise nothing: they speak of a term that may come to be. (A
 //!   refusal that names the sender's own term is held, since that is an identity.)
 
@@ -24,11 +26,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use synod_consensus::{Batch, Index, Membership, Payload, Snapshot};
 use synod_engine::{Blob, Class};
 
-use crate::{EntryId, Term};
+use crate::{Answer, EntryId, Term};
 
 /// No log comes near it; beyond it, indices could not be counted on.
 const LAST_INDEX: Index = Index(1 << 62);
@@ -134,6 +137,28 @@ pub enum Message {
         /// What came of it.
         result: ReadResult,
     },
+    /// Proposals of a follower's user (decision 0007).
+    Forward {
+        /// The follower's term.
+        term: Term,
+        /// The lane that they are numbered in, which the follower named by chance.
+        lane: u64,
+        /// The number of the first.
+        first: u64,
+        /// What is proposed.
+        commands: Vec<Bytes>,
+    },
+    /// Answer to `Forward`, or to a part of one: travels before the entries.
+    Forwarded {
+        /// The leader's term.
+        term: Term,
+        /// The lane.
+        lane: u64,
+        /// The number of the first.
+        first: u64,
+        /// What became of each.
+        answers: Vec<Answer>,
+    },
     /// Send me what I lack: from a node whose campaign came to nothing, to one whose log is more up to
     /// date. See the private module `catch_up`.
     Pull {
@@ -220,6 +245,8 @@ impl Message {
             | Self::TimeoutNow { term, .. }
             | Self::ReadIndex { term, .. }
             | Self::ReadIndexReply { term, .. }
+            | Self::Forward { term, .. }
+            | Self::Forwarded { term, .. }
             | Self::Pull { term, .. }
             | Self::Pulled { term, .. }
             | Self::Install { term, .. } => *term,
@@ -242,6 +269,10 @@ impl Message {
                 snapshot.index < LAST_INDEX && snapshot.epoch <= *term && !members.is_empty()
             }
             Self::TimeoutNow { term, last } => last.term <= *term,
+            Self::Forward { first, commands, .. } => !commands.is_empty() && *first < LAST_INDEX.0,
+            Self::Forwarded { first, answers, .. } => {
+                *first < LAST_INDEX.0 && answers.iter().flatten().all(|index| *index < LAST_INDEX)
+            }
             Self::ReadIndexReply { result: ReadResult::Index(index), .. } => *index < LAST_INDEX,
             Self::Pull { term, last, shared } => {
                 last.term <= *term && shared.term <= last.term && shared.index <= last.index
@@ -267,9 +298,11 @@ impl Message {
 impl synod_engine::Message for Message {
     fn class(&self) -> Class {
         match self {
-            Self::Append { .. } | Self::AppendReply { .. } | Self::Pulled { .. } => {
-                Class::Ordered { lane: 1 }
-            }
+            Self::Append { .. }
+            | Self::AppendReply { .. }
+            | Self::Forward { .. }
+            | Self::Forwarded { .. }
+            | Self::Pulled { .. } => Class::Ordered { lane: 1 },
             Self::Install { .. } => Class::Ordered { lane: 2 },
             Self::PreVote { .. }
             | Self::PreVoteReply { .. }
@@ -302,6 +335,8 @@ impl synod_engine::Message for Message {
             | Self::TimeoutNow { .. }
             | Self::ReadIndex { .. }
             | Self::ReadIndexReply { .. }
+            | Self::Forward { .. }
+            | Self::Forwarded { .. }
             | Self::Pull { .. }
             | Self::Pulled { .. }
             | Self::Install { .. } => false,
@@ -315,9 +350,10 @@ impl synod_engine::Message for Message {
             Self::Append { entries: Some(entries), .. } => {
                 entries.payloads().iter().any(|payload| matches!(payload, Payload::Command(_)))
             }
-            Self::Install { .. } | Self::Pulled { .. } => true,
+            Self::Install { .. } | Self::Pulled { .. } | Self::Forward { .. } => true,
             Self::Append { entries: None, .. }
             | Self::AppendReply { .. }
+            | Self::Forwarded { .. }
             | Self::Heartbeat { .. }
             | Self::HeartbeatReply { .. }
             | Self::TimeoutNow { .. }
@@ -380,6 +416,16 @@ impl fmt::Display for Message {
                 entries.iter().try_for_each(|batch| write!(f, " {batch}"))?;
                 write!(f, " of a log to {last}")
             }
+            Self::Forward { term, lane: _, first, commands } => {
+                write!(f, "Forward t{term} {} from number {first}", commands.len())
+            }
+            Self::Forwarded { term, lane: _, first, answers } => {
+                write!(f, "Forwarded t{term} from number {first}:")?;
+                answers.iter().try_for_each(|answer| match answer {
+                    Ok(index) => write!(f, " {index}"),
+                    Err(refusal) => write!(f, " ({refusal})"),
+                })
+            }
             Self::TimeoutNow { term, last } => write!(f, "TimeoutNow t{term} last {last}"),
             Self::ReadIndex { term, id } => write!(f, "ReadIndex t{term} number {}", id.number),
             Self::ReadIndexReply { term, id, result } => {
@@ -412,7 +458,6 @@ fn is_a_piece(previous: EntryId, entries: &[Batch], last: EntryId) -> bool {
 mod tests {
     use alloc::vec;
 
-    use bytes::Bytes;
     use synod_engine::Message as _;
 
     use super::*;

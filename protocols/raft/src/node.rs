@@ -239,6 +239,7 @@ impl<R: Rules> Raft<R> {
                         follower.confirm(state, context, from, round);
                     }
                     follower.learn_commit(state, context, commit, matched);
+                    follower.age_forwards(context);
                 }
             }
             Message::Install { snapshot, members, .. } => {
@@ -255,6 +256,15 @@ impl<R: Rules> Raft<R> {
                 if let Role::Leader(leader) = &mut self.role {
                     leader.promised(&self.state, context, from, round, promise_ms);
                     leader.round_confirmed(&self.state, context, from, round);
+                }
+            }
+            Message::Forward { lane, first, commands, .. } => {
+                self.forwarded(context, from, (lane, first), commands);
+            }
+            Message::Forwarded { lane, first, answers, .. } => {
+                if let Role::Follower(follower) = &mut self.role {
+                    let which = (lane, first);
+                    follower.forwards_answered(&self.state, context, from, which, answers);
                 }
             }
             Message::ReadIndex { id, .. } => self.read_asked(context, from, id),
@@ -336,6 +346,8 @@ impl<R: Rules> Raft<R> {
             | Message::VoteReply { .. }
             | Message::AppendReply { .. }
             | Message::HeartbeatReply { .. }
+            | Message::Forward { .. }
+            | Message::Forwarded { .. }
             | Message::ReadIndexReply { .. } => return,
         };
         context.send(from, answer);
@@ -400,6 +412,9 @@ impl<R: Rules> Raft<R> {
             }
             (Role::Follower(follower), Request::Read) => {
                 follower.read(&self.state, context, token);
+            }
+            (Role::Follower(follower), Request::Propose(command)) => {
+                follower.forward(&self.state, context, token, command);
             }
             (Role::Follower(_) | Role::Candidate(_), _) => {
                 let refusal = Refusal::NotLeader { leader: self.leadership().1 };

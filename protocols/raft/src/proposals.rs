@@ -6,16 +6,35 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use synod_consensus::{Batch, Index, Payload};
-use synod_engine::Token;
+use synod_engine::{NodeId, Token};
 
 use crate::Term;
+
+/// Whose proposal it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Owner {
+    /// The local user's.
+    User(Token),
+    /// A follower's user's.
+    Peer(Forwarded),
+}
+
+/// A proposal that was forwarded, as its follower counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct Forwarded {
+    pub(crate) from: NodeId,
+    pub(crate) lane: u64,
+    pub(crate) number: u64,
+}
 
 /// Proposals that wait for the flush, and proposals that wait to be committed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Proposals {
-    gathered: Vec<(Token, Payload)>,
+    gathered: Vec<(Owner, Payload)>,
     gathered_bytes: usize,
     appended: VecDeque<(Index, Token)>,
+    /// Appended for followers, and not answered yet.
+    placed: Vec<(Forwarded, Index)>,
 }
 
 impl Proposals {
@@ -25,18 +44,17 @@ impl Proposals {
     }
 
     /// A command was proposed.
-    pub(crate) fn gather(&mut self, token: Token, command: Bytes) {
+    pub(crate) fn gather(&mut self, owner: Owner, command: Bytes) {
         let payload = Payload::Command(command);
         self.gathered_bytes += payload.size_bytes();
-        self.gathered.push((token, payload));
+        self.gathered.push((owner, payload));
     }
 
     /// Nobody waits for this proposal any more; returns whether it was still only gathered, and so
     /// never takes effect.
     pub(crate) fn cancel(&mut self, token: Token) -> bool {
-        let Some(place) = self.gathered.iter().position(|(gathered, _)| *gathered == token) else {
-            return false;
-        };
+        let is_it = |(owner, _): &(Owner, Payload)| *owner == Owner::User(token);
+        let Some(place) = self.gathered.iter().position(is_it) else { return false };
         let (_, payload) = self.gathered.remove(place);
         self.gathered_bytes -= payload.size_bytes();
         true
@@ -57,18 +75,26 @@ impl Proposals {
             });
             count = fitting.count().max(1);
         }
-        let appended = &mut self.appended;
+        let (appended, placed) = (&mut self.appended, &mut self.placed);
         let entries = self.gathered.drain(..count).zip(first.0..);
         // An iterator of known length: the entries are moved once, to where they stay.
         let payloads: Arc<[Payload]> = entries
-            .map(|((token, payload), index)| {
-                appended.push_back((Index(index), token));
+            .map(|((owner, payload), index)| {
+                match owner {
+                    Owner::User(token) => appended.push_back((Index(index), token)),
+                    Owner::Peer(forwarded) => placed.push((forwarded, Index(index))),
+                }
                 payload
             })
             .collect();
         let batch = Batch::new(first, term, payloads);
         self.gathered_bytes -= batch.size_bytes();
         Some(batch)
+    }
+
+    /// Takes out what was appended for followers.
+    pub(crate) fn placed(&mut self) -> impl Iterator<Item = (Forwarded, Index)> {
+        self.placed.drain(..)
     }
 
     /// The entry at `index` was asked for by `token`.
@@ -84,7 +110,10 @@ impl Proposals {
 
     /// Takes out all: first those that were never appended, then those whose fate is unknown.
     pub(crate) fn drain(self) -> (impl Iterator<Item = Token>, impl Iterator<Item = Token>) {
-        let gathered = self.gathered.into_iter().map(|(token, _)| token);
+        let gathered = self.gathered.into_iter().filter_map(|(owner, _)| match owner {
+            Owner::User(token) => Some(token),
+            Owner::Peer(_) => None,
+        });
         (gathered, self.appended.into_iter().map(|(_, token)| token))
     }
 }
@@ -99,10 +128,10 @@ mod tests {
     fn proposals_become_bounded_batches_and_end_in_order() {
         let mut proposals = Proposals::default();
         for token in 1..=3 {
-            proposals.gather(Token(token), Bytes::from_static(b"0123456789"));
+            proposals.gather(Owner::User(Token(token)), Bytes::from_static(b"0123456789"));
         }
         assert!(proposals.cancel(Token(2)) && !proposals.cancel(Token(2)));
-        proposals.gather(Token(4), Bytes::from_static(b"0123456789"));
+        proposals.gather(Owner::User(Token(4)), Bytes::from_static(b"0123456789"));
         let first = proposals.append(Index(7), Epoch(1), 40).unwrap();
         let second = proposals.append(Index(9), Epoch(1), 40).unwrap();
         let runs = [first, second].map(|batch| (batch.first().0, batch.last().0));

@@ -44,6 +44,8 @@ synod_engine::rules! {
         /// A node without a leader takes entries of another only if that log is more up to date than its
         /// own.
         fn catch_up_on_better_log_only;
+        /// A leader appends what a follower forwards once, however often it arrives (decision 0007).
+        fn forwarded_once;
         /// While a joint change is under way both majorities decide (§6).
         fn both_majorities;
     }

@@ -169,6 +169,7 @@ fn run(seed: u64, mix: Mix, transport: Transport) -> Report {
     let engines = ids.clone().map(|id| {
         let mut config = Config::new(id, ids.clone());
         config.snapshot_every = 10 + seed % 90;
+        config.forward_proposals = seed.is_multiple_of(3);
         config.keep_log_bytes = 15 * (seed % 20) as usize;
         config.max_cached_log_bytes = 40 * (seed % 7) as usize;
         config.max_append_bytes = 64 << (seed % 12);

@@ -1,5 +1,6 @@
 //! Follows a leader, or waits for one (§5.2, §5.3, §7).
 
+mod forwarding;
 mod reading;
 
 use alloc::sync::Arc;
@@ -9,6 +10,7 @@ use core::time::Duration;
 use synod_consensus::{Batch, Event, Index, Membership, Refusal, Snapshot};
 use synod_engine::{Instant, NodeId, Token};
 
+use crate::forwards::Forwards;
 use crate::questions::Questions;
 use crate::role::Transfer;
 use crate::state::{Context, State};
@@ -27,6 +29,7 @@ pub(crate) struct Follower {
     /// Led until now, and waits to hear whether its successor does (thesis §3.10).
     pub(crate) transfer: Option<Transfer>,
     questions: Questions,
+    forwards: Forwards,
 }
 
 impl Follower {
@@ -39,6 +42,7 @@ impl Follower {
             acknowledge: None,
             transfer: None,
             questions: Questions::default(),
+            forwards: Forwards::default(),
         }
     }
 
@@ -93,6 +97,7 @@ impl Follower {
     ) {
         if self.leader == Some(peer) {
             self.refuse_reads(context, None);
+            self.lose_forwards(context);
         }
         if self.leader == Some(peer) && self.heard.take().is_some() && state.may_lead() {
             let soon = state.config.election_timeout_min() / 2;
@@ -105,7 +110,7 @@ impl Follower {
     pub(crate) fn cancel<R: Rules>(&mut self, context: &mut Context<'_, R>, token: Token) {
         if let Some(transfer) = self.transfer.take_if(|transfer| transfer.is_for(token)) {
             transfer.cancel(context);
-        } else if self.questions.cancel(token) {
+        } else if self.questions.cancel(token) || self.forwards.cancel(token) {
             context.emit_now(Event::Refused { token, refusal: Refusal::Cancelled });
         }
     }
@@ -193,6 +198,7 @@ impl Follower {
                 return;
             }
             state.install(context, snapshot, members);
+            self.pass_forwards(state, context);
             self.answer_reads(state, context);
             self.wait(state, context);
         }
@@ -203,6 +209,7 @@ impl Follower {
     /// read.
     pub(crate) fn flush<R: Rules>(&mut self, state: &mut State<R>, context: &mut Context<'_, R>) {
         self.ask_for_reads(state, context);
+        self.send_forwards(state, context);
         if let (Some(leader), Some(index)) = (self.leader, self.acknowledge.take()) {
             let result = AppendResult::Matches(index);
             let reply = Message::AppendReply { term: state.term(), result };
@@ -227,7 +234,9 @@ impl Follower {
         commit: Index,
     ) {
         let last = state.log.last().index;
-        state.commit_to(context, commit.min(self.shared).min(last), |_| alloc::vec::Vec::new());
+        let forwards = &mut self.forwards;
+        let to = commit.min(self.shared).min(last);
+        state.commit_to(context, to, |last| forwards.committed(last));
         self.answer_reads(state, context);
     }
 }
@@ -235,8 +244,8 @@ impl Follower {
 /// Without when the leader was heard: the node's fingerprint takes its age in.
 impl Hash for Follower {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Self { leader, heard: _, shared, acknowledge, transfer, questions } = self;
-        (leader, shared, acknowledge, transfer, questions).hash(hasher);
+        let Self { leader, heard: _, shared, acknowledge, transfer, questions, forwards } = self;
+        (leader, shared, acknowledge, transfer, questions, forwards).hash(hasher);
     }
 }
 

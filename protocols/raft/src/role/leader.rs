@@ -1,6 +1,7 @@
 //! Leads a term: replicates, commits, confirms reads, and makes sure that a majority still follows
 //! (§5.3, §5.4, §8).
 
+mod forwarded;
 mod membership;
 mod old_log;
 mod reading;
@@ -10,14 +11,16 @@ mod transfer;
 
 use alloc::collections::BTreeMap;
 use alloc::vec;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 use synod_consensus::{Batch, Event, Index, Payload, Refusal};
 use synod_engine::{NodeId, Token};
 
+use crate::forwards::{Answer, Lanes};
 use crate::lease::Promises;
 use crate::progress::Progress;
-use crate::proposals::Proposals;
+use crate::proposals::{Forwarded, Owner, Proposals};
 use crate::reads::Reads;
 use crate::role::Becomes;
 use crate::role::leader::replication::send_entries;
@@ -43,6 +46,10 @@ pub(crate) struct Leader {
     proposals: Proposals,
     reads: Reads,
     pub(crate) promises: Promises,
+    /// What followers forwarded.
+    lanes: Lanes,
+    /// What they are told at the next flush.
+    answers: Vec<(Forwarded, Answer)>,
     transfer: Option<Transfer>,
     takeover: Takeover,
     /// It was removed, and has tried to hand over.
@@ -66,6 +73,8 @@ impl Leader {
             proposals: Proposals::default(),
             reads: Reads::default(),
             promises: Promises::default(),
+            lanes: Lanes::default(),
+            answers: Vec::new(),
             transfer: None,
             takeover: Takeover::default(),
             has_resigned: false,
@@ -83,15 +92,19 @@ impl Leader {
         token: Token,
         command: Bytes,
     ) {
-        let config = &state.config;
-        let refusal = if command.len() > config.max_command_bytes {
-            Refusal::TooLarge { max_bytes: config.max_command_bytes as u64 }
-        } else if state.applying_lags() || self.is_full(state) {
-            Refusal::Busy
-        } else {
-            return self.proposals.gather(token, command);
-        };
-        context.emit_now(Event::Refused { token, refusal });
+        match self.refusal(state, &command) {
+            Some(refusal) => context.emit_now(Event::Refused { token, refusal }),
+            None => self.proposals.gather(Owner::User(token), command),
+        }
+    }
+
+    /// Why this command is not taken now, if it is not.
+    fn refusal<R: Rules>(&self, state: &State<R>, command: &Bytes) -> Option<Refusal> {
+        let max_bytes = state.config.max_command_bytes;
+        if command.len() > max_bytes {
+            return Some(Refusal::TooLarge { max_bytes: max_bytes as u64 });
+        }
+        (state.applying_lags() || self.is_full(state)).then_some(Refusal::Busy)
     }
 
     /// The user gave up: what was not sent on never takes effect; the rest ends by itself.
@@ -114,6 +127,7 @@ impl Leader {
         if self.transfer.is_none() && !self.has_resigned {
             self.append_gathered(state, context);
         }
+        self.answer_forwarded(state, context);
         if core::mem::take(&mut self.acknowledged) {
             self.commit(state, context);
         }

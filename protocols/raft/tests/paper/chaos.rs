@@ -88,8 +88,10 @@ impl<R: Rules> Chaos<R> {
             (1..=self.cluster.nodes.len() as u64).for_each(|id| self.apply(id));
         }
         assert_eq!(self.waiting, BTreeMap::new(), "every request ends");
+        let mut effects = BTreeSet::new();
         for payload in self.committed.values() {
             let Payload::Command(command) = payload else { continue };
+            assert!(effects.insert(command), "{command:?} took effect twice");
             assert!(!self.refused.contains(command), "{command:?} was refused and took effect");
         }
     }

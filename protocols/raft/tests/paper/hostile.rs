@@ -1,7 +1,8 @@
 //! A message that decodes but that no correct node could have sent: it is ignored, whatever the role
 //! of who hears it. Nothing panics, and no log is harmed.
 
-use synod_consensus::{Epoch, Index, Role, Snapshot};
+use bytes::Bytes;
+use synod_consensus::{Epoch, Index, Refusal, Role, Snapshot};
 use synod_engine::{Engine, Random};
 use synod_raft::{AppendResult, Message, ReadId, ReadResult, Timer};
 
@@ -171,7 +172,15 @@ fn nonsense(random: &mut Random) -> Message {
     let granted = random.chance(500_000);
     let index = Index(number(random, 4));
     let id = ReadId { life: number(random, 0), number: number(random, 1) };
-    match random.below(15) {
+    match random.below(17) {
+        14 => {
+            let commands = vec![Bytes::from_static(b"x"); random.below(3) as usize];
+            Message::Forward { term, lane: random.below(3), first: number(random, 2), commands }
+        }
+        15 => {
+            let answers = vec![Ok(index), Err(Refusal::Busy)];
+            Message::Forwarded { term, lane: random.below(3), first: number(random, 2), answers }
+        }
         0 => Message::PreVote { term, last },
         1 => Message::PreVoteReply { term, granted, better: Some(last).filter(|_| !granted) },
         2 => Message::Vote { term, last, transfer: random.chance(500_000) },

@@ -117,6 +117,8 @@ fn kind_of(message: &Message) -> usize {
         Message::ReadIndexReply { .. } => 11,
         Message::Pull { .. } => 12,
         Message::Pulled { .. } => 13,
+        Message::Forward { .. } => 14,
+        Message::Forwarded { .. } => 15,
     }
 }
 

@@ -13,6 +13,7 @@ mod contract;
 mod driver;
 mod elections;
 mod follower_reads;
+mod forwarding;
 mod hostile;
 mod leases;
 mod loss;

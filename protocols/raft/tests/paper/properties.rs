@@ -15,6 +15,7 @@ fn tight(id: u64, nodes: u64) -> Config<Sound> {
     let mut config = config(id, nodes);
     (config.snapshot_every, config.keep_log_bytes) = (12, 60);
     config.max_cached_log_bytes = 30;
+    config.forward_proposals = true;
     (config.max_in_flight_appends, config.max_append_bytes) = (3, 40);
     config.max_uncommitted_bytes = config.max_command_bytes;
     config.max_unapplied_entries = 15;

@@ -121,6 +121,7 @@ impl Follower {
             context.cancel_timer(Timer::Read);
         }
         self.refuse_reads(context, leader);
+        self.drop_forwards(context, leader);
         self.transfer
     }
 }

@@ -1,0 +1,252 @@
+//! Proposals that a follower sends on to its leader (decision 0007), so that its user may ask any node.
+//!
+//! A follower numbers what it forwards within a lane, which it names by chance when it first forwards
+//! to a leader. A leader takes a number of a lane once. It answers with the place of each proposal in
+//! its log, before the entries travel; the follower ends a proposal by what it then sees committed.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use synod_consensus::{Index, Refusal};
+use synod_engine::{NodeId, Random, Token};
+
+/// Heartbeats after which an answer is taken to be lost.
+const PATIENCE_HEARTBEATS: u32 = 20;
+/// What a proposal costs besides its command, where they wait.
+const OVERHEAD_BYTES: usize = 64;
+/// Lanes of one follower that a leader remembers in one term: a follower takes another when it
+/// restarts, or campaigns in vain.
+const MAX_LANES: usize = 64;
+
+/// What a follower forwards to its leader.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Forwards {
+    /// Drawn when something is first sent.
+    lane: Option<u64>,
+    /// The number of the next proposal.
+    next: u64,
+    gathered: VecDeque<(Token, Bytes)>,
+    unanswered: VecDeque<Unanswered>,
+    /// Bytes of both.
+    size_bytes: usize,
+    placed: BTreeMap<Index, Token>,
+}
+
+/// A proposal that was sent on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Unanswered {
+    number: u64,
+    token: Token,
+    size_bytes: usize,
+    /// Heartbeats since.
+    age: u32,
+}
+
+/// Proposals to send together: the lane, the number of the first, and the commands.
+pub(crate) type Parcel = (u64, u64, Vec<Bytes>);
+
+impl Forwards {
+    /// What waits to be sent or answered, in bytes.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.size_bytes
+    }
+
+    /// Something is proposed here.
+    pub(crate) fn gather(&mut self, token: Token, command: Bytes) {
+        self.size_bytes += command.len() + OVERHEAD_BYTES;
+        self.gathered.push_back((token, command));
+    }
+
+    /// Nobody waits for this proposal any more; returns whether it was not sent, and so never takes
+    /// effect.
+    pub(crate) fn cancel(&mut self, token: Token) -> bool {
+        let place = self.gathered.iter().position(|(gathered, _)| *gathered == token);
+        let cancelled = place.and_then(|place| self.gathered.remove(place));
+        if let Some((_, command)) = &cancelled {
+            self.size_bytes -= command.len() + OVERHEAD_BYTES;
+        }
+        cancelled.is_some()
+    }
+
+    /// Takes out what is to be sent next, about `max_bytes` of it.
+    pub(crate) fn parcel(&mut self, random: &mut Random, max_bytes: usize) -> Option<Parcel> {
+        if self.gathered.is_empty() {
+            return None;
+        }
+        let lane = *self.lane.get_or_insert_with(|| random.bits());
+        let first = self.next;
+        let (mut commands, mut size_bytes) = (Vec::new(), 0);
+        while let Some((_, command)) = self.gathered.front()
+            && (commands.is_empty() || size_bytes + command.len() + OVERHEAD_BYTES <= max_bytes)
+            && let Some((token, command)) = self.gathered.pop_front()
+        {
+            let cost = command.len() + OVERHEAD_BYTES;
+            let number = self.next;
+            self.unanswered.push_back(Unanswered { number, token, size_bytes: cost, age: 0 });
+            (self.next, size_bytes) = (number + 1, size_bytes + cost);
+            commands.push(command);
+        }
+        Some((lane, first, commands))
+    }
+
+    /// The leader says what became of the proposals from number `first` on. Which were refused, and of
+    /// which the answer came too late to be of use, since everything up to `commit` was told already.
+    pub(crate) fn answered(
+        &mut self,
+        lane: u64,
+        first: u64,
+        answers: Vec<Answer>,
+        commit: Index,
+    ) -> (Vec<(Token, Refusal)>, Vec<Token>) {
+        let (mut refused, mut late) = (Vec::new(), Vec::new());
+        if self.lane != Some(lane) {
+            return (refused, late);
+        }
+        for (number, answer) in (first..).zip(answers) {
+            let place = self.unanswered.binary_search_by_key(&number, |it| it.number);
+            let Some(it) = place.ok().and_then(|place| self.unanswered.remove(place)) else {
+                continue;
+            };
+            self.size_bytes -= it.size_bytes;
+            match answer {
+                Ok(index) if index > commit => {
+                    late.extend(self.placed.insert(index, it.token));
+                }
+                Ok(_) => late.push(it.token),
+                Err(refusal) => refused.push((it.token, refusal)),
+            }
+        }
+        (refused, late)
+    }
+
+    /// Takes out the proposals up to `last`, which are committed.
+    pub(crate) fn committed(&mut self, last: Index) -> Vec<(Index, Token)> {
+        let rest = self.placed.split_off(&last.next());
+        core::mem::replace(&mut self.placed, rest).into_iter().collect()
+    }
+
+    /// A heartbeat was heard: takes out what was not answered for so long that the answer is lost.
+    pub(crate) fn grow_old(&mut self) -> Vec<Token> {
+        self.unanswered.iter_mut().for_each(|it| it.age += 1);
+        let mut lost = Vec::new();
+        while let Some(it) = self.unanswered.pop_front_if(|it| it.age > PATIENCE_HEARTBEATS) {
+            self.size_bytes -= it.size_bytes;
+            lost.push(it.token);
+        }
+        lost
+    }
+
+    /// The link to the leader broke: takes out what was not answered.
+    pub(crate) fn lose(&mut self) -> Vec<Token> {
+        let lost: Vec<_> = self.unanswered.drain(..).collect();
+        self.size_bytes -= lost.iter().map(|it| it.size_bytes).sum::<usize>();
+        lost.into_iter().map(|it| it.token).collect()
+    }
+
+    /// Takes out all: first those that were never sent, then those whose fate is unknown.
+    pub(crate) fn drain(self) -> (impl Iterator<Item = Token>, impl Iterator<Item = Token>) {
+        let sent = self.unanswered.into_iter().map(|it| it.token);
+        (self.gathered.into_iter().map(|(token, _)| token), sent.chain(self.placed.into_values()))
+    }
+}
+
+/// What became of a forwarded proposal: its place in the leader's log, or why it was refused.
+pub type Answer = Result<Index, Refusal>;
+
+/// Which numbers of which lanes a leader has taken.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Lanes {
+    /// The next number of each lane that is taken.
+    next: BTreeMap<(NodeId, u64), u64>,
+}
+
+/// Whether a leader takes what arrived in a lane.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Taken {
+    /// It is new.
+    New,
+    /// It was taken before, or something sent after it was.
+    Before,
+    /// The follower has used too many lanes.
+    TooMany,
+}
+
+impl Lanes {
+    /// So many proposals of `peer` arrived in `lane`, the first with this number.
+    pub(crate) fn take(&mut self, peer: NodeId, lane: u64, first: u64, count: u64) -> Taken {
+        let known = self.next.contains_key(&(peer, lane));
+        if !known && self.next.range((peer, 0)..=(peer, u64::MAX)).count() >= MAX_LANES {
+            return Taken::TooMany;
+        }
+        let next = self.next.entry((peer, lane)).or_default();
+        if first < *next {
+            return Taken::Before;
+        }
+        *next = first.saturating_add(count);
+        Taken::New
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    fn forwards(tokens: u64) -> Forwards {
+        let mut forwards = Forwards::default();
+        (1..=tokens)
+            .for_each(|token| forwards.gather(Token(token), Bytes::from_static(b"12345678")));
+        forwards
+    }
+
+    #[test]
+    fn parcels_are_bounded_numbered_and_each_proposal_ends_once() {
+        let mut random = Random::new(1);
+        let mut forwards = forwards(5);
+        assert!(forwards.cancel(Token(2)) && !forwards.cancel(Token(2)));
+        let (lane, first, commands) = forwards.parcel(&mut random, 150).unwrap();
+        assert_eq!((first, commands.len()), (0, 2));
+        let (again, first, commands) = forwards.parcel(&mut random, 1).unwrap();
+        assert_eq!((again, first, commands.len()), (lane, 2, 1));
+        assert_eq!(forwards.size_bytes(), 4 * 72);
+        let answers = vec![Ok(Index(7)), Err(Refusal::Busy)];
+        let (refused, late) = forwards.answered(lane, 0, answers.clone(), Index(3));
+        assert_eq!((refused, late), (vec![(Token(3), Refusal::Busy)], vec![]));
+        assert_eq!(forwards.answered(lane, 0, answers, Index(3)), (vec![], vec![]), "doubled");
+        assert_eq!(forwards.answered(lane + 1, 2, vec![Ok(Index(9))], Index(3)).1, []);
+        assert_eq!(forwards.committed(Index(6)), []);
+        assert_eq!(forwards.committed(Index(7)), [(Index(7), Token(1))]);
+        let lost: Vec<_> = (0..=PATIENCE_HEARTBEATS).flat_map(|_| forwards.grow_old()).collect();
+        assert_eq!(lost, [Token(4)]);
+        let (never, unknown) = forwards.drain();
+        assert_eq!((never.collect::<Vec<_>>(), unknown.count()), (vec![Token(5)], 0));
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_the_commit_leaves_it_unknown() {
+        let mut forwards = forwards(2);
+        let (lane, _, _) = forwards.parcel(&mut Random::new(1), 1000).unwrap();
+        let answers = vec![Ok(Index(4)), Ok(Index(5))];
+        assert_eq!(forwards.answered(lane, 0, answers, Index(4)).1, [Token(1)]);
+        assert_eq!((forwards.lose(), forwards.size_bytes()), (vec![], 0));
+        assert_eq!(forwards.drain().1.collect::<Vec<_>>(), [Token(2)]);
+    }
+
+    #[test]
+    fn a_lane_is_taken_in_order_and_nothing_twice() {
+        let mut lanes = Lanes::default();
+        let mut take = |peer, lane, first, count| lanes.take(NodeId(peer), lane, first, count);
+        assert_eq!(take(2, 7, 0, 3), Taken::New);
+        assert_eq!(take(2, 7, 0, 3), Taken::Before);
+        assert_eq!(take(2, 7, 5, 1), Taken::New, "what was between is lost, or late");
+        assert_eq!(take(2, 7, 3, 2), Taken::Before);
+        assert_eq!(take(3, 7, 0, 1), Taken::New, "another follower's lane");
+        for lane in 100..100 + MAX_LANES as u64 - 1 {
+            assert_eq!(take(2, lane, 0, 1), Taken::New);
+        }
+        assert_eq!(take(2, 99, 0, 1), Taken::TooMany);
+        assert_eq!(take(2, 7, 6, 1), Taken::New, "those that are known go on");
+    }
+}

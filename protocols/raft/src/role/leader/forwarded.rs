@@ -1,0 +1,86 @@
+//! A leader takes proposals of its followers' users (decision 0007): each once, whatever the network
+//! doubles, and answers with its place before the entry travels.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use synod_consensus::{Refusal, ReplicatedLog as _};
+use synod_engine::NodeId;
+
+use crate::forwards::{Answer, Taken};
+use crate::proposals::{Forwarded, Owner};
+use crate::role::{Leader, Role};
+use crate::state::{Context, State};
+use crate::{Message, Raft, Rules};
+
+impl<R: Rules> Raft<R> {
+    /// A member forwards its user's proposals.
+    pub(crate) fn forwarded(
+        &mut self,
+        context: &mut Context<'_, R>,
+        from: NodeId,
+        (lane, first): (u64, u64),
+        commands: Vec<Bytes>,
+    ) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.forwarded(&self.state, from, (lane, first), commands);
+        } else {
+            let refusal = Refusal::NotLeader { leader: self.status().leader };
+            let (term, answers) = (self.state.term(), vec![Err(refusal); commands.len()]);
+            context.send(from, Message::Forwarded { term, lane, first, answers });
+        }
+    }
+}
+
+impl Leader {
+    /// A member forwards proposals.
+    pub(crate) fn forwarded<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        from: NodeId,
+        (lane, first): (u64, u64),
+        commands: Vec<Bytes>,
+    ) {
+        if !self.followers.contains_key(&from) {
+            return;
+        }
+        let taken = self.lanes.take(from, lane, first, commands.len() as u64);
+        if taken == Taken::Before && state.rules().forwarded_once() {
+            return;
+        }
+        for (number, command) in (first..).zip(commands) {
+            let forwarded = Forwarded { from, lane, number };
+            let refusal = match taken {
+                Taken::TooMany => Some(Refusal::Busy),
+                Taken::New | Taken::Before => self.refusal(state, &command),
+            };
+            match refusal {
+                Some(refusal) => self.answers.push((forwarded, Err(refusal))),
+                None => self.proposals.gather(Owner::Peer(forwarded), command),
+            }
+        }
+    }
+
+    /// Answers what was forwarded and is appended or refused, in runs.
+    pub(super) fn answer_forwarded<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+    ) {
+        let placed = self.proposals.placed();
+        self.answers.extend(placed.map(|(forwarded, index)| (forwarded, Ok(index))));
+        self.answers.sort_by_key(|(forwarded, _)| *forwarded);
+        let mut answers = core::mem::take(&mut self.answers).into_iter().peekable();
+        while let Some((Forwarded { from, lane, number }, answer)) = answers.next() {
+            let mut run: Vec<Answer> = vec![answer];
+            while let Some((_, answer)) = answers.next_if(|(next, _)| {
+                *next == Forwarded { from, lane, number: number + run.len() as u64 }
+            }) {
+                run.push(answer);
+            }
+            let term = state.term();
+            context.send_now(from, Message::Forwarded { term, lane, first: number, answers: run });
+        }
+    }
+}
