@@ -12,11 +12,12 @@ use synod_consensus::{Index, StateMachine};
 use synod_kv::Store;
 use synod_kv::message::{Command, Op, Query, Response, SessionId};
 
-const KEYS: u64 = 100_000;
+const KEYS: u64 = 1_000_000;
 const WRITES: u64 = 1_000_000;
 const BATCH: usize = 1_000;
 
 fn main() {
+    let keys = KEYS;
     let mut store = Store::new();
     let opened = store.apply(Index(1), &encoded(&Command::Open { lease_ms: 60_000 }));
     let Response::Opened { session, .. } = opened else {
@@ -28,22 +29,15 @@ fn main() {
     assert_eq!(first, retry, "a retry is answered as the first time");
     println!("{:?}", store.read(&Query::Get { key: Bytes::from_static(b"greeting") }));
 
-    let mut applying = Duration::ZERO;
-    for batch in (2..WRITES + 2).step_by(BATCH) {
-        let numbers = batch..batch + BATCH as u64;
-        let writes: Vec<_> = numbers.map(|number| scattered_put(session, number)).collect();
-        let begin = Instant::now();
-        for (index, write) in (batch + 2..).map(Index).zip(&writes) {
-            store.apply(index, write);
-        }
-        applying += begin.elapsed();
-    }
-    let per_write = applying.as_nanos() / u128::from(WRITES);
-    println!("{per_write} ns per put of 256 bytes, {} keys", store.keys());
-
+    // Every key once, in no order.
+    let mut next = 2;
+    report("new keys", apply(&mut store, session, keys, &mut next, keys), keys);
+    report("keys that are there", apply(&mut store, session, keys, &mut next, WRITES), WRITES);
     let begin = Instant::now();
     let frozen = store.freeze();
     println!("frozen in {:?}", begin.elapsed());
+    report("while frozen", apply(&mut store, session, keys, &mut next, WRITES), WRITES);
+
     let begin = Instant::now();
     let pieces: Vec<_> = Store::chunks(&frozen).collect();
     let size_bytes: usize = pieces.iter().map(Bytes::len).sum();
@@ -52,12 +46,58 @@ fn main() {
     let restored = Store::new().restore(pieces.into_iter()).expect("its own snapshot");
     assert!(restored == frozen, "a restored store equals the one it was taken from");
     println!("restored in {:?}", begin.elapsed());
+    let begin = Instant::now();
+    let reads = 1_000_000;
+    for number in 0..reads {
+        store.read(&Query::Get { key: scattered_key(number, keys) });
+    }
+    println!("{:>5} ns per get", begin.elapsed().as_nanos() / u128::from(reads));
 }
 
-/// A put of 256 bytes to one of many keys.
-fn scattered_put(session: SessionId, number: u64) -> Vec<u8> {
-    let key = format!("key-{:08}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15) % KEYS);
-    write(session, number, Bytes::from(key), Bytes::from(vec![b'x'; 256]))
+fn report(what: &str, applying: Duration, writes: u64) {
+    let per_write = applying.as_nanos() / u128::from(writes);
+    println!("{per_write:>5} ns per put of 256 bytes, {what}");
+}
+
+/// Applies puts of 256 bytes to scattered keys. How long this thread worked at it.
+fn apply(
+    store: &mut Store,
+    session: SessionId,
+    keys: u64,
+    next: &mut u64,
+    writes: u64,
+) -> Duration {
+    let mut applying = Duration::ZERO;
+    for batch in (*next..*next + writes).step_by(BATCH) {
+        let numbers = batch..batch + BATCH as u64;
+        let writes: Vec<_> = numbers
+            .map(|number| {
+                let value = Bytes::from(vec![b'x'; 256]);
+                write(session, number, scattered_key(number, keys), value)
+            })
+            .collect();
+        let begin = worked();
+        for (index, write) in (batch + 2..).map(Index).zip(&writes) {
+            store.apply(index, write);
+        }
+        applying += worked() - begin;
+    }
+    *next += writes;
+    applying
+}
+
+/// How long this thread has worked, so that a busy machine does not count; elsewhere than on Linux, the
+/// time of day must do.
+fn worked() -> Duration {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanos = told.and_then(|told| told.split(' ').next()?.parse().ok());
+    static BEGIN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    nanos.map_or_else(|| BEGIN.get_or_init(Instant::now).elapsed(), Duration::from_nanos)
+}
+
+fn scattered_key(number: u64, keys: u64) -> Bytes {
+    // Odd and coprime to powers of ten: all keys come before one comes again.
+    Bytes::from(format!("key-{:08}", number.wrapping_mul(61_803_399) % keys))
 }
 
 fn write(session: SessionId, number: u64, key: Bytes, value: Bytes) -> Vec<u8> {

@@ -9,10 +9,8 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::Bound;
 
 use bytes::{Bytes, BytesMut};
-use imbl::OrdMap;
 
 use crate::history::History;
 use crate::key::Key;
@@ -22,12 +20,13 @@ use crate::limits::{
 use crate::message::{
     Answer, Entry, Event, Expect, Op, Query, Record, Rejected, Revision, Span, Written,
 };
+use crate::tree::Tree;
 
 /// All keys, as of one revision.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Keys {
     pub(crate) revision: Revision,
-    pub(crate) records: OrdMap<Key, Arc<Record>>,
+    pub(crate) records: Tree<Arc<Record>>,
     pub(crate) history: History,
 }
 
@@ -65,7 +64,7 @@ impl Keys {
     }
 
     fn append(&mut self, key: Bytes, tail: Bytes) -> Result<Written, Rejected> {
-        let whole = match self.records.get(&key[..]) {
+        let whole = match self.records.get(&Key::from(&key)) {
             None => tail,
             Some(record) => {
                 let start = &record.entry.value;
@@ -80,7 +79,7 @@ impl Keys {
         Ok(self.store(key, whole))
     }
 
-    fn delete(&mut self, key: &[u8]) -> Written {
+    fn delete(&mut self, key: &Bytes) -> Written {
         let revision = self.revision + 1;
         if !self.remove(revision, key) {
             return Written::Absent;
@@ -90,7 +89,7 @@ impl Keys {
     }
 
     fn compare_and_swap(&mut self, key: Bytes, expect: &Expect, value: Bytes) -> Written {
-        let found = self.records.get(&key[..]).map(|record| &record.entry);
+        let found = self.records.get(&Key::from(&key)).map(|record| &record.entry);
         let as_expected = match (expect, found) {
             (Expect::Absent, found) => found.is_none(),
             (Expect::Value(_) | Expect::Revision(_), None) => false,
@@ -106,22 +105,25 @@ impl Keys {
 
     /// Sets a key at `revision`, which is not complete yet; what it held is in the event.
     pub(crate) fn set(&mut self, revision: Revision, key: Bytes, value: Bytes) {
-        let place = Key::from(&key);
-        let entry = Entry { value, create_revision: revision, mod_revision: revision, version: 1 };
-        let mut record = Record { key, entry };
-        let previous = self.records.get(&place).cloned();
-        if let Some(previous) = &previous {
-            record.entry.create_revision = previous.entry.create_revision;
-            record.entry.version = previous.entry.version + 1;
+        let mut new = None;
+        let previous = self.records.replace(Key::from(&key), |previous| {
+            let (create_revision, version) = match previous.map(|previous| &previous.entry) {
+                Some(entry) => (entry.create_revision, entry.version + 1),
+                None => (revision, 1),
+            };
+            let entry = Entry { value, create_revision, mod_revision: revision, version };
+            let record = Arc::new(Record { key, entry });
+            new = Some(record.clone());
+            record
+        });
+        if let Some(new) = new {
+            self.history.push(Event::put(new, previous));
         }
-        let record = Arc::new(record);
-        self.records.insert(place, record.clone());
-        self.history.push(Event::put(record, previous));
     }
 
     /// Removes a key at `revision`, which is not complete yet; false if there is none.
-    pub(crate) fn remove(&mut self, revision: Revision, key: &[u8]) -> bool {
-        let removed = self.records.remove(key);
+    pub(crate) fn remove(&mut self, revision: Revision, key: &Bytes) -> bool {
+        let removed = self.records.remove(&Key::from(key));
         let is_there = removed.is_some();
         if let Some(previous) = removed {
             self.history.push(Event::deleted(revision, previous));
@@ -139,8 +141,8 @@ impl Keys {
     pub(crate) fn take_back(&mut self, revision: Revision) {
         for event in self.history.take_back(revision) {
             match event.prev_record() {
-                Some(previous) => self.records.insert((&previous.key).into(), previous.clone()),
-                None => self.records.remove(&event.key()[..]),
+                Some(previous) => self.records.replace(event.key().into(), |_| previous.clone()),
+                None => self.records.remove(&event.key().into()),
             };
         }
     }
@@ -150,7 +152,7 @@ impl Keys {
         let revision = self.revision;
         match query {
             Query::Get { key } => {
-                let entry = self.records.get(&key[..]).map(|record| record.entry.clone());
+                let entry = self.records.get(&key.into()).map(|record| record.entry.clone());
                 Answer::Value { revision, entry }
             }
             Query::Range { start, end, limit } => {
@@ -164,16 +166,15 @@ impl Keys {
 
     /// The records of these keys, in order.
     pub(crate) fn within<'a>(&'a self, keys: &'a Span) -> impl Iterator<Item = &'a Arc<Record>> {
-        let (start, end) = match keys {
-            Span::One(key) => (key, Bound::Included(&key[..])),
-            Span::Range { start, end } => {
-                (start, end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..])))
-            }
+        let start = match keys {
+            Span::One(key) => key,
+            Span::Range { start, .. } => start,
         };
-        let is_empty = matches!(end, Bound::Excluded(end) if end <= &start[..]);
-        let range =
-            (!is_empty).then(|| self.records.range::<_, [u8]>((Bound::Included(&start[..]), end)));
-        range.into_iter().flatten().map(|(_, record)| record)
+        let until = move |record: &&Arc<Record>| match keys {
+            Span::One(key) => record.key == *key,
+            Span::Range { end, .. } => end.as_ref().is_none_or(|end| record.key < *end),
+        };
+        self.records.from(&start.into()).map(|(_, record)| record).take_while(until)
     }
 
     /// The first keys of a range, and whether there are more than the bounds allow. One always fits.

@@ -9,6 +9,7 @@
 //! | [`message`] | the vocabulary, shared with clients |
 //! | [`limits`] | the bounds, which are part of what the commands mean |
 //! | `keys`, `txn` | what the operations do to the keys; revisions |
+//! | `tree` | the map of keys, whose copies take constant time |
 //! | `history` | what happened lately, for watchers |
 //! | `sessions` | exactly once: sessions, kept answers, expiry by replicated time |
 //! | `store` | the state machine that binds both |
@@ -49,6 +50,7 @@ pub mod rules;
 mod sessions;
 pub mod snapshot;
 mod store;
+mod tree;
 mod txn;
 pub mod wire;
 

@@ -26,6 +26,7 @@ use synod_codec::{decode, encode};
 use synod_consensus::RestoreError;
 
 use crate::history::History;
+use crate::key::Key;
 use crate::keys::{Keys, check_key, check_value};
 use crate::limits::{MAX_CHANGE_BYTES, MAX_SESSIONS, MAX_TXN_ACTIONS};
 use crate::message::{Entry, Event, Record, Revision, SessionId};
@@ -72,7 +73,7 @@ pub(crate) fn write<R: Rules>(store: &Store<R>) -> impl Iterator<Item = Bytes> {
         .iter()
         .take(session_count(store))
         .map(|(id, session)| (64 + session.size_bytes(), (id, session)));
-    let keys = store.keys.records.values().map(|record| {
+    let keys = store.keys.records.iter().map(|(_, record)| {
         let size_bytes = 64 + record.key.len() + record.entry.value.len();
         (size_bytes, (&record.key, &record.entry))
     });
@@ -239,11 +240,12 @@ impl<R: Rules> Restoring<R> {
 
     fn take_key(&mut self, key: Bytes, entry: Entry) -> Result<(), RestoreError> {
         let records = &mut self.store.keys.records;
-        let in_order = records.get_max().is_none_or(|(last, _)| **last < *key);
+        let place = Key::from(&key);
+        let in_order = records.last().is_none_or(|last| *last < place);
         if !in_order || check_key(&key).is_err() || !entry.is_possible(self.summary.revision) {
             return Err(refuse(alloc::format!("the key {key:?} is impossible")));
         }
-        records.insert((&key).into(), Arc::new(Record { key, entry }));
+        records.replace(place, |_| Arc::new(Record { key, entry }));
         Ok(())
     }
 
@@ -258,7 +260,8 @@ impl<R: Rules> Restoring<R> {
                     "what happened to the key {key:?} is impossible"
                 )));
             }
-            let event = event.sharing(self.store.keys.records.get(&key[..]), self.latest.get(key));
+            let event =
+                event.sharing(self.store.keys.records.get(&key.into()), self.latest.get(key));
             match event.now_record() {
                 Some(now) => self.latest.insert(key.clone(), now.clone()),
                 None => self.latest.remove(key),

@@ -9,6 +9,7 @@ use core::cmp::Ordering;
 
 use bytes::Bytes;
 
+use crate::key::Key;
 use crate::keys::{Keys, check_key, check_value};
 use crate::limits::{
     MAX_CHANGE_BYTES, MAX_KEY_BYTES, MAX_RANGE_BYTES, MAX_TXN_ACTIONS, MAX_TXN_ANSWER_BYTES,
@@ -80,7 +81,7 @@ impl Branch {
     fn act(&mut self, keys: &mut Keys, action: Action) -> Result<Done, Rejected> {
         match action {
             Action::Put { key, value, prev } => {
-                let before = keys.records.get(&key[..]).map(|record| &record.entry);
+                let before = keys.records.get(&Key::from(&key)).map(|record| &record.entry);
                 let old = before.map_or(0, |entry| entry.value.len());
                 self.change(key.len() + value.len() + old)?;
                 let prev = before.filter(|_| prev).cloned();
