@@ -132,9 +132,9 @@ struct Node {
 impl Node {
     fn new(node: NodeId) -> Self {
         let others = NODES.into_iter().filter(|other| *other != node).collect();
-        // As openraft's defaults are: what both keep in memory should fit the same caches.
+        // As openraft's default is: what both keep in memory should fit the same caches.
         let mut config = Config::new(node, NODES);
-        (config.snapshot_every, config.keep_entries) = (5_000, 1_000);
+        config.snapshot_every = 5_000;
         let engine = Raft::new(config);
         let host = Host::new(node, others, engine, Random::new(node.0));
         Self { host, memory: Memory::default(), inbox: Vec::new(), told_applied: 0 }
