@@ -30,6 +30,10 @@ pub struct Config<R = Sound> {
     /// voter of a higher priority still, and after each time that it failed to take over. Long enough that
     /// a node which just restarted, or comes and goes, moves leadership once. `None`: never.
     pub priority_takeover_ms: Option<u64>,
+    /// A leader that nobody asks for anything falls quiet after so many heartbeats, and its group with it,
+    /// until something happens. For nodes with thousands of groups; needs a driver that closes the links
+    /// of peers which died or stand still. `None`: never.
+    pub hibernate_after_heartbeats: Option<u32>,
     /// Entries in one message, in bytes. Large enough to fill a network pipe, small enough that a
     /// heartbeat never waits long behind one.
     pub max_append_bytes: usize,
@@ -94,6 +98,7 @@ impl<R> Config<R> {
             election_timeout_max_ms: 600,
             heartbeat_ms: 50,
             priority_takeover_ms: Some(5_000),
+            hibernate_after_heartbeats: None,
             max_append_bytes: 1 << 20,
             max_in_flight_appends: 256,
             max_in_flight_bytes: 32 << 20,

@@ -52,6 +52,11 @@ impl Forwards {
         self.size_bytes
     }
 
+    /// Whether everything has ended.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.size_bytes == 0 && self.placed.is_empty()
+    }
+
     /// Something is proposed here.
     pub(crate) fn gather(&mut self, token: Token, command: Bytes) {
         self.size_bytes += command.len() + OVERHEAD_BYTES;

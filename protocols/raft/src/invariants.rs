@@ -89,6 +89,9 @@ impl<R: Rules> synod_engine::Invariants<Raft<R>> for Invariants {
                 Effect::Send { message: Message::Pulled { .. }, .. } => {
                     sometimes.reached("log pulled without a leader");
                 }
+                Effect::Send { message: Message::Rest { .. }, .. } => {
+                    sometimes.reached("idle group falls quiet");
+                }
                 Effect::Send { message: Message::TimeoutNow { .. }, .. } => {
                     sometimes.reached("leadership handed over");
                 }

@@ -16,6 +16,7 @@
 //! | `TimeoutNow` | leader, successor | campaign at once in my place | thesis §3.10 |
 //! | `ReadIndex`, `ReadIndexReply` | follower, leader | which index must my reads reach? | thesis §6.4 |
 //! | `Forward`, `Forwarded` | follower, leader | my user's proposals; their places in the log | |
+//! | `Rest` | leader, follower | nothing is to be done: fall quiet | |
 //! | `Pull`, `Pulled` | candidate, voter | my campaign came to nothing since your log is better: send it | |
 //! | `Install` | leader, follower | InstallSnapshot; answered by `AppendReply` | §7 |
 //!
@@ -44,6 +45,8 @@
 //! * Who hears a leader, or leads, ignores votes that no leader wished for (thesis §4.2.3).
 //! * A leader that was removed hands over instead of falling silent (thesis §4.2.2, §3.10); so does one
 //!   that finds a voter of higher priority up to date.
+//! * A candidate that could win but for its log pulls what it lacks, and campaigns again.
+//! * Idle groups may fall quiet: no heartbeats and no timers, until something happens.
 //! * Acknowledgements, commits and read rounds are gathered until the flush that ends a batch of
 //!   inputs: one message per peer and batch.
 //!
@@ -55,6 +58,23 @@
 //!
 //! [`Message`], [`Record`], [`Log`], the private `state`, then [`Raft`] with its dispatch table and
 //! the roles; [`Rules`] and [`Invariants`] say what must not break.
+//!
+//! | section | file |
+//! |---|---|
+//! | figure 2, state | `state`, `record` (persistent), `log`, `members`, `progress` (`nextIndex`, `matchIndex`), `written` |
+//! | figure 2, rules for servers; §5.1 terms | `node` |
+//! | figure 4 and §5 roles | `role`, `role/follower`, `role/candidate`, `role/leader` |
+//! | §5.2 election, §5.4.1 who may win; thesis §9.6 pre-vote | `elections`, `role/candidate`; timeouts: `role/follower`, `config` (§5.6, §9.3) |
+//! | thesis §4.2.3 disruptive servers | `elections` |
+//! | thesis §3.10 transfer | `role/leader/transfer` (the leader), `elections` (its successor); `role/leader/takeover` (priorities) |
+//! | §5.3 replication, thesis §10.2.1 parallel writes | `role/leader/replication`, `progress` (the leader), `role/follower` |
+//! | §5.4.2 commitment | `role/leader` |
+//! | §6, thesis §4.1-§4.3 membership | `role/leader/membership`, `members`; core's `Membership` |
+//! | thesis §6.2 leaders step down | `role/leader/replication` |
+//! | §7 compaction and InstallSnapshot | `compaction`, `role/leader/replication`, `role/follower` |
+//! | §8, thesis §6.4 reads | `role/leader/reading`, `reads`; at followers `role/follower/reading`, `questions` |
+//! | figure 3 | `invariants`; what it rests on: `rules` |
+//! | none of the papers | `catch_up`, `role/leader/rest`, `forced`, `view`; `proposals` (what a user waits for) |
 //!
 //! Papers: D. Ongaro, J. Ousterhout, *In Search of an Understandable Consensus Algorithm (Extended
 //! Version)*, 2014 ("§", "figure"); D. Ongaro, *Consensus: Bridging Theory and Practice*, 2014

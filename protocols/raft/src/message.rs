@@ -11,6 +11,7 @@
 //!   on a majority of such answers: a later leader needs a vote of one of them, cast afterwards. That
 //!   stays true if the sender then forgets the term, so nothing needs to be durable. Its promise, where
 //!   leases are used, is kept by a restart without any record: see `lease.rs`.
+//! * **Rest** says no more than a heartbeat, and that there is nothing else to say.
 //! * **TimeoutNow** promises nothing and reveals no more than an append does. Whoever obeys it makes its
 //!   own term and vote durable first.
 //! * **ReadIndex** promises nothing, and goes to a leader whose term its sender is in: no news to it.
@@ -22,9 +23,10 @@
 //! * **PreVote** and **PreVoteReply** promise nothing: they speak of a term that may come to be. (A
 //!   refusal that names the sender's own term is held, since that is an identity.)
 
+mod display;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -159,6 +161,13 @@ pub enum Message {
         /// What became of each.
         answers: Vec<Answer>,
     },
+    /// I rest, since nothing is to be done, and so may you: from an idle leader to its followers.
+    Rest {
+        /// The leader's term.
+        term: Term,
+        /// The last entry of its log, which is committed.
+        last: EntryId,
+    },
     /// Send me what I lack: from a node whose campaign came to nothing, to one whose log is more up to
     /// date. See the private module `catch_up`.
     Pull {
@@ -243,6 +252,7 @@ impl Message {
             | Self::Heartbeat { term, .. }
             | Self::HeartbeatReply { term, .. }
             | Self::TimeoutNow { term, .. }
+            | Self::Rest { term, .. }
             | Self::ReadIndex { term, .. }
             | Self::ReadIndexReply { term, .. }
             | Self::Forward { term, .. }
@@ -250,6 +260,29 @@ impl Message {
             | Self::Pull { term, .. }
             | Self::Pulled { term, .. }
             | Self::Install { term, .. } => *term,
+        }
+    }
+
+    /// Whether it answers something that its receiver said.
+    pub(crate) fn is_reply(&self) -> bool {
+        match self {
+            Self::PreVoteReply { .. }
+            | Self::VoteReply { .. }
+            | Self::AppendReply { .. }
+            | Self::HeartbeatReply { .. }
+            | Self::ReadIndexReply { .. }
+            | Self::Forwarded { .. }
+            | Self::Pulled { .. } => true,
+            Self::PreVote { .. }
+            | Self::Vote { .. }
+            | Self::Append { .. }
+            | Self::Heartbeat { .. }
+            | Self::TimeoutNow { .. }
+            | Self::Rest { .. }
+            | Self::ReadIndex { .. }
+            | Self::Forward { .. }
+            | Self::Pull { .. }
+            | Self::Install { .. } => false,
         }
     }
 
@@ -268,11 +301,11 @@ impl Message {
             Self::Install { term, snapshot, members } => {
                 snapshot.index < LAST_INDEX && snapshot.epoch <= *term && !members.is_empty()
             }
-            Self::TimeoutNow { term, last } => last.term <= *term,
             Self::Forward { first, commands, .. } => !commands.is_empty() && *first < LAST_INDEX.0,
             Self::Forwarded { first, answers, .. } => {
                 *first < LAST_INDEX.0 && answers.iter().flatten().all(|index| *index < LAST_INDEX)
             }
+            Self::TimeoutNow { term, last } | Self::Rest { term, last } => last.term <= *term,
             Self::ReadIndexReply { result: ReadResult::Index(index), .. } => *index < LAST_INDEX,
             Self::Pull { term, last, shared } => {
                 last.term <= *term && shared.term <= last.term && shared.index <= last.index
@@ -311,6 +344,7 @@ impl synod_engine::Message for Message {
             | Self::Heartbeat { .. }
             | Self::HeartbeatReply { .. }
             | Self::TimeoutNow { .. }
+            | Self::Rest { .. }
             | Self::ReadIndex { .. }
             | Self::ReadIndexReply { .. }
             | Self::Pull { .. } => Class::Ordered { lane: 0 },
@@ -333,6 +367,7 @@ impl synod_engine::Message for Message {
             | Self::Append { .. }
             | Self::Heartbeat { .. }
             | Self::TimeoutNow { .. }
+            | Self::Rest { .. }
             | Self::ReadIndex { .. }
             | Self::ReadIndexReply { .. }
             | Self::Forward { .. }
@@ -357,6 +392,7 @@ impl synod_engine::Message for Message {
             | Self::Heartbeat { .. }
             | Self::HeartbeatReply { .. }
             | Self::TimeoutNow { .. }
+            | Self::Rest { .. }
             | Self::ReadIndex { .. }
             | Self::ReadIndexReply { .. }
             | Self::Pull { .. }
@@ -364,79 +400,6 @@ impl synod_engine::Message for Message {
             | Self::PreVoteReply { .. }
             | Self::Vote { .. }
             | Self::VoteReply { .. } => false,
-        }
-    }
-}
-
-impl fmt::Display for Message {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let answer = |granted: &bool| if *granted { "yes" } else { "no" };
-        match self {
-            Self::PreVote { term, last } => write!(f, "PreVote t{term} last {last}"),
-            Self::PreVoteReply { term, granted, better: None } => {
-                write!(f, "PreVoteReply t{term} {}", answer(granted))
-            }
-            Self::PreVoteReply { term, granted, better: Some(last) } => {
-                write!(f, "PreVoteReply t{term} {}, mine ends with {last}", answer(granted))
-            }
-            Self::Vote { term, last, transfer: false } => write!(f, "Vote t{term} last {last}"),
-            Self::Vote { term, last, transfer: true } => {
-                write!(f, "Vote t{term} last {last}, as the leader wishes")
-            }
-            Self::VoteReply { term, granted } => write!(f, "VoteReply t{term} {}", answer(granted)),
-            Self::Append { term, previous, entries: Some(entries), commit } => {
-                write!(f, "Append t{term} after {previous}: {entries}, commit {commit}")
-            }
-            Self::Append { term, previous, entries: None, commit } => {
-                write!(f, "Append t{term} after {previous}: nothing, commit {commit}")
-            }
-            Self::AppendReply { term, result: AppendResult::Matches(index) } => {
-                write!(f, "AppendReply t{term} matches {index}")
-            }
-            Self::AppendReply { term, result: AppendResult::Conflict { previous, hint, .. } } => {
-                write!(f, "AppendReply t{term} conflict at {previous}, hint {hint}")
-            }
-            Self::Heartbeat { term, commit, round: Some(round), .. } => {
-                write!(f, "Heartbeat t{term} commit {commit} round {round}")
-            }
-            Self::Heartbeat { term, commit, round: None, .. } => {
-                write!(f, "Heartbeat t{term} commit {commit}")
-            }
-            Self::HeartbeatReply { term, round, promise_ms: 0 } => {
-                write!(f, "HeartbeatReply t{term} round {round}")
-            }
-            Self::HeartbeatReply { term, round, promise_ms } => {
-                write!(f, "HeartbeatReply t{term} round {round}, a promise for {promise_ms} ms")
-            }
-            Self::Pull { term, last, shared } => {
-                write!(f, "Pull t{term} after {last} or {shared}")
-            }
-            Self::Pulled { term, previous, entries, last } => {
-                write!(f, "Pulled t{term} after {previous}:")?;
-                entries.iter().try_for_each(|batch| write!(f, " {batch}"))?;
-                write!(f, " of a log to {last}")
-            }
-            Self::Forward { term, lane: _, first, commands } => {
-                write!(f, "Forward t{term} {} from number {first}", commands.len())
-            }
-            Self::Forwarded { term, lane: _, first, answers } => {
-                write!(f, "Forwarded t{term} from number {first}:")?;
-                answers.iter().try_for_each(|answer| match answer {
-                    Ok(index) => write!(f, " {index}"),
-                    Err(refusal) => write!(f, " ({refusal})"),
-                })
-            }
-            Self::TimeoutNow { term, last } => write!(f, "TimeoutNow t{term} last {last}"),
-            Self::ReadIndex { term, id } => write!(f, "ReadIndex t{term} number {}", id.number),
-            Self::ReadIndexReply { term, id, result } => {
-                write!(f, "ReadIndexReply t{term} number {}: ", id.number)?;
-                match result {
-                    ReadResult::Index(index) => write!(f, "{index}"),
-                    ReadResult::Busy => write!(f, "busy"),
-                    ReadResult::NotLeader => write!(f, "not the leader"),
-                }
-            }
-            Self::Install { term, snapshot, .. } => write!(f, "Install t{term} {snapshot}"),
         }
     }
 }

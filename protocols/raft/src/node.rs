@@ -70,6 +70,7 @@ impl<R: Rules> Engine for Raft<R> {
     }
 
     fn step(&mut self, context: &mut Context<'_, Self>, input: Input<Self>) {
+        self.role.wake_for(&self.state, context, &input);
         match input {
             Input::Start => self.start(context),
             Input::Message { from, message } => self.receive(context, from, message),
@@ -227,6 +228,11 @@ impl<R: Rules> Raft<R> {
             Message::Pulled { previous, entries, last, .. } => {
                 self.pulled(context, from, previous, entries, last);
             }
+            Message::Rest { last, .. } => {
+                if let Some((follower, state)) = self.follow(context, from) {
+                    follower.rest(state, context, last);
+                }
+            }
             Message::TimeoutNow { last, .. } => self.told_to_campaign(context, from, last),
             Message::Append { previous, entries, commit, .. } => {
                 if let Some((follower, state)) = self.follow(context, from) {
@@ -333,7 +339,7 @@ impl<R: Rules> Raft<R> {
                 let nothing = AppendResult::Matches(Index::ZERO);
                 Message::AppendReply { term, result: nothing }
             }
-            Message::Heartbeat { .. } | Message::TimeoutNow { .. } => {
+            Message::Heartbeat { .. } | Message::TimeoutNow { .. } | Message::Rest { .. } => {
                 Message::HeartbeatReply { term, round: 0, promise_ms: 0 }
             }
             Message::ReadIndex { id, .. } => {

@@ -6,10 +6,10 @@ mod follower;
 mod leader;
 
 use synod_consensus::Index;
-use synod_engine::NodeId;
+use synod_engine::{Input, NodeId};
 
-use crate::Rules;
-use crate::state::State;
+use crate::state::{Context, State};
+use crate::{Raft, Rules};
 
 pub(crate) use candidate::{Asks, Campaign, Candidate};
 pub(crate) use follower::{Follower, news};
@@ -29,6 +29,30 @@ impl Role {
         match self {
             Self::Leader(leader) => leader.evictable(state),
             Self::Follower(_) | Self::Candidate(_) => state.applied,
+        }
+    }
+
+    /// Who rests wakes for what its user or a peer asks, and when links come and go.
+    pub(crate) fn wake_for<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+        input: &Input<Raft<R>>,
+    ) {
+        let wakes = match input {
+            Input::Request { .. } | Input::Link { .. } => true,
+            Input::Message { message, .. } => !message.is_reply(),
+            Input::Start
+            | Input::Timer(_)
+            | Input::Cancel(_)
+            | Input::TaskDone { .. }
+            | Input::Applied(_)
+            | Input::Flush => false,
+        };
+        match self {
+            Self::Follower(follower) if wakes => follower.wake(state, context),
+            Self::Leader(leader) if wakes => leader.wake(state, context),
+            Self::Follower(_) | Self::Candidate(_) | Self::Leader(_) => {}
         }
     }
 

@@ -174,6 +174,7 @@ fn run(seed: u64, mix: Mix, transport: Transport) -> Report {
         config.max_cached_log_bytes = 40 * (seed % 7) as usize;
         config.max_append_bytes = 64 << (seed % 12);
         config.max_in_flight_appends = 1 + (seed % 8) as usize;
+        config.hibernate_after_heartbeats = (seed % 4 == 3).then_some(1);
         (id, config)
     });
     let plan = Plan { seed, mix, transport, ..Plan::default() };

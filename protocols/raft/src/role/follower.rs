@@ -22,6 +22,8 @@ pub(crate) struct Follower {
     pub(crate) leader: Option<NodeId>,
     /// When the leader was last heard.
     heard: Option<Instant>,
+    /// The leader rests, and so does this node: no timeout is under way.
+    asleep: bool,
     /// Up to here the log is known to be the leader's.
     shared: Index,
     /// What the next flush acknowledges.
@@ -38,6 +40,7 @@ impl Follower {
         Self {
             leader: None,
             heard: None,
+            asleep: false,
             shared: Index::ZERO,
             acknowledge: None,
             transfer: None,
@@ -66,8 +69,8 @@ impl Follower {
     /// For how long the leader counts as heard; `None` if it was not heard since it led, or since
     /// its link broke.
     pub(crate) fn content_for<R: Rules>(&self, state: &State<R>, now: Instant) -> Option<Duration> {
-        let heard = self.heard?;
-        Some(state.config.election_timeout_min().saturating_sub(now.since(heard)))
+        let (heard, patience) = (self.heard?, state.config.election_timeout_min());
+        Some(if self.asleep { patience } else { patience.saturating_sub(now.since(heard)) })
     }
 
     /// Starts the election timeout anew. Who may not lead only forgets its leader when it ends.
@@ -83,8 +86,29 @@ impl Follower {
 
     /// The leader was heard.
     pub(crate) fn hear<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
-        self.heard = Some(context.now());
+        (self.heard, self.asleep) = (Some(context.now()), false);
         self.wait(state, context);
+    }
+
+    /// The leader rests, its log ending with `last`: so does this node, if it has all of it and knows
+    /// that it is committed, and its user waits for nothing that it counts heartbeats for.
+    pub(crate) fn rest<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+        last: EntryId,
+    ) {
+        if state.log.last() == last && state.commit == last.index && self.forwards.is_empty() {
+            self.asleep = true;
+            context.cancel_timer(Timer::Election);
+        }
+    }
+
+    /// Something happens: waits for the leader again, if it rested.
+    pub(crate) fn wake<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
+        if self.asleep {
+            self.hear(state, context);
+        }
     }
 
     /// The link to the leader broke, most likely because it died: do not wait long. The pre-vote
@@ -100,6 +124,7 @@ impl Follower {
             self.lose_forwards(context);
         }
         if self.leader == Some(peer) && self.heard.take().is_some() && state.may_lead() {
+            self.asleep = false;
             let soon = state.config.election_timeout_min() / 2;
             let timeout = context.random().duration(soon / 8, soon);
             context.set_timer(Timer::Election, timeout);
@@ -244,8 +269,9 @@ impl Follower {
 /// Without when the leader was heard: the node's fingerprint takes its age in.
 impl Hash for Follower {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Self { leader, heard: _, shared, acknowledge, transfer, questions, forwards } = self;
-        (leader, shared, acknowledge, transfer, questions, forwards).hash(hasher);
+        let Self { leader, heard: _, asleep, shared, acknowledge, transfer, questions, forwards } =
+            self;
+        (leader, asleep, shared, acknowledge, transfer, questions, forwards).hash(hasher);
     }
 }
 

@@ -6,6 +6,7 @@ mod membership;
 mod old_log;
 mod reading;
 mod replication;
+mod rest;
 mod takeover;
 mod transfer;
 
@@ -24,6 +25,7 @@ use crate::proposals::{Forwarded, Owner, Proposals};
 use crate::reads::Reads;
 use crate::role::Becomes;
 use crate::role::leader::replication::send_entries;
+use crate::role::leader::rest::Rest;
 use crate::role::leader::takeover::Takeover;
 pub(crate) use crate::role::leader::transfer::Transfer;
 use crate::state::{Context, State};
@@ -52,6 +54,7 @@ pub(crate) struct Leader {
     answers: Vec<(Forwarded, Answer)>,
     transfer: Option<Transfer>,
     takeover: Takeover,
+    rest: Rest,
     /// It was removed, and has tried to hand over.
     has_resigned: bool,
 }
@@ -77,6 +80,7 @@ impl Leader {
             answers: Vec::new(),
             transfer: None,
             takeover: Takeover::default(),
+            rest: Rest::default(),
             has_resigned: false,
         };
         leader.follow_members(state);

@@ -201,7 +201,8 @@ fn nonsense(random: &mut Random) -> Message {
             let end = entry(number(random, 6), number(random, 5));
             Message::Pulled { term, previous: last, entries, last: end }
         }
-        9 => Message::TimeoutNow { term, last },
+        9 if granted => Message::TimeoutNow { term, last },
+        9 => Message::Rest { term, last },
         8 if granted => Message::HeartbeatReply { term, round: number(random, 2), promise_ms: 0 },
         8 => Message::Heartbeat {
             term,

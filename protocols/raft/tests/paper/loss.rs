@@ -78,7 +78,7 @@ fn a_follower_that_campaigned_in_vain_learns_the_commit_index() {
 #[test]
 fn whatever_is_lost_is_made_good_once_the_network_is() {
     for n in 1..=5 {
-        for kind in 0..14 {
+        for kind in 0..17 {
             let mut cluster = Cluster::start(3);
             cluster.elect(1);
             let mut seen = 0;
@@ -119,6 +119,7 @@ fn kind_of(message: &Message) -> usize {
         Message::Pulled { .. } => 13,
         Message::Forward { .. } => 14,
         Message::Forwarded { .. } => 15,
+        Message::Rest { .. } => 16,
     }
 }
 

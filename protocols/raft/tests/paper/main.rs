@@ -14,6 +14,7 @@ mod driver;
 mod elections;
 mod follower_reads;
 mod forwarding;
+mod hibernation;
 mod hostile;
 mod leases;
 mod loss;

@@ -274,11 +274,13 @@ fn who_is_removed_by_an_entry_that_only_it_has_can_still_be_elected() {
     cluster.at(1, |node| node.change(7, [remove(1)]));
     cluster.settle_but(|_| true);
     cluster.crash(1);
-    cluster.campaign(2);
+    cluster.at(2, |node| node.fire(Timer::Election));
+    cluster.settle_but(|envelope| matches!(envelope.message, Message::Pull { .. }));
     assert_eq!(cluster.nodes[&2].view().role, Role::Follower, "node 1 knows better");
     cluster.campaign(1);
     assert_eq!(members(&cluster, 2), "{n2}");
-    assert_eq!(cluster.nodes[&1].view().role, Role::Follower, "its removal is committed");
+    assert_eq!(cluster.leader(), Some(2), "its removal is committed, and it handed over");
+    cluster.beat(1);
     cluster.campaign(1);
     assert_eq!(cluster.nodes[&1].view().role, Role::Follower, "and it knows");
     cluster.elect(2);

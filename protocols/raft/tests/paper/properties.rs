@@ -28,7 +28,11 @@ fn the_five_properties_and_every_promise_to_users_hold_over_random_schedules() {
     let mut endings = BTreeMap::<_, u64>::new();
     for seed in 0..150 {
         let nodes = [3, 3, 5, 2, 1][seed as usize % 5];
-        let mut chaos = Chaos::new(seed, nodes, |id| tight(id, nodes));
+        let mut chaos = Chaos::new(seed, nodes, |id| {
+            let mut config = tight(id, nodes);
+            config.hibernate_after_heartbeats = (seed % 2 == 1).then_some(2);
+            config
+        });
         for _ in 0..1500 {
             chaos.happen();
             assert_eq!(chaos.cluster.violation, None, "seed {seed}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use synod_consensus::{Change, Epoch, Event, Refusal, Role};
+use synod_consensus::{BadChange, Change, Epoch, Event, Refusal, Role};
 use synod_engine::{Input, NodeId, Sound, Token};
 use synod_raft::{Message, Timer};
 
@@ -450,8 +450,8 @@ fn equal_priorities_move_nothing_and_no_knob_no_takeover() {
     assert_eq!((off.leader(), off.nodes[&1].view().term), (Some(1), Epoch(1)));
 }
 
-/// A voter of priority 0 votes, keeps the log, and never campaigns; not when it is called either, and
-/// not as the only one that is left.
+/// A voter of priority 0 votes, keeps the log, and never campaigns, not when it is called either; and it is
+/// never the only one that is left.
 #[test]
 fn a_node_of_priority_0_never_campaigns() {
     let mut cluster = with_priorities([1, 0, 0]);
@@ -475,10 +475,8 @@ fn a_node_of_priority_0_never_campaigns() {
     let never = Change::Prioritise { node: NodeId(1), priority: 0 };
     cluster.at(1, |node| node.change(23, [never]));
     cluster.settle();
-    assert_eq!(cluster.leader(), Some(1), "who leads goes on until it is deposed");
-    cluster.crash(1);
-    cluster.run(Duration::from_secs(2), |_| false);
-    assert_eq!(cluster.leader(), None);
+    let nobody = Refusal::BadChange(BadChange::NoVoters);
+    assert_eq!(refusal(&cluster.nodes[&1], 23), Some(nobody), "nobody could lead any more");
 }
 
 /// Who gets a priority while no leader is heard any more must not wait for one.

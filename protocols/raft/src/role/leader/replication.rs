@@ -86,6 +86,7 @@ impl Leader {
         }
         self.call_again();
         self.yield_to_priority(state, context);
+        self.rest_if_idle(state, context, last_before);
     }
 
     /// Whether a follower that was heard lately installs a snapshot.

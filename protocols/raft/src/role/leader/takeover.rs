@@ -53,6 +53,11 @@ impl Leader {
         }
     }
 
+    /// Whether a voter of higher priority is there.
+    pub(super) fn has_heir<R: Rules>(&self, state: &State<R>) -> bool {
+        state.config.priority_takeover_ms.is_some() && self.heir(state).is_some()
+    }
+
     /// The voter of the highest priority above its own that is heard and has caught up, and how many
     /// voters have a higher priority still.
     fn heir<R: Rules>(&self, state: &State<R>) -> Option<(NodeId, u64)> {
