@@ -198,7 +198,7 @@ impl<R: Rules> Raft<R> {
         }
     }
 
-    /// The term rule (§5.1) once, then the message's handler.
+    /// The term rule (§5.1), once.
     fn receive(&mut self, context: &mut Context<'_, Self>, from: NodeId, message: Message) {
         if !self.is_credible(from, &message) {
             return;
@@ -209,10 +209,15 @@ impl<R: Rules> Raft<R> {
         if self.would_depose_a_leader(context.now(), &message) {
             return;
         }
-        let counts = self.observe_term(context, &message);
-        if !counts {
-            return self.answer_from_later_term(context, from, &message);
+        if self.observe_term(context, &message) {
+            self.dispatch(context, from, message);
+        } else {
+            self.answer_from_later_term(context, from, &message);
         }
+    }
+
+    /// Who handles which message of this term.
+    fn dispatch(&mut self, context: &mut Context<'_, Self>, from: NodeId, message: Message) {
         match message {
             Message::PreVote { .. } => {}
             Message::PreVoteReply { term, granted, better } => {
