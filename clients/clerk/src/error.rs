@@ -121,7 +121,7 @@ impl std::error::Error for ConnectError {}
 pub(crate) fn is_final(refusal: Refusal) -> bool {
     match refusal {
         Refusal::TooLarge { .. }
-        | Refusal::DiskFull
+        | Refusal::DiskFull { .. }
         | Refusal::BadChange(_)
         | Refusal::NoSuccessor => true,
         Refusal::NotLeader { .. }

@@ -39,6 +39,9 @@ pub enum Request {
     /// Hand leadership to this voter, or to the best one. Ends in [`Event::Transferred`] or
     /// [`Event::Refused`].
     Transfer(Option<NodeId>),
+    /// Write a snapshot though none is due, and shorten the log: the disk that all groups of a node share
+    /// is short of room. A wish, of any member; no event answers it.
+    Compact,
 }
 
 /// What a replicated log tells its local user.
@@ -119,8 +122,13 @@ pub enum Refusal {
         /// The bound.
         max_bytes: u64,
     },
-    /// This node's disk is nearly full; what is left is kept for votes.
-    DiskFull,
+    /// The disk of the node that was asked is nearly full; what is left is kept for votes.
+    DiskFull {
+        /// Which node.
+        node: NodeId,
+        /// Proposals are taken again once more than this is free.
+        reserve_bytes: u64,
+    },
     /// The user gave up before it was sent on.
     Cancelled,
     /// Another change of members, or a transfer of leadership, is under way, or a new leader has not
@@ -281,7 +289,11 @@ impl fmt::Display for Refusal {
             Self::NotLeader { leader: None } => write!(f, "no leader is known"),
             Self::Busy => write!(f, "too much is under way; try again"),
             Self::TooLarge { max_bytes } => write!(f, "larger than {max_bytes} bytes"),
-            Self::DiskFull => write!(f, "the disk is full"),
+            Self::DiskFull { node, reserve_bytes } => write!(
+                f,
+                "the disk of {node} is full: it keeps a reserve of {reserve_bytes} bytes; free space \
+                 there"
+            ),
             Self::Cancelled => write!(f, "cancelled"),
             Self::ChangePending => {
                 write!(

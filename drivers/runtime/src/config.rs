@@ -113,6 +113,9 @@ pub struct Limits {
     pub stall_handover_ms: u64,
     /// The size of a file of the log, in bytes.
     pub log_segment_bytes: u64,
+    /// While the log takes more, live records are copied out of its oldest file, or, if most of it is
+    /// live, the groups that hold most of it are asked for snapshots, in bytes.
+    pub log_trim_above_bytes: u64,
     /// Files of the log that are kept for reuse when their records are dead. What a snapshot makes
     /// free at once is written again before the next: making new files costs as much as writing them.
     pub log_spare_segments: usize,
@@ -144,6 +147,7 @@ impl Default for Limits {
             disk_watch_ms: 1000,
             stall_handover_ms: 10_000,
             log_segment_bytes: 64 << 20,
+            log_trim_above_bytes: 512 << 20,
             log_spare_segments: 6,
         }
     }

@@ -157,6 +157,7 @@ where
         self.take_durable(now);
         self.watch_stall(now);
         self.watch_disk();
+        self.shorten_log(now);
         self.fire(now);
         self.take_control(now);
         if self.taken.control.is_empty() {
@@ -226,6 +227,15 @@ where
         self.shared.disk_low(self.disk == Disk::Low);
         for place in (0..self.groups.len()).map(Place) {
             self.input(place);
+        }
+    }
+
+    /// Asks the groups that hold most of a log that is too long for snapshots, due or not.
+    fn shorten_log(&mut self, now: Instant) {
+        for group in std::mem::take(&mut self.taken.crowding) {
+            let Some(place) = self.shared.net.groups.place(group) else { continue };
+            let request = Request::Compact;
+            self.input(place).host.step(now, Input::Request { token: NOBODY, request });
         }
     }
 

@@ -121,7 +121,8 @@ where
             if !has_room || !shared.unanswered.has_room(self.own.pending.len(), 1) {
                 shared.refuse(call, Refusal::Busy);
             } else if is_proposal && disk == Disk::Low {
-                shared.refuse(call, Refusal::DiskFull);
+                let reserve_bytes = limits.disk_reserve_bytes;
+                shared.refuse(call, Refusal::DiskFull { node: shared.net.me, reserve_bytes });
             } else if is_proposal && shared.journal.undurable_bytes() > limits.max_undurable_bytes {
                 shared.refuse(call, Refusal::Busy);
             } else {

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use synod_engine::{Engine, Incarnation, NodeId, Position, TaskId};
+use synod_engine::{Engine, GroupId, Incarnation, NodeId, Position, TaskId};
 use tokio::sync::Notify;
 
 use crate::blobs::Claim;
@@ -37,6 +37,8 @@ pub(crate) struct Arrivals<E: Engine> {
     pub(crate) disk: Option<Disk>,
     /// Whether the log waits for space, if that changed.
     pub(crate) log_full: Option<bool>,
+    /// Groups whose snapshots would make the log shorter, which is too long.
+    pub(crate) crowding: Vec<GroupId>,
     /// The node shall stop.
     pub(crate) stop: Option<Stop>,
 }
@@ -109,6 +111,7 @@ impl<E: Engine> Default for Arrivals<E> {
             bytes: 0,
             disk: None,
             log_full: None,
+            crowding: Vec::new(),
             stop: None,
         }
     }
@@ -152,6 +155,7 @@ impl<E: Engine> Inbox<E> {
         taken.applied.append(&mut arrivals.applied);
         taken.disk = arrivals.disk.take().or(taken.disk);
         taken.log_full = arrivals.log_full.take().or(taken.log_full);
+        taken.crowding.append(&mut arrivals.crowding);
         taken.stop = arrivals.stop.take().or(taken.stop.take());
         if !(taken.control.is_empty() && taken.messages.is_empty()) {
             return;

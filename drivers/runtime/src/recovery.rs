@@ -139,6 +139,7 @@ fn log_options(limits: &Limits) -> Options {
         max_batch_bytes: limits.log_segment_bytes.saturating_sub(64 << 10),
         max_record_bytes: limits.max_record_bytes(),
         max_spare_segments: limits.log_spare_segments,
+        copy_above_bytes: limits.log_trim_above_bytes,
         ..Options::default()
     }
 }

@@ -19,6 +19,11 @@ use crate::metrics::Metrics;
 /// How long a full disk is given before the next attempt. Votes wait with everything else.
 const FULL_PAUSE: Duration = Duration::from_millis(200);
 
+/// How often groups are asked for snapshots while the log is too large, and how many at a time: their
+/// snapshots are written one after the other, and the next time others are the largest.
+const CROWDED_PAUSE: Duration = Duration::from_millis(250);
+const MAX_ASKED: usize = 16;
+
 /// Where the core leaves a batch for the sync thread.
 pub(crate) struct Desk {
     papers: Mutex<Papers>,
@@ -163,6 +168,7 @@ pub(crate) fn run<E: Engine>(log: &mut Log, desk: &Desk, inbox: &Inbox<E>, metri
 }
 
 fn sync_all<E: Engine>(log: &mut Log, desk: &Desk, inbox: &Inbox<E>, metrics: &Metrics) {
+    let mut asked: Option<Instant> = None;
     while let Some((mut batch, position)) = desk.next() {
         let (records, bytes) = (batch.records(), batch.size_bytes());
         let begin = Instant::now();
@@ -188,7 +194,13 @@ fn sync_all<E: Engine>(log: &mut Log, desk: &Desk, inbox: &Inbox<E>, metrics: &M
         metrics.synced(begin.elapsed(), records, bytes);
         desk.undurable_bytes.fetch_sub(bytes, Ordering::Relaxed);
         desk.give_back(batch);
+        let may_ask = asked.is_none_or(|asked| asked.elapsed() >= CROWDED_PAUSE);
+        let crowding = if may_ask { log.crowding_groups(MAX_ASKED) } else { Vec::new() };
+        if !crowding.is_empty() {
+            asked = Some(Instant::now());
+        }
         inbox.put(|arrivals| {
+            arrivals.crowding.extend(crowding);
             arrivals.durable = position;
             if waited {
                 arrivals.log_full = Some(false);

@@ -90,7 +90,7 @@ async fn write_until_refused(
         let mut writing = tokio::spawn(async move { handle.write(line(number)).await });
         match tokio::time::timeout(Duration::from_millis(500), &mut writing).await {
             Ok(Ok(Outcome::Done(_))) => done.push(number),
-            Ok(Ok(Outcome::Refused(Refusal::DiskFull))) => return (done, waiting),
+            Ok(Ok(Outcome::Refused(Refusal::DiskFull { .. }))) => return (done, waiting),
             Ok(other) => panic!("{other:?}"),
             // It was taken before the disk was known to be full, and is kept until there is space.
             Err(_) => waiting.push((number, writing)),

@@ -375,3 +375,40 @@ async fn a_read_that_a_stop_leaves_unanswered_is_refused_and_a_write_unknown() {
     assert_eq!(write.await.unwrap(), Outcome::Done(6));
     stopping.join().unwrap();
 }
+
+/// Bytes of all files of the log.
+fn log_bytes(cluster: &Cluster) -> u64 {
+    let files = std::fs::read_dir(cluster.dirs[0].path().join("log")).unwrap();
+    files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum()
+}
+
+#[tokio::test]
+async fn neither_an_idle_group_nor_one_without_a_snapshot_due_lets_the_shared_log_grow() {
+    let cluster = Cluster::new(1, [1, 2, 3]);
+    let mut config = cluster.config(0);
+    config.limits.log_trim_above_bytes = 16 << 20;
+    config.limits.log_spare_segments = 2;
+    let begin = || cluster.begin_with(&config, &cluster.gates[0]).unwrap();
+    let nodes = [begin()];
+    // The idle one; its records lie at the very beginning.
+    add(&nodes, 3, 7).await;
+    let (mut most, mut written) = (0, 0);
+    while written < 256 << 20 {
+        for group in [1, 2] {
+            add(&nodes, group, 100_000).await;
+            written += 100_000;
+        }
+        most = most.max(log_bytes(&cluster));
+    }
+    // How far it grows beyond its bound depends on how fast the snapshots are written.
+    assert!(most < written / 2, "{most} bytes of log for {written} written");
+    assert_eq!(nodes[0].group(GroupId(3)).unwrap().status().log.snapshot, Index(0));
+    let written = [sum(&nodes, 1).await, sum(&nodes, 2).await];
+    let [node] = nodes;
+    node.shutdown().await;
+    let nodes = [begin()];
+    assert_eq!(
+        [sum(&nodes, 1).await, sum(&nodes, 2).await, sum(&nodes, 3).await],
+        [written[0], written[1], 7]
+    );
+}

@@ -167,7 +167,9 @@ async fn a_low_disk_refuses_writes_and_takes_them_again_when_there_is_room() {
     free.store(config.limits.disk_reserve_bytes - 1, Ordering::Relaxed);
     let handle = node.handle();
     until("the disk is low", || handle.status().disk == Disk::Low).await;
-    assert_eq!(handle.write("during").await, Outcome::Refused(Refusal::DiskFull));
+    let reserve_bytes = config.limits.disk_reserve_bytes;
+    let full = Refusal::DiskFull { node: NodeId(1), reserve_bytes };
+    assert_eq!(handle.write("during").await, Outcome::Refused(full));
     assert_eq!(lines(&[&node]).await, ["before"], "reads go on");
     free.store(config.limits.disk_reserve_bytes * 2, Ordering::Relaxed);
     until("the disk has room", || handle.status().disk == Disk::Ample).await;

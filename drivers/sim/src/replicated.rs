@@ -213,8 +213,8 @@ where
         let (request, waits) = match call {
             Call::Write(_) if desk.disk_is_full() => {
                 desk.reached("write refused by a full disk");
-                let refusal = Outcome::Refused(Refusal::DiskFull);
-                return desk.answer(caller, Answer::Written(refusal));
+                let refusal = Refusal::DiskFull { node: desk.node(), reserve_bytes: 0 };
+                return desk.answer(caller, Answer::Written(Outcome::Refused(refusal)));
             }
             Call::Write(command) => (Request::Propose(command), Waits::Write),
             Call::Read(query) => (Request::Read, Waits::Read(query)),

@@ -4,6 +4,7 @@
 //! counts bytes per group and segment; it does not know single records, so a segment of which a
 //! checkpoint keeps the last records of a group counts as live with all of that group's.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use synod_engine::GroupId;
@@ -117,6 +118,15 @@ impl Ledger {
         self.groups.get(&group).map_or(0, |entry| entry.last)
     }
 
+    /// All groups that have live records, with how many bytes; the largest first.
+    pub(crate) fn by_size(&self) -> Vec<(u64, GroupId)> {
+        let size = |entry: &Group| entry.live.iter().map(|share| share.bytes).sum::<u64>();
+        let sizes = self.groups.iter().map(|(group, entry)| (size(entry), *group));
+        let mut sizes: Vec<_> = sizes.filter(|(size, _)| *size > 0).collect();
+        sizes.sort_unstable_by_key(|(size, group)| (Reverse(*size), *group));
+        sizes
+    }
+
     /// The group with the most live bytes, and how many.
     pub(crate) fn largest(&self) -> Option<(GroupId, u64)> {
         let size = |entry: &Group| entry.live.iter().map(|share| share.bytes).sum::<u64>();
@@ -180,5 +190,6 @@ mod tests {
         assert_eq!(ledger.live_bytes(), 40);
         assert_eq!(ledger.largest(), Some((B, 30)));
         assert_eq!((ledger.last(A), ledger.last(GroupId(9))), (1, 0));
+        assert_eq!(ledger.by_size(), [(30, B), (10, A)]);
     }
 }

@@ -27,7 +27,7 @@
 //! those that it keeps. A segment without live
 //! records becomes a later segment, or is removed. While the log is large and mostly dead, live
 //! records of its oldest segment are copied to its end, so that an idle group never pins it. If most of
-//! it is live, only checkpoints help: [`Log::largest_group`] says whose.
+//! it is live, only checkpoints help: [`Log::crowding_groups`] says whose.
 //!
 //! # What a crash leaves
 //!

@@ -115,6 +115,33 @@ impl Log {
         self.ledger().largest()
     }
 
+    /// The groups that hold three quarters of what is live, the largest first, `most` at most: their
+    /// checkpoints would make the log shorter. None while that is not needed: as long as the log is not
+    /// large, or as copying forward is enough.
+    #[must_use]
+    pub fn crowding_groups(&self, most: usize) -> Vec<GroupId> {
+        let (used, live) = (self.used_bytes(), self.ledger().live_bytes());
+        if !self.is_large(used) || live <= used / 2 {
+            return Vec::new();
+        }
+        let mut held = 0;
+        let groups = self.ledger().by_size().into_iter().take(most).take_while(|(size, _)| {
+            let more = held < live / 4 * 3;
+            held += size;
+            more
+        });
+        groups.map(|(_, group)| group).collect()
+    }
+
+    /// Bytes of the segments that are written, or have been.
+    fn used_bytes(&self) -> u64 {
+        self.older.iter().map(|older| older.size_bytes).sum::<u64>() + self.current.size_bytes
+    }
+
+    fn is_large(&self, used: u64) -> bool {
+        used > self.options.copy_above_bytes || self.supply.is_short()
+    }
+
     /// How much space there is.
     ///
     /// # Errors
@@ -213,10 +240,8 @@ impl Log {
     /// Carries some live records of the oldest segment along, if the log is large and mostly dead.
     fn copy_forward(&mut self, written: usize) -> Result<(), SyncError> {
         let Some(oldest) = self.older.front().copied() else { return Ok(()) };
-        let used: u64 = self.older.iter().map(|older| older.size_bytes).sum();
-        let used = used + self.current.size_bytes;
-        let wanted = used > self.options.copy_above_bytes || self.supply.is_short();
-        if !wanted
+        let used = self.used_bytes();
+        if !self.is_large(used)
             || self.ledger().live_bytes() > used / 2
             || self.ledger().oldest_segment() != Some(oldest.sequence)
         {

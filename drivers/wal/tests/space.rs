@@ -74,6 +74,7 @@ fn a_log_stays_within_its_own_bound_and_a_checkpoint_makes_room() {
         assert!(log.space().unwrap().allocated_bytes <= options().max_log_bytes);
     }
     assert_eq!(log.largest_group().unwrap().0, GROUP);
+    assert_eq!(log.crowding_groups(9), [GROUP]);
     batch.append(GROUP, Kind::Checkpoint { keeps: 0 }, b"all of it").unwrap();
     log.sync(&mut batch).unwrap();
     for _ in 0..100 {
@@ -82,6 +83,7 @@ fn a_log_stays_within_its_own_bound_and_a_checkpoint_makes_room() {
     }
     let space = log.space().unwrap();
     assert!(!space.short && space.allocated_bytes <= 5 * SEGMENT_BYTES, "{space:?}");
+    assert_eq!(log.crowding_groups(9), []);
 }
 
 #[test]

@@ -14,6 +14,8 @@ use crate::{Config, EntryId, Log, Rules};
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Snapshotting {
     running: Option<TaskId>,
+    /// Whether the driver asked for it: then nothing is kept behind it for late followers.
+    is_asked: bool,
     /// After a failure: not again before this much is applied.
     not_before: Index,
 }
@@ -21,8 +23,13 @@ pub(crate) struct Snapshotting {
 impl<R: Rules> State<R> {
     /// Writes down the whole durable state, its log starting a little before the newest snapshot.
     pub(crate) fn write_checkpoint(&mut self, context: &mut Context<'_, R>) {
+        self.write_checkpoint_with(context, self.config.keep_log_bytes);
+    }
+
+    /// The same, its log starting so many bytes before the snapshot at most.
+    fn write_checkpoint_with(&mut self, context: &mut Context<'_, R>, keep_log_bytes: usize) {
         let index = self.snapshot_id().index;
-        let (keeps, given_up) = self.written.keep(index, self.config.keep_log_bytes);
+        let (keeps, given_up) = self.written.keep(index, keep_log_bytes);
         self.fresh_bytes = self.written.bytes_beyond(index);
         if let Some(given_up) = given_up {
             self.log.compact(given_up);
@@ -45,10 +52,26 @@ impl<R: Rules> State<R> {
             (snapshot_every, snapshot_every_bytes)
         };
         let due = entries >= max_entries || entries > 0 && self.fresh_bytes >= max_bytes;
+        if due {
+            self.begin_snapshot(context);
+        }
+    }
+
+    /// The disk is short of room: starts a snapshot that is not due, if it holds more than the last. What
+    /// is kept behind it for late followers is given up.
+    pub(crate) fn snapshot_asked(&mut self, context: &mut Context<'_, R>) {
+        if self.applied > self.snapshot_id().index {
+            self.snapshots.is_asked = true;
+            self.begin_snapshot(context);
+        } else if self.applied > Index::ZERO && self.snapshots.running.is_none() {
+            self.write_checkpoint_with(context, 0);
+        }
+    }
+
+    fn begin_snapshot(&mut self, context: &mut Context<'_, R>) {
         // A node that joined and has not read yet who belongs to the group cannot write it down.
         let is_member = !self.members.at(self.applied).is_empty();
-        if due
-            && is_member
+        if is_member
             && self.snapshots.running.is_none()
             && self.applied >= self.snapshots.not_before
         {
@@ -69,6 +92,7 @@ impl<R: Rules> State<R> {
             return;
         }
         self.snapshots.running = None;
+        let is_asked = core::mem::take(&mut self.snapshots.is_asked);
         let Some((index, blob)) = built else {
             let pause = self.config.snapshot_every / 2 + 1;
             self.snapshots.not_before = Index(self.applied.0 + pause);
@@ -78,7 +102,8 @@ impl<R: Rules> State<R> {
             let epoch = self.log.term_at(index).expect("applied entries are in the log");
             self.snapshot = Some(Snapshot { index, epoch, blob });
             self.members.rebase(index, self.members.at(index).clone());
-            self.write_checkpoint(context);
+            let keep_log_bytes = if is_asked { 0 } else { self.config.keep_log_bytes };
+            self.write_checkpoint_with(context, keep_log_bytes);
         }
     }
 

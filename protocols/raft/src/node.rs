@@ -424,6 +424,7 @@ impl<R: Rules> Raft<R> {
             (Role::Follower(follower), Request::Read) => {
                 follower.read(&self.state, context, token);
             }
+            (_, Request::Compact) => self.state.snapshot_asked(context),
             (Role::Follower(follower), Request::Propose(command)) => {
                 follower.forward(&self.state, context, token, command);
             }

@@ -73,10 +73,8 @@ fn give_up(args: &RepairArgs, lock: &Lock, report: &Value) -> Result<Exit> {
     }
     let node = identity.node.0;
     say!("Node {node} is incarnation {incarnation} now, and a member of nothing: it counts in no");
-    say!(
-        "quorum, and the other nodes refuse it, until they are told. On the running cluster, remove"
-    );
-    say!("node {node} from the members and add it again under this incarnation; then start it.");
+    say!("quorum, and the other nodes refuse it, until they are told. Start it, and then say");
+    say!("`synod members replace {node} ADDRESS`, where clients reach it.");
     Ok(Exit::Done)
 }
 

@@ -29,6 +29,7 @@ pub(crate) struct LimitKnobs {
     disk_watch_ms: Option<u64>,
     stall_handover_ms: Option<u64>,
     log_segment_bytes: Option<u64>,
+    log_trim_above_bytes: Option<u64>,
     max_unanswered_requests: Option<usize>,
     max_connections: Option<u32>,
     max_in_flight: Option<u32>,
@@ -90,6 +91,7 @@ impl LimitKnobs {
             disk_watch_ms,
             stall_handover_ms,
             log_segment_bytes,
+            log_trim_above_bytes,
             max_unanswered_requests,
         );
         limits

@@ -155,7 +155,7 @@ async fn disks_below_their_reserve_refuse_writes_and_go_on_voting() {
         cluster.run_all();
         cluster.led().await;
         let put = cluster.synod(&["kv", "put", "k", "w"]);
-        assert_refused(&put, 3, &["disk is full", "nothing was changed"]);
+        assert_refused(&put, 3, &["the disk of n", "is full", "reserve", "nothing was changed"]);
         if nodes == 1 {
             assert_eq!(cluster.synod(&["kv", "get", "k"]).out, "v\n");
         }

@@ -85,6 +85,19 @@ async fn a_node_with_a_damaged_log_comes_back_as_a_newcomer_that_nobody_counts()
         (put.code == Some(0)).then_some(())
     })
     .await;
+
+    // Told of its new incarnation, they let it in; then it may take the place of another.
+    let address = cluster.clients[2].clone();
+    let told = ["members", "--timeout-ms", "30000", "replace", "3", &address];
+    assert_says(&cluster.synod(&told), 0, &[incarnation]);
+    cluster.ready().await;
+    cluster.kill(2);
+    until("it counts", async || {
+        let put = cluster.synod(&["kv", "put", "k", "x"]);
+        (put.code == Some(0)).then_some(())
+    })
+    .await;
+    assert_eq!(cluster.synod(&["kv", "get", "k7"]).out, "v\n");
 }
 
 #[tokio::test]

@@ -7,13 +7,14 @@ use synod_clerk::{
     Target, Trouble, Txn, WriteError,
 };
 use synod_consensus::Refusal;
-use synod_engine::ClusterId;
+use synod_engine::{ClusterId, NodeId};
 use synod_kv::limits::{MAX_COMMAND_BYTES, MAX_VALUE_BYTES};
 use synod_kv::message::{Command, Rejected};
 
 use crate::fake::{Act, CLUSTER, Fake, World, clerk, until};
 
 const NO_LEADER: Act = Act::Refuse(Refusal::NotLeader { leader: None });
+const DISK_FULL: Refusal = Refusal::DiskFull { node: NodeId(1), reserve_bytes: 7 };
 const IN_A_HURRY: Duration = Duration::from_millis(300);
 
 async fn value_of(clerk: &Clerk, key: &'static str) -> Option<Vec<u8>> {
@@ -162,19 +163,19 @@ async fn a_refusal_after_an_unanswered_copy_leaves_the_write_unknown() {
     let hasty = clerk(&[&server]).await.with_timeout(IN_A_HURRY);
     let unknown = WriteError::Unknown(Reason::Deadline(Trouble::NoLeader));
     assert_eq!(hasty.put("k", "v").await, Err(unknown));
-    server.will([Act::LoseAnswer, Act::Refuse(Refusal::DiskFull)], Act::Answer);
-    let unknown = WriteError::Unknown(Reason::Refused(Refusal::DiskFull));
+    server.will([Act::LoseAnswer, Act::Refuse(DISK_FULL)], Act::Answer);
+    let unknown = WriteError::Unknown(Reason::Refused(DISK_FULL));
     assert_eq!(hasty.put("k", "v").await, Err(unknown));
-    server.will([Act::Refuse(Refusal::DiskFull)], Act::Answer);
-    let not_done = WriteError::NotDone(Reason::Refused(Refusal::DiskFull));
+    server.will([Act::Refuse(DISK_FULL)], Act::Answer);
+    let not_done = WriteError::NotDone(Reason::Refused(DISK_FULL));
     assert_eq!(hasty.put("k", "v").await, Err(not_done));
 }
 
 #[tokio::test]
 async fn a_write_ends_at_once_where_no_session_can_be_opened() {
     let server = Fake::start(&World::default()).await;
-    server.opens_no_session(Refusal::DiskFull);
-    let not_done = WriteError::NotDone(Reason::Refused(Refusal::DiskFull));
+    server.opens_no_session(DISK_FULL);
+    let not_done = WriteError::NotDone(Reason::Refused(DISK_FULL));
     assert_eq!(clerk(&[&server]).await.put("k", "v").await, Err(not_done));
     assert_eq!(server.commands().len(), 1);
 }

@@ -136,6 +136,7 @@ impl Engine for Solo {
                 let refusal = Refusal::NoSuccessor;
                 context.emit(Event::Refused { token, refusal });
             }
+            Input::Request { token: _, request: Request::Compact } => {}
             Input::Applied(applied) => {
                 let taken = self.snapshot.map_or(0, |snapshot| snapshot.index.0);
                 if applied >= taken + SNAPSHOT_EVERY && !self.busy {

@@ -54,6 +54,25 @@ fn compacted_leader(keep_log_bytes: usize) -> Node {
     node
 }
 
+/// §7: each server takes snapshots independently, "when the log reaches a fixed size"; and when its
+/// driver, whose disk all groups share, asks for one. One at a time, and none that would hold nothing new.
+#[test]
+fn a_snapshot_that_is_asked_for_is_written_though_none_is_due() {
+    let ask = |node: &mut Node| {
+        node.input(Input::Request { token: Token(9), request: Request::Compact });
+        node.tasks.len()
+    };
+    let mut node = follower();
+    assert_eq!(ask(&mut node), 0, "nothing is applied yet");
+    node.input(Input::Applied(2));
+    assert_eq!(ask(&mut node), 1);
+    assert_eq!(ask(&mut node), 1, "it is being written");
+    let (id, _) = node.tasks.pop().unwrap();
+    let blob = snapshot(2, 0).blob;
+    node.input(Input::TaskDone { id, output: Output::Snapshot { index: Index(2), blob } });
+    assert_eq!(ask(&mut node), 0, "there is nothing new since");
+}
+
 /// Figure 13, 1: "Reply immediately if term < currentTerm".
 #[test]
 fn a_snapshot_of_an_earlier_term_is_refused() {
