@@ -22,8 +22,8 @@ pub struct NodeConfig {
     pub dir: PathBuf,
     /// Where peers connect to. Port 0 takes any free port.
     pub listen: SocketAddr,
-    /// Where the other nodes listen. An entry for this node itself is ignored; a node that is not
-    /// listed is a stranger and refused.
+    /// Where the members of the first hour listen, and whom a new node may ask to be let in. An entry
+    /// for this node itself is ignored. Who is a member is said by the log, not here.
     pub peers: BTreeMap<NodeId, SocketAddr>,
     /// Every bound.
     pub limits: Limits,
@@ -100,6 +100,9 @@ pub struct Limits {
     /// milliseconds: it died, it is paused, or the network is cut in either direction. Either side says
     /// something four times as often.
     pub link_timeout_ms: u64,
+    /// How long the link to a node lives on that was removed from the members, so that it hears of it,
+    /// in milliseconds.
+    pub departure_ms: u64,
     /// A transfer of bulk bytes in which nothing moves for so long ends, in milliseconds. The receiver
     /// syncs what it got in the meantime.
     pub bulk_timeout_ms: u64,
@@ -142,6 +145,7 @@ impl Default for Limits {
             redial_min_ms: 20,
             redial_max_ms: 500,
             link_timeout_ms: 1_500,
+            departure_ms: 5_000,
             bulk_timeout_ms: 10_000,
             disk_reserve_bytes: 256 << 20,
             disk_watch_ms: 1000,

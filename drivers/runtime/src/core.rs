@@ -5,7 +5,8 @@
 //! Control traffic goes first, and each kind of input is bounded per turn. A turn costs what it has
 //! input for: a group without any is not looked at. All records of a turn go to the disk together.
 //!
-//! Next: [`crate::group`], what the core keeps of each group; [`crate::outlets`], where effects go.
+//! Next: [`crate::group`], what the core keeps of each group; [`crate::links`], who its peers are;
+//! [`crate::outlets`], where effects go.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use synod_consensus::{Output, ReplicatedLog, Request, Role, StateMachine};
-use synod_engine::{Input, Instant, LinkState, Message as _, NodeId, Position, Token};
+use synod_engine::{Input, Instant, Message as _, NodeId, Position, Token};
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep_until, timeout};
 use tracing::warn;
@@ -24,6 +25,7 @@ use crate::door::Bell;
 use crate::group::{Group, Portion, Taken};
 use crate::groups::Place;
 use crate::inbox::{Arrivals, Arrived, Control, Inbox, Stop};
+use crate::links::Dial;
 use crate::metrics::Metrics;
 use crate::outlets::{Session, Shared};
 use crate::stall::Stall;
@@ -71,6 +73,9 @@ pub(crate) struct Core<L: ReplicatedLog, S: StateMachine, R> {
     pub(crate) was_applying: bool,
     /// Groups to be published, in the order of when.
     pub(crate) unpublished: VecDeque<(Instant, Place)>,
+    /// Peers that are members of no group any more, and when their links go.
+    pub(crate) departing: VecDeque<(Instant, NodeId)>,
+    pub(crate) dial: Dial,
 }
 
 /// Monotonic time of this node; clocks on the wall may jump as they like.
@@ -169,6 +174,7 @@ where
             self.input(place).host.step(now, Input::Applied(index));
         }
         self.flush(now);
+        self.regroup(now);
         self.shared.hand_over();
         self.publish_late(now);
         is_behind || self.is_behind()
@@ -182,7 +188,7 @@ where
     }
 
     /// The group at `place`, which is about to get input.
-    fn input(&mut self, place: Place) -> &mut Group<L, S, R> {
+    pub(crate) fn input(&mut self, place: Place) -> &mut Group<L, S, R> {
         let group = &mut self.groups[place.0];
         if !std::mem::replace(&mut group.is_dirty, true) {
             self.dirty.push(place);
@@ -274,36 +280,6 @@ where
         }
     }
 
-    /// A session of the link that all groups share began: every group is told for which this life of the
-    /// peer counts.
-    fn link_opened(&mut self, now: Instant, peer: NodeId, session: Session) {
-        let Some(link) = self.shared.links.get_mut(&peer) else { return };
-        link.session = Some(session);
-        let first = self.shared.net.acquaintances.first(peer);
-        for place in (0..self.groups.len()).map(Place) {
-            let group = &mut self.groups[place.0];
-            let counts = group.own.judge(peer, session.life, first);
-            if counts && group.host.others().contains(&peer) {
-                self.input(place);
-                self.groups[place.0].link(now, peer, LinkState::Opened, &mut self.shared);
-            }
-        }
-    }
-
-    /// The session ended: every group with this peer is told.
-    fn link_closed(&mut self, now: Instant, peer: NodeId, session: u64) {
-        let Some(link) = self.shared.links.get_mut(&peer) else { return };
-        if link.session.take_if(|current| current.number == session).is_none() {
-            return;
-        }
-        for place in (0..self.groups.len()).map(Place) {
-            if self.groups[place.0].host.others().contains(&peer) {
-                self.input(place);
-                self.groups[place.0].link(now, peer, LinkState::Closed, &mut self.shared);
-            }
-        }
-    }
-
     fn take_messages(&mut self, now: Instant) {
         for _ in 0..self.limits.max_inputs_per_turn {
             let Some(arrived) = self.taken.messages.pop_front() else { return };
@@ -368,7 +344,7 @@ where
     }
 
     /// Ends the turn of every group that had input.
-    fn flush(&mut self, now: Instant) {
+    pub(crate) fn flush(&mut self, now: Instant) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for place in dirty.drain(..) {
             let group = &mut self.groups[place.0];

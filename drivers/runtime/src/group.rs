@@ -66,6 +66,11 @@ where
         }
     }
 
+    /// Whether `peer` is a member, or may be: a group that has no members yet hears of every link.
+    pub(crate) fn has(&self, peer: NodeId) -> bool {
+        self.own.members.is_empty() || self.host.others().contains(&peer)
+    }
+
     /// Everything up to `durable` is.
     pub(crate) fn durable(
         &mut self,

@@ -77,6 +77,13 @@ impl<E: Engine> Host<E> {
         &self.others
     }
 
+    /// The group has these other members from here on; returns those that it had not before.
+    pub fn regroup(&mut self, others: Vec<NodeId>) -> Vec<NodeId> {
+        let before = std::mem::replace(&mut self.others, others);
+        let is_new = |node: &NodeId| !before.contains(node);
+        self.others.iter().copied().filter(is_new).collect()
+    }
+
     /// How many records were persisted in this life.
     pub fn persisted(&self) -> Position {
         self.persisted

@@ -23,7 +23,7 @@
 //!
 //! # What is left out
 //!
-//! Groups are added at a start only; peers come from the configuration; no TLS; datagrams travel by TCP.
+//! Groups are added at a start only; no TLS; datagrams travel by TCP.
 
 mod acquaintances;
 mod admissions;
@@ -42,6 +42,7 @@ mod handle;
 pub mod host;
 mod identity;
 mod inbox;
+mod links;
 mod metrics;
 mod node;
 mod old_log;

@@ -79,6 +79,8 @@ pub(crate) struct Shared<L: ReplicatedLog, S: StateMachine, R> {
     pub(crate) persisted: Position,
     pub(crate) net: Arc<Net<L>>,
     pub(crate) links: BTreeMap<NodeId, Link>,
+    /// Groups whose members changed in this turn.
+    pub(crate) regrouped: Vec<Place>,
     pub(crate) works: Vec<(Place, Work<S, R>)>,
     pub(crate) pool: Arc<Pool<L, S, R>>,
     pub(crate) snapshots: Snapshots,
@@ -94,6 +96,8 @@ pub(crate) struct Link {
     /// The session that the engines know to be open. What they send is sent in it or not at all: the
     /// connection may be ahead of what they have been told.
     pub(crate) session: Option<Session>,
+    /// Whether somebody sees to it that there is a session.
+    pub(crate) is_dialled: bool,
     /// Whether something was queued in this turn.
     is_dirty: bool,
 }
@@ -108,7 +112,7 @@ pub(crate) struct Session {
 
 impl Link {
     pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
-        Self { outbox, session: None, is_dirty: false }
+        Self { outbox, session: None, is_dialled: false, is_dirty: false }
     }
 
     /// Queues the frame that `write` appends, in the session that the engines know.
@@ -127,6 +131,8 @@ pub(crate) struct Own<S: StateMachine, R> {
     pub(crate) pending: Pending<Waiting<S, R>>,
     pub(crate) blobs: Ledger,
     pub(crate) door: Arc<Door<S, R>>,
+    /// Who belongs to it.
+    pub(crate) members: Arc<Membership>,
     /// The lives of peers that the members name.
     pub(crate) lives: Lives,
     /// Peers that are connected in a life that does not count.
@@ -268,8 +274,10 @@ where
 
     /// The group knows these members from here on. A session with a peer that counts no more, or does
     /// now, ends: whoever comes again is judged anew.
-    fn members(&mut self, members: &Membership) {
+    fn members(&mut self, members: &Arc<Membership>) {
         let Self { shared, own } = self;
+        own.members = members.clone();
+        shared.regrouped.push(own.place);
         let lives = Lives::of(members);
         if lives == own.lives {
             return;

@@ -4,7 +4,7 @@
 //! The core's thread is the last to go: it ends the others, unlocks the directory, and says why the
 //! node stopped.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -33,9 +33,10 @@ use crate::group::Group;
 use crate::groups::{Groups, Place};
 use crate::host::Host;
 use crate::inbox::{Arrivals, Inbox, Stop};
+use crate::links::Dial;
 use crate::metrics::Metrics;
 use crate::old_log::{self, Counted, OldLog};
-use crate::outlets::{Link, Own, Shared};
+use crate::outlets::{Own, Shared};
 use crate::pending::Pending;
 use crate::recovery::{Recovered, Recovery};
 use crate::replica::Replica;
@@ -43,8 +44,8 @@ use crate::snapshots::Snapshots;
 use crate::stall::Stall;
 use crate::sync::{self, Desk, Journal};
 use crate::timers::Wheel;
-use crate::transport::outbox::Outbox;
-use crate::transport::{Net, Peer, dial, listen};
+use crate::transport::peers::Peers;
+use crate::transport::{Net, dial, listen};
 use crate::{Disk, Handle, Identity, Lock, Node, NodeConfig, NodeStatus, Reply, StartError};
 
 /// The parts of a node.
@@ -80,11 +81,7 @@ where
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
         let wake = Arc::new(Notify::new());
         let inbox = Arc::new(Inbox::new(wake.clone(), config.limits.max_inbox_bytes));
-        let others = config.peers.iter().filter(|(node, _)| **node != config.node);
-        let peers = others.map(|(node, address)| {
-            let outbox = Arc::new(Outbox::new(config.limits.max_outbox_bytes));
-            (*node, Peer { address: *address, outbox })
-        });
+        let peers = Peers::new(config.node, &config.peers, config.limits.max_outbox_bytes);
         let net = Net {
             me: config.node,
             groups,
@@ -98,7 +95,7 @@ where
             acquaintances: Acquaintances::new(config.dir.clone(), identity.clone()),
             identity,
             store: recovery.store.clone(),
-            peers: peers.collect(),
+            peers,
             inbox: inbox.clone(),
             metrics: metrics.clone(),
             limits: config.limits.clone(),
@@ -206,11 +203,12 @@ where
             Workers::start(desk, log, pool.clone(), (self.inbox.clone(), self.metrics.clone()))?;
         let workers = workers.apply(limits.apply_threads.clamp(1, count))?.watch(watch, disk)?;
         let workers = workers.read(old_log.clone(), reader, counted)?;
-        let peers = self.net.peers.iter();
         let shared = Shared {
             journal,
             persisted: Position::default(),
-            links: peers.map(|(node, peer)| (*node, Link::new(peer.outbox.clone()))).collect(),
+            links: BTreeMap::new(),
+            // All of them, as far as the core is concerned.
+            regrouped: (0..count).map(Place).collect(),
             net: self.net,
             works: Vec::new(),
             pool,
@@ -221,6 +219,10 @@ where
             metrics: self.metrics.clone(),
         };
         shared.disk_low(disk == Disk::Low);
+        let (net, mut random) = (shared.net.clone(), self.random.fork());
+        let dial: Dial = Box::new(move |peer| {
+            tokio::spawn(dial::keep(net.clone(), peer, random.fork()));
+        });
         let core = Core {
             groups,
             shared,
@@ -242,6 +244,8 @@ where
             durable: Position::default(),
             was_applying: false,
             unpublished: VecDeque::new(),
+            departing: VecDeque::new(),
+            dial,
         };
         Ok((self.runtime, core, workers))
     }
@@ -274,13 +278,17 @@ where
         S::Frozen: Send + 'static,
     {
         let status = NodeStatus { log: engine.status(), incarnation, disk, peers: Vec::new() };
-        let others = self.net.peers.keys().copied().collect();
+        let others = match status.log.members.is_empty() {
+            true => self.net.peers.hinted().collect(),
+            false => Vec::new(),
+        };
         let own = Own {
             group: self.net.groups.name(place),
             place,
             pending: Pending::default(),
             blobs: ledger,
             door: Arc::new(Door::new(place, bell.clone(), status.clone())),
+            members: status.log.members.clone(),
             lives: Lives::of(&status.log.members),
             ignored: BTreeSet::new(),
             is_urgent: false,
@@ -299,16 +307,12 @@ where
         }
     }
 
-    /// Starts to listen and to dial.
+    /// Starts to listen.
     fn connections(&mut self) -> io::Result<()> {
         self.listener.set_nonblocking(true)?;
         let _guard = self.runtime.enter();
         let listener = tokio::net::TcpListener::from_std(self.listener.try_clone()?)?;
         tokio::spawn(listen::run(self.net.clone(), listener));
-        let mut random = self.random.fork();
-        for peer in self.net.peers.keys().filter(|peer| **peer > self.net.me) {
-            tokio::spawn(dial::keep(self.net.clone(), *peer, random.fork()));
-        }
         Ok(())
     }
 }

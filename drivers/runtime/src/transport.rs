@@ -6,18 +6,18 @@
 //! falls silent ([`pulse`]). Either end tells its engines of the beginning and the end. What is to be sent
 //! waits in the peer's [`outbox`].
 //!
-//! Next: [`handshake`], [`session`], [`outbox`], [`pulse`], [`dial`], [`listen`].
+//! Next: [`peers`] (who they are), [`handshake`], [`session`], [`outbox`], [`pulse`], [`dial`],
+//! [`listen`].
 
 pub(crate) mod dial;
 pub(crate) mod handshake;
 pub(crate) mod listen;
 pub(crate) mod outbox;
+pub(crate) mod peers;
 pub(crate) mod pulse;
 pub(crate) mod session;
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -33,7 +33,7 @@ use crate::inbox::Inbox;
 use crate::metrics::Metrics;
 use crate::{Identity, Limits};
 use handshake::{Hello, Purpose};
-use outbox::Outbox;
+use peers::Peers;
 
 /// What frames name as their group that concern the connection itself.
 pub(crate) const NO_GROUP: u32 = 0;
@@ -62,7 +62,7 @@ pub(crate) struct Net<E: Engine> {
     pub(crate) acquaintances: Acquaintances,
     pub(crate) admissions: Admissions,
     pub(crate) store: Store,
-    pub(crate) peers: BTreeMap<NodeId, Peer>,
+    pub(crate) peers: Peers,
     pub(crate) inbox: Arc<Inbox<E>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
@@ -73,12 +73,6 @@ pub(crate) struct Net<E: Engine> {
     pub(crate) disk_low: AtomicBool,
     /// The node has stopped: transfers end.
     pub(crate) stopped: Arc<AtomicBool>,
-}
-
-/// Another node.
-pub(crate) struct Peer {
-    pub(crate) address: SocketAddr,
-    pub(crate) outbox: Arc<Outbox>,
 }
 
 impl<E: Engine> Net<E> {
@@ -101,7 +95,7 @@ impl<E: Engine> Net<E> {
     /// The node stops: all sessions end, transfers too.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
-        for peer in self.peers.values() {
+        for peer in self.peers.all() {
             peer.outbox.close_any();
         }
     }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -35,7 +35,7 @@ pub(crate) fn send<E>(
     E::Message: Serialize + Send,
     E::Output: Send,
 {
-    if !net.peers.contains_key(&to) {
+    if net.peers.get(to).is_none() {
         return;
     }
     let Some(claim) = net.store.whole(blob.id) else {
@@ -106,7 +106,11 @@ fn connect<E: Engine>(
     (group, to): (GroupId, NodeId),
 ) -> io::Result<Stream> {
     let failed = |failure: handshake::Failure| io::Error::other(failure.to_string());
-    let socket = TcpStream::connect_timeout(&net.peers[&to].address, net.handshake_timeout())?;
+    let nowhere = || io::Error::other("nobody knows where it is");
+    let peer = net.peers.get(to).ok_or_else(nowhere)?;
+    let address = peer.address.as_deref().ok_or_else(nowhere)?;
+    let address = address.to_socket_addrs()?.next().ok_or_else(nowhere)?;
+    let socket = TcpStream::connect_timeout(&address, net.handshake_timeout())?;
     transfer.uses(&socket)?;
     // The peer syncs what it got before it answers.
     let patience = Duration::from_millis(net.limits.bulk_timeout_ms.max(1));

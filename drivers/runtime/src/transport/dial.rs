@@ -1,4 +1,4 @@
-//! Dials the peers with a higher id, again and again.
+//! Dials a peer, again and again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,34 +11,45 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::handshake::{self, Failure, Purpose};
+use super::peers::Peer;
 use super::{Net, kind, session, tune};
 
-/// Keeps a session with `peer`, for ever.
-pub(crate) async fn keep<E>(net: Arc<Net<E>>, peer: NodeId, mut random: Random)
+/// Keeps a session with `peer`, for as long as it is one.
+///
+/// The node with the lower id calls. The other one lends a hand when nobody called for a while: it may
+/// know an address that the lower one does not.
+pub(crate) async fn keep<E>(net: Arc<Net<E>>, peer: Arc<Peer>, mut random: Random)
 where
     E: Engine + 'static,
     E::Message: DeserializeOwned + Send,
     E::Output: Send,
 {
+    let (node, outbox) = (peer.node, peer.outbox.clone());
+    drop(peer);
     let (min_ms, max_ms) = (net.limits.redial_min_ms.max(1), net.limits.redial_max_ms.max(1));
     let mut pause_ms = min_ms;
     let mut last = None;
     loop {
-        match connect(&net, peer).await {
-            Ok((life, stream, buffer)) => {
+        outbox.closed().await;
+        if net.me > node {
+            sleep(Duration::from_millis(2 * max_ms)).await;
+        }
+        // Where it is may have changed, and whether it is a peer at all.
+        let peer = net.peers.get(node);
+        let Some(peer) = peer.filter(|peer| Arc::ptr_eq(&peer.outbox, &outbox)) else { return };
+        let connected = match &peer.address {
+            Some(address) if !outbox.is_open() => Some(connect(&net, node, address).await),
+            Some(_) | None => None,
+        };
+        match connected {
+            None => {}
+            Some(Ok((life, stream, buffer))) => {
                 last = None;
                 pause_ms = min_ms;
-                session::serve(&net, (peer, life), stream, buffer).await;
+                session::serve(&net, (node, life), net.me, stream, buffer).await;
             }
-            Err(failure) => {
-                let again = last.as_ref() == Some(&failure);
-                match &failure {
-                    _ if again => debug!(%peer, "{failure}"),
-                    Failure::Broken(_) => debug!(%peer, "{failure}"),
-                    Failure::Refused(_) | Failure::Refuses(..) | Failure::Garbage(_) => {
-                        warn!(%peer, "{failure}; trying on");
-                    }
-                }
+            Some(Err(failure)) => {
+                complain(node, &failure, last.as_ref() == Some(&failure));
                 last = Some(failure);
             }
         }
@@ -47,10 +58,21 @@ where
     }
 }
 
+/// Says once what is wrong.
+fn complain(peer: NodeId, failure: &Failure, again: bool) {
+    match failure {
+        _ if again => debug!(%peer, "{failure}"),
+        Failure::Broken(_) => debug!(%peer, "{failure}"),
+        Failure::Refused(_) | Failure::Refuses(..) | Failure::Garbage(_) => {
+            warn!(%peer, "{failure}; trying on");
+        }
+    }
+}
+
 /// A connection, and the life of the peer that is at its other end.
 type Connected = (Incarnation, TcpStream, BytesMut);
 
-async fn connect<E>(net: &Arc<Net<E>>, peer: NodeId) -> Result<Connected, Failure>
+async fn connect<E>(net: &Arc<Net<E>>, peer: NodeId, address: &str) -> Result<Connected, Failure>
 where
     E: Engine + 'static,
     E::Message: Send,
@@ -58,7 +80,6 @@ where
 {
     let broken = |error: std::io::Error| Failure::Broken(error.to_string());
     let introduction = async {
-        let address = net.peers[&peer].address;
         let mut stream = TcpStream::connect(address).await.map_err(broken)?;
         tune(&stream, net.link_timeout()).map_err(broken)?;
         let mut buffer = BytesMut::new();

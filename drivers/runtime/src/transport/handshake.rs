@@ -68,13 +68,15 @@ pub(crate) enum Refusal {
         /// The version it speaks.
         mine: u16,
     },
-    /// The other side's configuration lists no such node.
+    /// No group of the other side has such a member.
     Stranger,
     /// The other side knew this node by another incarnation: its directory was emptied or replaced.
     Replaced {
         /// What it was.
         known: Incarnation,
     },
+    /// The other side knows the node, and no group of it has it as a member any more.
+    NoMember,
 }
 
 impl fmt::Display for Refusal {
@@ -85,7 +87,8 @@ impl fmt::Display for Refusal {
                 write!(f, "it is node {mine}; the addresses in the configuration are mixed up")
             }
             Self::Version { mine } => write!(f, "it speaks version {mine} of the protocol"),
-            Self::Stranger => write!(f, "its configuration lists no such node"),
+            Self::Stranger => write!(f, "no group there has such a member; it may be added"),
+            Self::NoMember => write!(f, "this node was removed from the members of its groups"),
             Self::Replaced { known } => write!(
                 f,
                 "it knew this node by incarnation {:016x}, so the directory was emptied, repaired or \
@@ -124,7 +127,10 @@ impl fmt::Display for Failure {
                 write!(f, "refused {node}: it speaks an unknown version of the protocol")
             }
             Self::Refuses(node, Refusal::Stranger) => {
-                write!(f, "refused {node}: the configuration lists no such node")
+                write!(f, "refused {node}: it is no member of any group")
+            }
+            Self::Refuses(node, Refusal::NoMember) => {
+                write!(f, "refused {node}: it was removed from the members")
             }
             Self::Refuses(node, Refusal::Replaced { known }) => write!(
                 f,
@@ -244,8 +250,9 @@ pub(crate) async fn hear<E: Engine>(
     if hello.to != net.me {
         return refuses(Refusal::Node { mine: net.me });
     }
-    if !net.peers.contains_key(&hello.from) {
-        return refuses(Refusal::Stranger);
+    if !net.peers.is_welcome(hello.from) {
+        let was_met = net.acquaintances.first(hello.from).is_some();
+        return refuses(if was_met { Refusal::NoMember } else { Refusal::Stranger });
     }
     Ok(hello)
 }

@@ -1,4 +1,4 @@
-//! Answers whoever connects: peers with a lower id, peers with bulk bytes, and strangers.
+//! Answers whoever connects: peers, peers with bulk bytes, and strangers.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -51,7 +51,9 @@ where
                     complaints.forget((Some(address.ip()), Some(hello.from)));
                     let peer = (hello.from, hello.incarnation);
                     match hello.purpose {
-                        Purpose::Link => session::serve(&net, peer, stream, buffer).await,
+                        Purpose::Link => {
+                            session::serve(&net, peer, hello.from, stream, buffer).await;
+                        }
                         Purpose::Blob => receive::accept(&net, peer, stream, buffer),
                     }
                 }

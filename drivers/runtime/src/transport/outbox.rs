@@ -130,6 +130,17 @@ impl Outbox {
         }
     }
 
+    /// Waits until no session is open.
+    pub(crate) async fn closed(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.lock().session.is_none() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Whether a session is open.
     pub(crate) fn is_open(&self) -> bool {
         self.lock().session.is_some()

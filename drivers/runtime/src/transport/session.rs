@@ -23,18 +23,26 @@ const READ_BYTES: usize = 128 << 10;
 /// Bytes of ordinary messages written before control messages get their turn again.
 const SLICE_BYTES: usize = 128 << 10;
 
-/// Serves a connection to `peer`, in this life of it, whose handshake is done, until it ends. `buffer`
-/// holds what was already read.
+/// Serves a connection to `peer`, in this life of it, whose handshake is done, until it ends. `caller`
+/// dialled; `buffer` holds what was already read.
+///
+/// There is one session at a time. Where both nodes dialled, the connection of the one with the lower id
+/// stays, as both see it.
 pub(crate) async fn serve<E>(
     net: &Arc<Net<E>>,
     (peer, life): (NodeId, Incarnation),
+    caller: NodeId,
     stream: TcpStream,
     buffer: BytesMut,
 ) where
     E: Engine,
     E::Message: DeserializeOwned,
 {
-    let Some(outbox) = net.peers.get(&peer).map(|peer| peer.outbox.clone()) else { return };
+    let Some(outbox) = net.peers.caller(peer).map(|peer| peer.outbox.clone()) else { return };
+    if caller > net.me.min(peer) && outbox.is_open() {
+        debug!(%peer, "connected already");
+        return;
+    }
     let session = net.session();
     let replaced = outbox.open(session);
     net.inbox.put(|arrivals| {
@@ -207,10 +215,10 @@ async fn write_both(stream: &mut OwnedWriteHalf, first: &[u8], second: &[u8]) ->
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::net::SocketAddr;
     use std::time::Duration;
 
+    use synod_consensus::Membership;
     use synod_engine::ClusterId;
     use synod_raft::Raft;
     use tokio::net::TcpListener;
@@ -223,7 +231,7 @@ mod tests {
     use crate::groups::Groups;
     use crate::inbox::{Arrivals, Inbox};
     use crate::metrics::Metrics;
-    use crate::transport::Peer;
+    use crate::transport::peers::Peers;
     use crate::{Limits, Lock};
 
     const PEER: NodeId = NodeId(2);
@@ -237,14 +245,13 @@ mod tests {
         let limits = Limits { link_timeout_ms: 60_000, ..Limits::default() };
         let groups = Groups::new(vec![GroupId(0)]).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let outbox = Arc::new(Outbox::new(limits.max_outbox_bytes));
         let net = Net {
             me: NodeId(1),
             admissions: Admissions::new(vec![Lives::default()]),
             acquaintances: Acquaintances::new(dir.path().to_owned(), identity.clone()),
             identity,
             store: Store::open(dir.path(), |_| false).unwrap().0,
-            peers: BTreeMap::from([(PEER, Peer { address, outbox })]),
+            peers: Peers::new(NodeId(1), &[(PEER, address)].into(), limits.max_outbox_bytes),
             inbox: Arc::new(Inbox::new(Arc::default(), limits.max_inbox_bytes)),
             metrics: Arc::new(Metrics::new(
                 &mut prometheus_client::registry::Registry::default(),
@@ -257,6 +264,7 @@ mod tests {
             disk_low: false.into(),
             stopped: Arc::default(),
         };
+        net.peers.update([Membership::default()].iter());
         (Arc::new(net), dir)
     }
 
@@ -271,11 +279,11 @@ mod tests {
     #[tokio::test]
     async fn a_session_that_is_ended_while_its_writer_is_stuck_lets_go_of_its_connection() {
         let (net, _dir) = net();
-        let outbox = net.peers[&PEER].outbox.clone();
+        let outbox = net.peers.get(PEER).unwrap().outbox.clone();
         let (here, mut there) = connection().await;
         let serving = tokio::spawn({
             let net = net.clone();
-            async move { serve(&net, (PEER, LIFE), here, BytesMut::new()).await }
+            async move { serve(&net, (PEER, LIFE), PEER, here, BytesMut::new()).await }
         });
         while !outbox.is_open() {
             tokio::task::yield_now().await;
@@ -308,7 +316,7 @@ mod tests {
         (0..3).for_each(|_| frame::write(kind::BEAT, 0, &mut beats, |_| {}));
         there.write_all(&beats).await.unwrap();
         drop(there);
-        serve(&net, (PEER, LIFE), here, BytesMut::new()).await;
+        serve(&net, (PEER, LIFE), PEER, here, BytesMut::new()).await;
         let mut arrived = Arrivals::default();
         net.inbox.take(&mut arrived);
         assert_eq!((arrived.control.len(), arrived.messages.len()), (2, 0), "opened and closed");
