@@ -45,7 +45,9 @@ fn a_commit_of_an_old_term_by_counting_is_found() {
 #[test]
 fn a_snapshot_without_the_sessions_is_found() {
     let invariant = violated(found(&without("sessions_in_snapshot", Mix::CRASHY)));
-    assert!(["Linearizability", "Exactly Once"].contains(&invariant), "{invariant}");
+    // Nodes that refuse what others apply come to different states: reads that may be old tell.
+    let expected = ["Linearizability", "Exactly Once", "One State Per Index"];
+    assert!(expected.contains(&invariant), "{invariant}");
 }
 
 #[test]
