@@ -72,5 +72,9 @@ where
         (node, Config { node, ..config.clone() })
     });
     let sim = Sim::new(plan, engines, app, Invariants::default(), Clients::new(habits));
-    sim.with_wipes(|config| Config { initial_voters: None, ..config.clone() })
+    sim.with_wipes(|config, incarnation| Config {
+        initial_voters: None,
+        incarnation: Some(incarnation),
+        ..config.clone()
+    })
 }

@@ -1,6 +1,6 @@
 //! How nodes start, crash and come back.
 
-use synod_engine::{Engine, Input, Invariants, Random};
+use synod_engine::{Engine, Incarnation, Input, Invariants, Random};
 
 use crate::app::{App, Desk};
 use crate::clock::Clock;
@@ -115,7 +115,8 @@ where
     /// A client, in its part as operator, had this node wiped; it comes back after a while.
     pub(crate) fn wipe_by_order(&mut self, node: u32) {
         if let Some(newborn) = self.newborn {
-            let config = newborn(&self.nodes[node as usize].config);
+            let incarnation = self.world.network.acquaintances().incarnation(node);
+            let config = newborn(&self.nodes[node as usize].config, Incarnation(incarnation.0 + 1));
             self.wipe_now(node, config);
             self.restart_later(node);
         }

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use synod_engine::{Effect, Engine, Input, Invariants, NodeId, Token, Violation};
+use synod_engine::{Effect, Engine, Incarnation, Input, Invariants, NodeId, Token, Violation};
 
 use crate::app::App;
 use crate::decisions::Decisions;
@@ -17,8 +17,8 @@ use crate::trace::Trace;
 use crate::workload::{Outside, Workload};
 use crate::world::{Later, World};
 
-/// Makes of a node's configuration the one of its next incarnation.
-pub type Newborn<C> = fn(&C) -> C;
+/// Makes of a node's configuration the one of its next incarnation, which is this one.
+pub type Newborn<C> = fn(&C, Incarnation) -> C;
 
 /// A cluster of engines in virtual time.
 ///

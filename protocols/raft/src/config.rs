@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use synod_engine::{NodeId, Sound};
+use synod_engine::{Incarnation, NodeId, Sound};
 use synod_quorum::Voters;
 
 use crate::Lease;
@@ -19,6 +19,9 @@ pub struct Config<R = Sound> {
     /// The voters of a new cluster, the same on all of them. They become the first record; after
     /// that the records count and this is ignored. `None` on a node that is to join a cluster.
     pub initial_voters: Option<Voters>,
+    /// Which life of its directory this is, where the driver keeps account of lives. A node that lost its
+    /// data reads on its way about members under its own name: only those of its own life are itself.
+    pub incarnation: Option<Incarnation>,
     /// The shortest election timeout. Several heartbeats, so that one lost or late heartbeat is not
     /// taken for a dead leader.
     pub election_timeout_min_ms: u64,
@@ -94,6 +97,7 @@ impl<R> Config<R> {
         Self {
             node,
             initial_voters: Some(Voters::new(voters)),
+            incarnation: None,
             election_timeout_min_ms: 300,
             election_timeout_max_ms: 600,
             heartbeat_ms: 50,

@@ -129,6 +129,12 @@ impl<R: Rules> synod_engine::Invariants<Raft<R>> for Invariants {
         Ok(())
     }
 
+    /// What a node promised in an earlier incarnation binds nobody; Election Safety holds all the same.
+    fn wiped(&mut self, node: NodeId) {
+        self.nodes.remove(&node);
+        self.votes.retain(|(_, voter), _| *voter != node);
+    }
+
     fn checkpoint<'a>(
         &mut self,
         nodes: &mut dyn Iterator<Item = (NodeId, &'a Raft<R>)>,

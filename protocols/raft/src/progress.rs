@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 
 use synod_consensus::Index;
-use synod_engine::TaskId;
+use synod_engine::{Incarnation, TaskId};
 
 /// Heartbeats that a member which was removed still gets, unless it acknowledges sooner.
 const FAREWELL_HEARTBEATS: u32 = 40;
@@ -11,6 +11,8 @@ const FAREWELL_HEARTBEATS: u32 = 40;
 /// How far a follower has come (`nextIndex` and `matchIndex` of figure 2, and what is under way).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Progress {
+    /// Which life of its directory is meant, if the members say so. Another one has nothing of this.
+    pub(crate) life: Option<Incarnation>,
     /// Up to here its log is durable and agrees with the leader's.
     pub(crate) matched: Index,
     /// The next entry to send.
@@ -81,6 +83,7 @@ impl Progress {
     /// A follower of whom nothing is known; `next` is a guess.
     pub(crate) fn new(next: Index) -> Self {
         Self {
+            life: None,
             matched: Index::ZERO,
             next,
             told_commit: Index::ZERO,
@@ -97,6 +100,11 @@ impl Progress {
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
         }
+    }
+
+    /// This life is meant.
+    pub(crate) fn of_life(self, life: Option<Incarnation>) -> Self {
+        Self { life, ..self }
     }
 
     /// Whether one more append may be sent within these bounds.

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use synod_consensus::{Batch, Event, Index, Snapshot};
+use synod_consensus::{Batch, Event, Index, Member, Snapshot};
 use synod_engine::{Corrupt, Instant, NodeId, TaskId, Token};
 use synod_quorum::Quorum;
 
@@ -129,9 +129,20 @@ impl<R: Rules> State<R> {
     /// have that entry, and so the only one whom the others can elect (thesis §4.2.2).
     pub(crate) fn may_lead(&self) -> bool {
         self.members.possible(self.commit).any(|members| {
-            members.quorum().contains(self.me())
-                && members.member(self.me()).is_some_and(|member| member.priority > 0)
+            let may = |member: &Member| member.priority > 0 && self.is_this_life(member);
+            members.quorum().contains(self.me()) && members.member(self.me()).is_some_and(may)
         })
+    }
+
+    /// Whether this member of the node's own name is the node as it is, and not one that lost its data
+    /// (what that one was entitled to, this one is not). A member of the first hour is meant as it was
+    /// founded.
+    fn is_this_life(&self, member: &Member) -> bool {
+        let Some(incarnation) = self.config.incarnation else { return true };
+        match &member.contact {
+            Some(contact) => contact.incarnation == incarnation,
+            None => self.config.initial_voters.is_some(),
+        }
     }
 
     /// The priority of a member; 0 for who is none.

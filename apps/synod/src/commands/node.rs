@@ -110,6 +110,7 @@ fn start(config: &Node, peer: SocketAddr, store: Watched) -> Result<Running> {
     };
     let mut raft = config.raft();
     let engine = |identity: &Identity| {
+        raft.incarnation = Some(identity.incarnation);
         if identity.is_repaired() {
             // It may have promised what it no longer knows: it founds nothing, and waits to be admitted.
             raft.initial_voters = None;

@@ -1,7 +1,9 @@
 //! Changes of members (§6; thesis chapter 4).
 
 use synod_consensus::{BadChange, Change, Event, Refusal, Role};
-use synod_engine::{Context, Effect, Engine, Instant, NodeId, Random, Sound, Token, Without};
+use synod_engine::{
+    Context, Effect, Engine, Incarnation, Instant, NodeId, Random, Sound, Token, Without,
+};
 use synod_raft::{Message, RULES, Rules, Timer};
 
 use crate::cluster::{Cluster, Envelope};
@@ -263,6 +265,39 @@ fn a_learner_and_a_removed_node_forget_a_leader_that_is_silent() {
     cluster.beat(1);
     assert_eq!(cluster.nodes[&4].view().leader, Some(NodeId(1)), "it is heard again");
     cluster.assert_sound();
+}
+
+/// A node that lost its data is added again in one change with its removal: the leader knows nothing of
+/// what it has. Seed 1590 of the store's simulation probed for ever where the lost log had ended.
+#[test]
+fn who_lost_its_data_is_sent_the_log_from_scratch() {
+    let mut cluster = group(3, 0, Sound);
+    let Change::Add { node, mut contact } = add(3) else { panic!("an add") };
+    contact.incarnation = Incarnation(99);
+    let again = Change::Add { node, contact };
+    cluster.at(1, |node| node.change(7, [remove(3), again]));
+    use synod_consensus::ReplicatedLog as _;
+    let peers = cluster.nodes[&1].raft.status().peers;
+    let matched = |id| peers.iter().find(|peer| peer.node == NodeId(id)).map(|peer| peer.matched.0);
+    assert!(matched(2) > Some(0));
+    assert_eq!(matched(3), Some(0));
+}
+
+/// A node that lost its data reads on its way about the member that it was; what that one was entitled
+/// to, it is not. Seed 1689 of the store's simulation had two leaders.
+#[test]
+fn who_lost_its_data_does_not_campaign_as_the_member_that_it_was() {
+    let cluster = group(3, 0, Sound);
+    let campaigns = |incarnation| {
+        let mut config = config_with(3, 3, Sound);
+        (config.initial_voters, config.incarnation) = (None, incarnation);
+        let mut node = Node::recover(config, cluster.nodes[&1].kept().to_vec());
+        node.wait(std::time::Duration::from_secs(1));
+        node.fire(Timer::Election);
+        node.view().role == Role::Candidate
+    };
+    assert!(campaigns(None), "a driver that keeps no account of lives");
+    assert!(!campaigns(Some(Incarnation(99))));
 }
 
 /// Thesis §4.2.2: a node that is not in its newest membership may be the only one to have that entry, so

@@ -77,13 +77,15 @@ impl Leader {
         self.promises.members_changed();
     }
 
-    /// Sends the log to every member; to one that leaves, until it knows.
+    /// Sends the log to every member, from scratch to one that lost its data; to one that leaves, until it
+    /// knows.
     pub(super) fn follow_members<R: Rules>(&mut self, state: &State<R>) {
         let (members, next) = (state.members.current(), state.log.last().index.next());
         for member in members.iter().filter(|member| member.node != state.me()) {
-            let is_back = self.followers.get(&member.node).is_some_and(Progress::is_leaving);
-            if is_back || !self.followers.contains_key(&member.node) {
-                self.followers.insert(member.node, Progress::new(next));
+            let life = member.contact.as_ref().map(|contact| contact.incarnation);
+            let goes_on = |known: &Progress| !known.is_leaving() && known.life == life;
+            if !self.followers.get(&member.node).is_some_and(goes_on) {
+                self.followers.insert(member.node, Progress::new(next).of_life(life));
             }
         }
         let strangers = self.followers.iter_mut().filter(|(node, _)| !members.contains(**node));
