@@ -10,9 +10,10 @@ use synod_sim::replicated::Replica;
 
 use super::Cluster;
 
-/// How long it may take, in virtual time. Elections take less than a second each, a snapshot about as
-/// much; an operator has to repeat itself.
-const WITHIN: Duration = Duration::from_secs(120);
+/// How long it may take, in virtual time. Elections take less than a second each, and an operator has to
+/// repeat itself; but with appends of one entry, one at a time, to a disk that takes a fifth of a second, a
+/// follower that lacks a thousand entries needs minutes.
+const WITHIN: Duration = Duration::from_secs(600);
 
 /// The clients close, and the cluster must be whole.
 pub(super) fn recover<P: synod_raft::Rules, S: Rules + Default>(cluster: &mut Cluster<P, S>) {
