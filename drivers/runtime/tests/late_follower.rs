@@ -102,16 +102,16 @@ async fn a_follower_that_was_away_costs_no_memory_and_is_served_from_disk() {
     let nodes = [begin(&config(1)), begin(&config(2))];
     write(&nodes, 160).await;
     let before = resident_bytes();
-    write(&nodes, 640).await;
+    write(&nodes, 2_560).await;
     let grown = resident_bytes().saturating_sub(before);
-    let written = 640 * COMMAND_BYTES;
+    let written = 2_560 * COMMAND_BYTES;
     println!("{} MiB written, {} MiB grown", written / MIB, grown / MIB);
     assert!(grown < written / 2, "{grown} bytes more for {written} bytes of log, in two nodes");
     let late = begin(&config(3));
     let (leader, handle) = (nodes[0].handle(), late.handle());
     until("it has caught up", || {
         handle.status().log.applied >= leader.status().log.commit
-            && handle.status().log.applied.0 > 800
+            && handle.status().log.applied.0 > 2_720
     })
     .await;
     assert_eq!(handle.status().log.snapshot, Index(0), "by the log");

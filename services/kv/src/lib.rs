@@ -31,7 +31,7 @@
 //!    that they are compacted (`history`).
 //!
 //! Left out: leases on keys, and reading what keys held at an earlier revision
-//! (`docs/decisions/0005-revisions-and-watches.md` says why).
+//! (`docs/decisions/0008-revisions-and-watches.md` says why).
 //!
 //! `no_std` keeps I/O and clocks out of this crate, though its persistent map
 //! ([imbl](https://docs.rs/imbl)) links the standard library: a B-tree, so no result depends on hash

@@ -156,15 +156,24 @@ impl Desk {
         true
     }
 
-    /// What the leader says of itself and the others.
-    async fn leader(&self) -> Result<NodeReport> {
+    /// What the leader says of itself and the others. It may be a member that the configuration does not
+    /// name yet: the others know where it is.
+    async fn leader(&mut self) -> Result<NodeReport> {
         while Instant::now() < self.deadline {
-            for address in &self.addresses {
-                if let Ok(report) = status_of(address, &self.options).await
-                    && report.log.role == Role::Leader
-                {
+            let mut place = 0;
+            while let Some(address) = self.addresses.get(place).cloned() {
+                place += 1;
+                let Ok(report) = status_of(&address, &self.options).await else { continue };
+                if report.log.role == Role::Leader {
                     return Ok(report);
                 }
+                let leader = report.log.leader.and_then(|leader| report.log.members.member(leader));
+                let contact = leader.and_then(|leader| leader.contact.as_ref());
+                self.addresses.extend(
+                    contact
+                        .map(|contact| contact.client_address.clone())
+                        .filter(|address| !self.addresses.contains(address)),
+                );
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -172,7 +181,7 @@ impl Desk {
         Err(Failure::new(Exit::NotDone, what))
     }
 
-    async fn list(&self) -> Result<Exit> {
+    async fn list(&mut self) -> Result<Exit> {
         let report = self.leader().await?;
         let members: &Membership = &report.log.members;
         if self.json {

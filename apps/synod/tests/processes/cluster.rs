@@ -19,6 +19,8 @@ pub(crate) struct Cluster {
     dir: TempDir,
     pub(crate) clients: Vec<String>,
     pub(crate) https: Vec<String>,
+    /// The `[[node]]`s of the files.
+    members: String,
     running: BTreeMap<usize, Child>,
 }
 
@@ -47,7 +49,29 @@ impl Cluster {
             let text = format!("{head}{knobs}\n{members}");
             std::fs::write(dir.path().join(format!("node{id}.toml")), text).unwrap();
         }
-        Self { dir, clients, https, running: BTreeMap::new() }
+        Self { dir, clients, https, members, running: BTreeMap::new() }
+    }
+
+    /// Starts one node more, which waits to be taken in; its id.
+    pub(crate) fn join(&mut self) -> usize {
+        let listeners: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let addresses: Vec<_> =
+            listeners.iter().map(|one| one.local_addr().unwrap().to_string()).collect();
+        let [client, peer, http] = &addresses[..] else { unreachable!("three were bound") };
+        let id = self.clients.len() + 1;
+        self.members += &format!(
+            "[[node]]\nid = {id}\nclient = \"{client}\"\npeer = \"{peer}\"\nhttp = \"{http}\"\n"
+        );
+        let head =
+            format!("id = {id}\ndir = \"node{id}\"\ncluster = \"00000000000000c1\"\njoin = true\n");
+        std::fs::write(self.config(id), format!("{head}{}", self.members)).unwrap();
+        let cluster = format!("cluster = \"00000000000000c1\"\n{}", self.members);
+        std::fs::write(self.path("cluster.toml"), cluster).unwrap();
+        self.clients.push(client.clone());
+        self.https.push(http.clone());
+        drop(listeners);
+        self.run(id);
+        id
     }
 
     /// Starts `nodes` nodes and waits until one leads and all are ready.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, until};
 use crate::history::Load;
 
 const CALL: Duration = Duration::from_secs(20);
@@ -13,6 +13,64 @@ fn members(cluster: &Cluster, arguments: &[&str]) -> String {
     let ran = cluster.synod(&all);
     assert_eq!(ran.code, Some(0), "{arguments:?}: {ran:?}");
     ran.out
+}
+
+/// The ids of the voters, as `synod members list` tells them.
+fn voters(cluster: &Cluster) -> Vec<u64> {
+    let lines = members(cluster, &["list"]);
+    let members = lines.lines().map(|line| serde_json::from_str(line).unwrap());
+    members
+        .filter(|member: &serde_json::Value| member["seat"] == "voter")
+        .map(|member| member["node"].as_u64().unwrap())
+        .collect()
+}
+
+async fn up(cluster: &Cluster, node: usize) {
+    until("the new node serves", async || cluster.status(node).await.map(drop)).await;
+}
+
+#[tokio::test]
+async fn a_founder_is_replaced_under_load_and_nothing_is_lost() {
+    let mut cluster = Cluster::start(3).await;
+    let load = Load::start(&cluster.clerk(CALL).await, 50, 500);
+    load.next_write().await;
+    let new = cluster.join();
+    up(&cluster, new).await;
+    let address = cluster.clients[new - 1].clone();
+    for _ in 0..2 {
+        members(&cluster, &["replace", "1", &address]);
+    }
+    load.next_write().await;
+    cluster.kill(1);
+    load.next_write().await;
+    assert_eq!(voters(&cluster), [2, 3, 4]);
+    cluster.ready().await;
+    load.judge().await;
+}
+
+#[tokio::test]
+async fn a_wish_that_is_fulfilled_may_be_repeated_and_nonsense_is_refused() {
+    let mut cluster = Cluster::start(3).await;
+    let four = cluster.join();
+    up(&cluster, four).await;
+    let address = cluster.clients[four - 1].clone();
+    for _ in 0..2 {
+        members(&cluster, &["add", "--learner", &address]);
+    }
+    assert_eq!(voters(&cluster), [1, 2, 3]);
+    for _ in 0..2 {
+        members(&cluster, &["promote", "4"]);
+    }
+    assert_eq!(voters(&cluster), [1, 2, 3, 4]);
+    for _ in 0..2 {
+        members(&cluster, &["remove", "2"]);
+    }
+    assert_eq!(voters(&cluster), [1, 3, 4]);
+    let nobody = cluster.synod(&["members", "promote", "9"]);
+    assert_eq!(nobody.code, Some(3), "{nobody:?}");
+    assert!(nobody.err.contains("n9 is no member"), "{nobody:?}");
+    let nowhere = cluster.synod(&["members", "add", "127.0.0.1:1"]);
+    assert_eq!(nowhere.code, Some(5), "{nowhere:?}");
 }
 
 #[tokio::test]
