@@ -2,7 +2,7 @@
 //!
 //! One seed determines a run: the size of the cluster, its knobs, the faults, what the clients do, and
 //! how its members change. A run is sound if figure 3 held after every step, the store answered every
-//! duplicate as it had answered the original, the cluster [recovered](recovery) once nothing went wrong
+//! duplicate as it had answered the original, the cluster recovered once nothing went wrong
 //! any more, and what all clients saw is linearizable.
 
 mod clients;
