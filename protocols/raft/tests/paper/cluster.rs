@@ -34,6 +34,26 @@ impl Cluster<Sound> {
     pub(crate) fn start(nodes: u64) -> Self {
         Self::with_logs(0, &vec![&[][..]; nodes as usize], |id| config(id, nodes))
     }
+
+    /// Three nodes: 1 leads, and has compacted the 21 entries it committed with 2 while 3 was cut off.
+    pub(crate) fn with_one_behind() -> Self {
+        let mut cluster = Self::with_logs(0, &[&[], &[], &[]], |id| {
+            let mut config = config(id, 3);
+            (config.snapshot_every, config.keep_log_bytes) = (10, 0);
+            config
+        });
+        cluster.elect(1);
+        cluster.isolate(&[3]);
+        for token in 0..20 {
+            cluster.at(1, |node| node.propose(token, "x"));
+            cluster.settle();
+        }
+        cluster.at(1, |node| {
+            node.compact(21);
+            node.input(Input::Flush);
+        });
+        cluster
+    }
 }
 
 impl<R: Rules> Cluster<R> {

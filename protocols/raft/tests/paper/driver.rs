@@ -292,6 +292,15 @@ impl<R: Rules> Node<R> {
         self.input(Input::Flush);
     }
 
+    /// Its state machine has reached `index` and wrote a snapshot; no flush.
+    pub(crate) fn compact(&mut self, index: u64) -> Blob {
+        self.input(Input::Applied(index));
+        let (id, _) = self.tasks.pop().expect("a snapshot is due");
+        let Snapshot { index, blob, .. } = snapshot(index, 0);
+        self.input(Input::TaskDone { id, output: Output::Snapshot { index, blob } });
+        blob
+    }
+
     pub(crate) fn change(&mut self, token: u64, wishes: impl Into<Vec<Change>>) {
         let request = Request::Change(wishes.into());
         self.input(Input::Request { token: Token(token), request });

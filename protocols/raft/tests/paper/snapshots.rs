@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use synod_consensus::{Epoch, Event, Index, Output, Request, Snapshot};
-use synod_engine::{Blob, Input, Message as _, Token};
+use synod_engine::{Input, Message as _, Token};
 use synod_raft::{Checkpoint, Message, Record, Timer};
 
 use crate::cluster::Cluster;
@@ -33,15 +33,6 @@ fn installed(node: &Node) -> Vec<Snapshot> {
     node.events.iter().filter_map(install).collect()
 }
 
-/// Tells a node that its state machine has reached `index` and wrote a snapshot.
-fn compact(node: &mut Node, index: u64) -> Blob {
-    node.input(Input::Applied(index));
-    let (id, _) = node.tasks.pop().expect("a snapshot is due");
-    let blob = snapshot(index, 0).blob;
-    node.input(Input::TaskDone { id, output: Output::Snapshot { index: Index(index), blob } });
-    blob
-}
-
 /// A leader of term 2 with entries of the terms 1 1 1 1 2, all committed and compacted.
 fn compacted_leader(keep_log_bytes: usize) -> Node {
     let mut config = config(1, 3);
@@ -49,7 +40,7 @@ fn compacted_leader(keep_log_bytes: usize) -> Node {
     let mut node = Node::recover(config, lived(3, 1, None, &[1, 1, 1, 1]));
     node.win(&[2]);
     node.hear(2, matches(2, 5));
-    compact(&mut node, 5);
+    node.compact(5);
     node.sent.clear();
     node
 }
@@ -187,7 +178,7 @@ fn a_follower_that_is_a_little_late_needs_no_snapshot() {
         node.propose(token, "x");
         node.hear(2, matches(1, token + 2));
     }
-    compact(&mut node, 6);
+    node.compact(6);
     assert_eq!(node.view().base, entry(3, 1), "three entries are kept");
     node.fire(Timer::Heartbeat);
     node.fire(Timer::Heartbeat);
@@ -242,7 +233,7 @@ fn a_snapshot_is_due_after_so_many_applied_entries_and_one_at_a_time() {
     node.input(Input::Applied(3));
     node.input(Input::Applied(6));
     assert_eq!(node.tasks.len(), 1);
-    compact(&mut node, 6);
+    node.compact(6);
     assert_eq!((node.view().base, node.view().last), (entry(6, 1), entry(9, 1)));
     node.input(Input::Applied(9));
     assert_eq!(node.tasks.len(), 0, "what is not committed is not applied, whatever is said");
@@ -296,7 +287,7 @@ fn proposals_are_refused_while_no_snapshot_can_be_written_and_memory_is_full() {
     }
     let is_refused = |event: &Event| matches!(event, Event::Refused { .. });
     assert_eq!(node.events.iter().filter(|event| is_refused(event)).count(), 3);
-    compact(&mut node, 4);
+    node.compact(4);
     node.events.clear();
     let request = Request::Propose("x".into());
     node.input(Input::Request { token: Token(9), request });
@@ -326,18 +317,7 @@ fn a_snapshot_that_was_overtaken_by_an_installed_one_is_dropped() {
 
 #[test]
 fn a_cluster_catches_a_node_up_by_snapshot_and_it_takes_part_again() {
-    let mut cluster = Cluster::with_logs(0, &[&[], &[], &[]], |id| {
-        let mut config = config(id, 3);
-        (config.snapshot_every, config.keep_log_bytes) = (10, 0);
-        config
-    });
-    cluster.elect(1);
-    cluster.isolate(&[3]);
-    for token in 0..20 {
-        cluster.at(1, |node| node.propose(token, "x"));
-        cluster.settle();
-    }
-    cluster.at(1, |node| compact(node, 21));
+    let mut cluster = Cluster::with_one_behind();
     cluster.heal();
     cluster.run(Duration::from_millis(500), |_| false);
     assert_eq!(cluster.commits(), [21, 21, 21]);

@@ -5,7 +5,7 @@ use synod_engine::{Engine as _, Input};
 use synod_raft::{Message, Timer};
 
 use crate::cluster::{Cluster, Envelope};
-use crate::compact;
+
 use crate::driver::{Disk, Node, append, config, entry, matches, vote, vote_reply};
 
 /// etcd-io/raft#31 (slow_follower_after_compaction.txt): a follower's whole window is lost and the log
@@ -30,7 +30,7 @@ fn slow_follower_after_compaction() {
         cluster.settle_but(appends_to_third);
     }
     assert_eq!(cluster.commits()[..2], [8, 8]);
-    cluster.at(1, |node| compact(node, 8, 1));
+    cluster.at(1, |node| node.compact(8));
     for _ in 0..3 {
         cluster.at(1, |node| node.fire(Timer::Heartbeat));
         cluster.settle();

@@ -13,21 +13,11 @@ mod driver;
 mod etcd_raft;
 mod openraft;
 
-use synod_consensus::{Event, Index, Output};
-use synod_engine::{Input, Token};
+use synod_consensus::Event;
+use synod_engine::Token;
 use synod_raft::Rules;
 
-use crate::driver::{Node, snapshot};
-
-/// Tells a node that its state machine has reached `index` and wrote a snapshot of it, `term` being the
-/// entry's.
-fn compact<R: Rules>(node: &mut Node<R>, index: u64, term: u64) {
-    node.input(Input::Applied(index));
-    let (id, _) = node.tasks.pop().expect("a snapshot is due");
-    let blob = snapshot(index, term).blob;
-    node.input(Input::TaskDone { id, output: Output::Snapshot { index: Index(index), blob } });
-    node.input(Input::Flush);
-}
+use crate::driver::Node;
 
 /// How often this request ended, in whatever way.
 fn endings<R: Rules>(node: &Node<R>, token: u64) -> usize {

@@ -135,18 +135,7 @@ fn an_append_before_the_purged_part_deletes_nothing() {
 /// waited for that stream, and with it everything.
 #[test]
 fn leader_wedges_while_streaming_a_snapshot_to_a_dead_node() {
-    let mut cluster = Cluster::with_logs(0, &[&[], &[], &[]], |id| {
-        let mut config = config(id, 3);
-        (config.snapshot_every, config.keep_log_bytes) = (10, 0);
-        config
-    });
-    cluster.elect(1);
-    cluster.isolate(&[3]);
-    for token in 0..20 {
-        cluster.at(1, |node| node.propose(token, "x"));
-        cluster.settle();
-    }
-    cluster.at(1, |node| crate::compact(node, 21, 1));
+    let mut cluster = Cluster::with_one_behind();
     cluster.heal();
     cluster.input(1, Input::Link { peer: NodeId(3), state: LinkState::Closed });
     cluster.at(1, |node| node.fire(Timer::Heartbeat));

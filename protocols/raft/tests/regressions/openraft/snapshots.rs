@@ -10,7 +10,7 @@ use synod_raft::{EntryId, Message, Timer};
 
 use crate::cluster::Cluster;
 use crate::driver::{Disk, Node, append, config, entry, founders, matches, snapshot};
-use crate::{compact, endings};
+use crate::endings;
 
 fn install(term: u64, index: u64, of: u64) -> Message {
     let (snapshot, members) = (snapshot(index, of), founders(1..=3));
@@ -57,18 +57,7 @@ fn snapshot_conflicting_at_committed_index() {
 /// was proposed: it was neither asked nor given the snapshot, for ever.
 #[test]
 fn fully_purged_log_follower() {
-    let mut cluster = Cluster::with_logs(0, &[&[], &[], &[]], |id| {
-        let mut config = config(id, 3);
-        (config.snapshot_every, config.keep_log_bytes) = (10, 0);
-        config
-    });
-    cluster.elect(1);
-    cluster.isolate(&[3]);
-    for token in 0..20 {
-        cluster.at(1, |node| node.propose(token, "x"));
-        cluster.settle();
-    }
-    cluster.at(1, |node| compact(node, 21, 1));
+    let mut cluster = Cluster::with_one_behind();
     let EntryId { index, .. } = cluster.nodes[&1].view().base;
     assert_eq!(
         (index, cluster.nodes[&1].view().last.index),
@@ -144,7 +133,7 @@ fn leader_purges_on_while_a_follower_installs() {
         node.input(Input::Applied(last));
     };
     (0..4).for_each(|token| write(&mut node, token));
-    compact(&mut node, 5, 1);
+    node.compact(5);
     node.hear(3, Message::HeartbeatReply { term: Epoch(1), round: 0, promise_ms: 0 });
     node.input(Input::Link { peer: NodeId(3), state: LinkState::Closed });
     node.input(Input::Flush);
