@@ -1,18 +1,24 @@
 //! Nodes as child processes, in a directory of their own, killed when the test ends.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use synod_clerk::{Clerk, NodeReport, Options, status_of};
+use synod_clerk::{Clerk, NodeReport, Options, Reads, status_of};
 use synod_consensus::Role;
 use tempfile::TempDir;
 
+use crate::proxy::Network;
+
 /// Longest wait for anything; far beyond what any of it takes.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The id of every cluster, in the files.
+const CLUSTER: &str = "cluster = \"00000000000000c1\"\n";
 
 /// Nodes of one cluster.
 pub(crate) struct Cluster {
@@ -22,53 +28,74 @@ pub(crate) struct Cluster {
     /// The `[[node]]`s of the files.
     members: String,
     running: BTreeMap<usize, Child>,
+    /// What is between the nodes, if it can be cut.
+    network: Option<Arc<Network>>,
 }
 
 impl Cluster {
     /// Makes the files of `nodes` nodes, with `knobs` in each of their files, and starts none.
     pub(crate) fn make(nodes: usize, knobs: &str) -> Self {
+        Self::make_in(None, nodes, knobs)
+    }
+
+    fn make_in(network: Option<Arc<Network>>, nodes: usize, knobs: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let listeners: Vec<_> =
-            (0..3 * nodes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let mut addresses = listeners.iter().map(|one| one.local_addr().unwrap().to_string());
-        let mut members = String::new();
-        let (mut clients, mut https) = (Vec::new(), Vec::new());
-        for id in 1..=nodes {
-            let mut address = || addresses.next().unwrap();
-            let (client, peer, http) = (address(), address(), address());
-            members += &format!(
-                "[[node]]\nid = {id}\nclient = \"{client}\"\npeer = \"{peer}\"\nhttp = \"{http}\"\n"
-            );
-            clients.push(client);
-            https.push(http);
+        let (clients, https) = (Vec::new(), Vec::new());
+        let (members, running) = (String::new(), BTreeMap::new());
+        let mut cluster = Self { dir, clients, https, members, running, network };
+        let mut listeners = Vec::new();
+        let listen: Vec<_> = (0..nodes).map(|_| cluster.enlist(&mut listeners)).collect();
+        cluster.describe();
+        for (id, listen) in (1..).zip(listen) {
+            cluster.write_config(id, knobs, &listen);
         }
-        let cluster = "cluster = \"00000000000000c1\"\n";
-        std::fs::write(dir.path().join("cluster.toml"), format!("{cluster}{members}")).unwrap();
-        for id in 1..=nodes {
-            let head = format!("id = {id}\ndir = \"node{id}\"\n{cluster}");
-            let text = format!("{head}{knobs}\n{members}");
-            std::fs::write(dir.path().join(format!("node{id}.toml")), text).unwrap();
+        cluster
+    }
+
+    /// Finds addresses for one node more, which is held by `listeners`; its `[listen]`.
+    fn enlist(&mut self, listeners: &mut Vec<TcpListener>) -> String {
+        let mut address = || {
+            listeners.push(TcpListener::bind("127.0.0.1:0").unwrap());
+            listeners.last().unwrap().local_addr().unwrap()
+        };
+        let [client, listen, http] = [address(), address(), address()];
+        let id = self.clients.len() + 1;
+        let lead = |network: &Arc<Network>| network.lead_to(id, listen);
+        let peer: SocketAddr = self.network.as_ref().map_or(listen, lead);
+        self.members += &format!(
+            "[[node]]\nid = {id}\nclient = \"{client}\"\npeer = \"{peer}\"\nhttp = \"{http}\"\n"
+        );
+        self.clients.push(client.to_string());
+        self.https.push(http.to_string());
+        match self.network {
+            Some(_) => format!("[listen]\npeer = \"{listen}\"\n"),
+            None => String::new(),
         }
-        Self { dir, clients, https, members, running: BTreeMap::new() }
+    }
+
+    /// Writes down where the nodes are.
+    fn describe(&self) {
+        std::fs::write(self.path("cluster.toml"), format!("{CLUSTER}{}", self.members)).unwrap();
+    }
+
+    fn write_config(&self, id: usize, knobs: &str, listen: &str) {
+        let head = format!("id = {id}\ndir = \"node{id}\"\n{CLUSTER}");
+        let text = format!("{head}{knobs}\n{listen}{}", self.members);
+        std::fs::write(self.config(id), text).unwrap();
     }
 
     /// Starts one node more, which waits to be taken in; its id.
     pub(crate) fn join(&mut self) -> usize {
-        let listeners: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let addresses: Vec<_> =
-            listeners.iter().map(|one| one.local_addr().unwrap().to_string()).collect();
-        let [client, peer, http] = &addresses[..] else { unreachable!("three were bound") };
-        let id = self.clients.len() + 1;
-        self.members += &format!(
-            "[[node]]\nid = {id}\nclient = \"{client}\"\npeer = \"{peer}\"\nhttp = \"{http}\"\n"
-        );
-        let head =
-            format!("id = {id}\ndir = \"node{id}\"\ncluster = \"00000000000000c1\"\njoin = true\n");
-        std::fs::write(self.config(id), format!("{head}{}", self.members)).unwrap();
-        let cluster = format!("cluster = \"00000000000000c1\"\n{}", self.members);
-        std::fs::write(self.path("cluster.toml"), cluster).unwrap();
-        self.clients.push(client.clone());
-        self.https.push(http.clone());
+        self.join_with("")
+    }
+
+    /// The same, with `knobs` in its file.
+    pub(crate) fn join_with(&mut self, knobs: &str) -> usize {
+        let mut listeners = Vec::new();
+        let listen = self.enlist(&mut listeners);
+        let id = self.clients.len();
+        self.describe();
+        self.write_config(id, &format!("join = true\n{knobs}"), &listen);
         drop(listeners);
         self.run(id);
         id
@@ -85,6 +112,19 @@ impl Cluster {
         cluster.run_all();
         cluster.ready().await;
         cluster
+    }
+
+    /// The same, with a network between them that can be cut.
+    pub(crate) async fn start_in_network(nodes: usize, knobs: &str) -> Self {
+        let mut cluster = Self::make_in(Some(Arc::new(Network::new())), nodes, knobs);
+        cluster.run_all();
+        cluster.ready().await;
+        cluster
+    }
+
+    /// What is between the nodes.
+    pub(crate) fn network(&self) -> &Arc<Network> {
+        self.network.as_ref().expect("it was started in one")
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -106,6 +146,9 @@ impl Cluster {
         let mut command = synod(self.dir.path());
         command.args(["node", "--config"]).arg(self.config(node));
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        if let Some(network) = &self.network {
+            network.runs_as(node, child.id());
+        }
         assert!(self.running.insert(node, child).is_none(), "node {node} runs already");
     }
 
@@ -176,10 +219,29 @@ impl Cluster {
         Clerk::connect(self.clients.clone(), options).await.unwrap()
     }
 
-    /// Runs a command about this cluster.
+    /// A clerk that was told of this node only, and reads through it, linearizably, for as long as it is
+    /// willing.
+    pub(crate) async fn reader(&self, node: usize, timeout: Duration) -> Clerk {
+        let options = Options { timeout_ms: timeout.as_millis() as u64, ..Options::default() };
+        let clerk = Clerk::connect([self.clients[node - 1].clone()], options).await.unwrap();
+        clerk.with_reads(Reads::LinearizableAnywhere)
+    }
+
+    /// Runs a command about this cluster. Nothing else in the test goes on meanwhile.
     pub(crate) fn synod(&self, arguments: &[&str]) -> Ran {
-        let cluster = self.path("cluster.toml");
-        run(synod(self.dir.path()).env("SYNOD_CLUSTER", cluster).args(arguments))
+        run(&mut self.command(arguments))
+    }
+
+    /// Runs a command about this cluster while the test's other tasks go on.
+    pub(crate) async fn synod_aside(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.command(arguments);
+        tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = synod(self.dir.path());
+        command.env("SYNOD_CLUSTER", self.path("cluster.toml")).args(arguments);
+        command
     }
 }
 

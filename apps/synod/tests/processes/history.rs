@@ -37,6 +37,11 @@ struct Shared {
 impl Load {
     /// Starts `lanes` lanes over `keys` keys.
     pub(crate) fn start(clerk: &Clerk, lanes: u64, keys: u64) -> Self {
+        Self::start_on(std::slice::from_ref(clerk), lanes, keys)
+    }
+
+    /// The same, where the lanes take turns with these clerks.
+    pub(crate) fn start_on(clerks: &[Clerk], lanes: u64, keys: u64) -> Self {
         let shared = Arc::new(Shared {
             start: Instant::now(),
             keys,
@@ -47,7 +52,7 @@ impl Load {
             records: Mutex::default(),
         });
         let mut set = JoinSet::new();
-        for lane in 0..lanes {
+        for (lane, clerk) in (0..lanes).zip(clerks.iter().cycle()) {
             let (shared, clerk) = (shared.clone(), clerk.clone());
             set.spawn(async move {
                 let mut random = Random::new(lane);
@@ -56,7 +61,7 @@ impl Load {
                 }
             });
         }
-        Self { shared, lanes: set, clerk: clerk.clone() }
+        Self { shared, lanes: set, clerk: clerks[0].clone() }
     }
 
     /// Writes acknowledged so far.

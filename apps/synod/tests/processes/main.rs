@@ -1,7 +1,7 @@
 //! The binary as people run it: real processes, sockets, disks and signals.
 //!
-//! [`cluster`] starts nodes and takes them down, [`history`] drives them and judges what they
-//! answered; the others tell stories.
+//! [`cluster`] starts nodes and takes them down, [`proxy`] is the network between them, [`history`]
+//! drives them and judges what they answered; the others tell stories.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,6 +11,8 @@ mod command_line;
 mod crashes;
 mod history;
 mod members;
+mod partitions;
+mod proxy;
 mod recover;
 mod repair;
 mod serving;

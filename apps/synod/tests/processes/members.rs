@@ -7,17 +7,17 @@ use crate::history::Load;
 
 const CALL: Duration = Duration::from_secs(20);
 
-/// What `synod members` does in these words, and that it was done.
-fn members(cluster: &Cluster, arguments: &[&str]) -> String {
+/// What `synod members` does in these words, and that it was done. The load goes on meanwhile.
+pub(crate) async fn members(cluster: &Cluster, arguments: &[&str]) -> String {
     let all = [&["members", "--timeout-ms", "30000", "--json"], arguments].concat();
-    let ran = cluster.synod(&all);
+    let ran = cluster.synod_aside(&all).await;
     assert_eq!(ran.code, Some(0), "{arguments:?}: {ran:?}");
     ran.out
 }
 
 /// The ids of the voters, as `synod members list` tells them.
-fn voters(cluster: &Cluster) -> Vec<u64> {
-    let lines = members(cluster, &["list"]);
+pub(crate) async fn voters(cluster: &Cluster) -> Vec<u64> {
+    let lines = members(cluster, &["list"]).await;
     let members = lines.lines().map(|line| serde_json::from_str(line).unwrap());
     members
         .filter(|member: &serde_json::Value| member["seat"] == "voter")
@@ -25,7 +25,7 @@ fn voters(cluster: &Cluster) -> Vec<u64> {
         .collect()
 }
 
-async fn up(cluster: &Cluster, node: usize) {
+pub(crate) async fn up(cluster: &Cluster, node: usize) {
     until("the new node serves", async || cluster.status(node).await.map(drop)).await;
 }
 
@@ -38,12 +38,12 @@ async fn a_founder_is_replaced_under_load_and_nothing_is_lost() {
     up(&cluster, new).await;
     let address = cluster.clients[new - 1].clone();
     for _ in 0..2 {
-        members(&cluster, &["replace", "1", &address]);
+        members(&cluster, &["replace", "1", &address]).await;
     }
     load.next_write().await;
     cluster.kill(1);
     load.next_write().await;
-    assert_eq!(voters(&cluster), [2, 3, 4]);
+    assert_eq!(voters(&cluster).await, [2, 3, 4]);
     cluster.ready().await;
     load.judge().await;
 }
@@ -55,17 +55,17 @@ async fn a_wish_that_is_fulfilled_may_be_repeated_and_nonsense_is_refused() {
     up(&cluster, four).await;
     let address = cluster.clients[four - 1].clone();
     for _ in 0..2 {
-        members(&cluster, &["add", "--learner", &address]);
+        members(&cluster, &["add", "--learner", &address]).await;
     }
-    assert_eq!(voters(&cluster), [1, 2, 3]);
+    assert_eq!(voters(&cluster).await, [1, 2, 3]);
     for _ in 0..2 {
-        members(&cluster, &["promote", "4"]);
+        members(&cluster, &["promote", "4"]).await;
     }
-    assert_eq!(voters(&cluster), [1, 2, 3, 4]);
+    assert_eq!(voters(&cluster).await, [1, 2, 3, 4]);
     for _ in 0..2 {
-        members(&cluster, &["remove", "2"]);
+        members(&cluster, &["remove", "2"]).await;
     }
-    assert_eq!(voters(&cluster), [1, 3, 4]);
+    assert_eq!(voters(&cluster).await, [1, 3, 4]);
     let nobody = cluster.synod(&["members", "promote", "9"]);
     assert_eq!(nobody.code, Some(3), "{nobody:?}");
     assert!(nobody.err.contains("n9 is no member"), "{nobody:?}");
@@ -81,7 +81,7 @@ async fn leadership_moves_under_load_and_nothing_is_lost() {
         load.next_write().await;
         let leader = cluster.ready().await;
         let next = (leader + round % 2) % 3 + 1;
-        members(&cluster, &["lead", &next.to_string()]);
+        members(&cluster, &["lead", &next.to_string()]).await;
         load.next_write().await;
         assert_eq!(cluster.ready().await, next);
     }
