@@ -211,6 +211,8 @@ impl core::error::Error for ConfigError {}
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
 
     #[test]
@@ -223,5 +225,66 @@ mod tests {
         assert!(config.check().is_err(), "and nothing overflows");
         let stranger = Config::new(NodeId(9), [1, 2, 3].map(NodeId));
         assert!(stranger.check().unwrap_err().0.starts_with("initial_voters"));
+    }
+
+    /// Of each bound the last value that passes, and the first that is refused by the knob's name.
+    #[test]
+    fn every_knob_is_refused_from_its_bound_on() {
+        type Set = fn(&mut Config, u64);
+        let day_ms = 86_400_000;
+        let knobs: [(&str, Set, u64, u64); 18] = [
+            ("heartbeat_ms", |it, to| it.heartbeat_ms = to, 1, 0),
+            ("election_timeout_min_ms", |it, to| it.election_timeout_min_ms = to, 100, 99),
+            ("election_timeout_max_ms", |it, to| it.election_timeout_max_ms = to, 301, 300),
+            (
+                "election_timeout_max_ms",
+                |it, to| it.election_timeout_max_ms = to,
+                day_ms,
+                day_ms + 1,
+            ),
+            (
+                "priority_takeover_ms",
+                |it, to| it.priority_takeover_ms = Some(to),
+                day_ms,
+                day_ms + 1,
+            ),
+            ("max_append_bytes", |it, to| it.max_append_bytes = to as usize, 1, 0),
+            ("max_in_flight_appends", |it, to| it.max_in_flight_appends = to as usize, 1, 0),
+            ("max_in_flight_bytes", |it, to| it.max_in_flight_bytes = to as usize, 1, 0),
+            ("max_command_bytes", |it, to| it.max_command_bytes = to as usize, 1, 0),
+            (
+                "max_uncommitted_bytes",
+                |it, to| it.max_uncommitted_bytes = to as usize,
+                2 << 20,
+                (2 << 20) - 1,
+            ),
+            ("max_unapplied_entries", |it, to| it.max_unapplied_entries = to, 1, 0),
+            ("max_unapplied_bytes", |it, to| it.max_unapplied_bytes = to as usize, 1, 0),
+            ("max_pending_reads", |it, to| it.max_pending_reads = to as usize, 1, 0),
+            ("snapshot_every ", |it, to| it.snapshot_every = to, 1, 0),
+            ("snapshot_every_bytes", |it, to| it.snapshot_every_bytes = to as usize, 1, 0),
+            ("max_log_bytes", |it, to| it.max_log_bytes = to as usize, (256 << 20) + 1, 256 << 20),
+            ("lease", |it, to| it.lease = Some(Lease { max_drift_percent: to as u8 }), 50, 51),
+            ("initial_voters", |it, to| it.node = NodeId(to), 3, 4),
+        ];
+        for (knob, set, passes, refused) in knobs {
+            let mut config = Config::new(NodeId(1), [1, 2, 3].map(NodeId));
+            set(&mut config, passes);
+            assert_eq!(config.check(), Ok(()), "{knob} {passes}");
+            set(&mut config, refused);
+            let fault = config.check().expect_err(knob).to_string();
+            assert!(fault.starts_with(knob), "{knob} {refused}: {fault}");
+        }
+    }
+
+    #[test]
+    fn what_is_cached_by_default_is_still_kept_on_disk_and_looked_up_in_small_parts() {
+        let mut config = Config::new(NodeId(1), [1, 2, 3].map(NodeId));
+        assert!(config.keep_log_bytes >= config.max_cached_log_bytes);
+        assert!(config.keep_log_bytes < config.snapshot_every_bytes);
+        assert!(config.max_forwarded_bytes >= config.max_command_bytes);
+        assert_eq!((1 << 30) / config.stretch_bytes(), 16 * 1024, "of a log of 1 GiB");
+        config.keep_log_bytes = 1000;
+        assert_eq!(config.stretch_bytes(), 62);
     }
 }

@@ -436,4 +436,28 @@ mod tests {
         assert!(!append(Payload::Noop).fills_disk());
         assert!(append(Payload::Command(Bytes::new())).fills_disk());
     }
+
+    /// What rests on an earlier promise counts only if its sender is who made it; a leader is followed
+    /// whoever it was before.
+    #[test]
+    fn answers_count_in_quorums_and_what_a_leader_or_candidate_says_does_not() {
+        let (term, last, commit) = (Term::default(), EntryId::default(), Index::ZERO);
+        let answers = [
+            Message::PreVoteReply { term, granted: true, better: None },
+            Message::VoteReply { term, granted: true },
+            Message::AppendReply { term, result: AppendResult::Matches(commit) },
+            Message::HeartbeatReply { term, round: 0, promise_ms: 0 },
+        ];
+        assert!(answers.iter().all(Message::counts));
+        let others = [
+            Message::PreVote { term, last },
+            Message::Vote { term, last, transfer: false },
+            Message::Append { term, previous: last, entries: None, commit },
+            Message::Heartbeat { term, commit, matched: commit, round: None },
+            Message::TimeoutNow { term, last },
+            Message::Rest { term, last },
+            Message::Pull { term, last, shared: last },
+        ];
+        assert!(!others.iter().any(Message::counts));
+    }
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use synod_consensus::{Event, Role};
+use synod_consensus::{Epoch, Event, Role};
 use synod_engine::{Input, LinkState, NodeId, Token};
 use synod_raft::{Message, Timer};
 
 use crate::cluster::{Cluster, Envelope};
-use crate::driver::{config, entry};
+use crate::driver::{Node, append, config, entry};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const ELECTION: Duration = Duration::from_secs(2);
@@ -194,8 +194,7 @@ fn a_follower_that_restarts_among_sleepers_is_brought_up_to_date() {
 #[test]
 fn a_follower_rests_only_with_all_there_is() {
     let mut cluster = sleepy();
-    let call =
-        |index, term| Message::Rest { term: synod_consensus::Epoch(1), last: entry(index, term) };
+    let call = |index, term| Message::Rest { term: Epoch(1), last: entry(index, term) };
     for wrong in [call(0, 0), call(2, 1)] {
         cluster.at(2, |node| node.hear(1, wrong));
         assert!(cluster.nodes[&2].timers.contains_key(&Timer::Election));
@@ -204,4 +203,22 @@ fn a_follower_rests_only_with_all_there_is() {
     assert!(!cluster.nodes[&2].timers.contains_key(&Timer::Election));
     cluster.at(2, |node| node.hear(1, crate::driver::heartbeat(1, 1)));
     assert!(cluster.nodes[&2].timers.contains_key(&Timer::Election), "a heartbeat wakes it");
+}
+
+/// Heartbeats tell a follower that the answer to what it forwarded is lost, so it rests only when nothing
+/// is under way.
+#[test]
+fn a_follower_whose_user_waits_for_its_leader_does_not_rest() {
+    let mut config = config(2, 3);
+    (config.forward_proposals, config.hibernate_after_heartbeats) = (true, Some(10));
+    let mut node = Node::recover(config, []);
+    node.hear(1, append(1, entry(0, 0), &[1], 1));
+    node.propose(7, "x");
+    let rest = Message::Rest { term: Epoch(1), last: entry(1, 1) };
+    node.hear(1, rest.clone());
+    assert!(node.timers.contains_key(&Timer::Election));
+    node.input(Input::Link { peer: NodeId(1), state: LinkState::Closed });
+    assert!(node.events.contains(&Event::Unknown { token: Token(7) }));
+    node.hear(1, rest);
+    assert!(!node.timers.contains_key(&Timer::Election));
 }

@@ -139,6 +139,57 @@ fn what_claims_to_come_from_oneself_but_only_a_peer_says_is_ignored() {
     assert_ignored(&conflict(5, 3, 1, (1, 1)), 1);
 }
 
+/// Whether a node of any role does anything at all when it hears this from node 2.
+fn is_heard(message: &Message) -> bool {
+    one_of_each().into_iter().any(|mut node| {
+        node.steps.clear();
+        node.hear(2, message.clone());
+        node.steps.iter().any(|(effects, _)| !effects.is_empty())
+    })
+}
+
+/// Of each bound that a message shows by itself, what is heard just within it and not beyond it.
+#[test]
+fn what_contradicts_itself_is_not_even_heard() {
+    let term = Epoch(5);
+    let forward = |first, count: usize| {
+        let commands = vec![Bytes::from_static(b"x"); count];
+        Message::Forward { term, lane: 1, first, commands }
+    };
+    let pull = |last, shared| Message::Pull { term, last, shared };
+    let pulled = |first, terms: &[u64], last| {
+        let entries = batches(first, terms);
+        Message::Pulled { term, previous: entry(4, 5), entries, last }
+    };
+    let last_index = (1 << 62) - 1;
+    for (within, beyond) in [
+        (append(5, entry(4, 5), &[], 0), append(5, entry(4, 6), &[], 0)),
+        (append(5, entry(4, 5), &[5], 0), append(5, entry(4, 5), &[6], 0)),
+        (forward(last_index, 1), forward(last_index + 1, 1)),
+        (forward(0, 1), forward(0, 0)),
+        (
+            Message::TimeoutNow { term, last: entry(9, 5) },
+            Message::TimeoutNow { term, last: entry(9, 6) },
+        ),
+        (Message::Rest { term, last: entry(9, 5) }, Message::Rest { term, last: entry(9, 6) }),
+        (install(5, snapshot(last_index, 5), &[1]), install(5, snapshot(last_index + 1, 5), &[1])),
+        (install(5, snapshot(9, 5), &[1]), install(5, snapshot(9, 5), &[])),
+        (pull(entry(9, 5), entry(2, 1)), pull(entry(9, 6), entry(2, 1))),
+        (pull(entry(9, 1), entry(2, 1)), pull(entry(9, 0), entry(2, 1))),
+        (pull(entry(2, 4), entry(2, 1)), pull(entry(1, 4), entry(2, 1))),
+        (pulled(5, &[5], entry(5, 5)), pulled(6, &[5], entry(6, 5))),
+        (pulled(5, &[5, 5], entry(6, 5)), pulled(5, &[4, 5], entry(6, 5))),
+        (pulled(5, &[5], entry(9, 5)), pulled(5, &[5, 5], entry(5, 5))),
+        (pulled(5, &[5], entry(last_index, 5)), pulled(5, &[5], entry(last_index + 1, 5))),
+        (pulled(5, &[5], entry(5, 5)), pulled(5, &[5], entry(5, 6))),
+        (pulled(5, &[5], entry(5, 5)), pulled(5, &[6], entry(5, 5))),
+        (pulled(5, &[5], entry(5, 5)), pulled(5, &[], entry(5, 5))),
+    ] {
+        assert!(is_heard(&within), "{within}");
+        assert!(!is_heard(&beyond), "{beyond}");
+    }
+}
+
 /// Whatever is thrown at it: the log stays a log, what is committed stays, and a restart reads it.
 #[test]
 fn no_nonsense_breaks_a_node() {

@@ -16,6 +16,7 @@ mod follower_reads;
 mod forwarding;
 mod hibernation;
 mod hostile;
+mod invariants;
 mod leases;
 mod loss;
 mod membership;

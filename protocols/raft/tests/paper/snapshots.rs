@@ -54,7 +54,9 @@ fn a_snapshot_that_is_asked_for_is_written_though_none_is_due() {
         node.tasks.len()
     };
     let mut node = follower();
+    let records = node.records.len();
     assert_eq!(ask(&mut node), 0, "nothing is applied yet");
+    assert_eq!(node.records.len(), records, "and no checkpoint could give anything up");
     node.input(Input::Applied(2));
     assert_eq!(ask(&mut node), 1);
     assert_eq!(ask(&mut node), 1, "it is being written");
@@ -237,6 +239,23 @@ fn a_snapshot_is_due_after_so_many_applied_entries_and_one_at_a_time() {
     assert_eq!((node.view().base, node.view().last), (entry(6, 1), entry(9, 1)));
     node.input(Input::Applied(9));
     assert_eq!(node.tasks.len(), 0, "what is not committed is not applied, whatever is said");
+}
+
+/// It is also due after so many bytes, of which those count that are not applied yet: but while none is
+/// applied since the last one, another would hold nothing new.
+#[test]
+fn a_snapshot_is_due_after_so_many_bytes_once_something_new_is_applied() {
+    let mut config = config(1, 3);
+    config.snapshot_every_bytes = 60;
+    let mut node = Node::recover(config, []);
+    node.hear(2, append(1, entry(0, 0), &[1; 20], 20));
+    assert!(node.raft.log().size_behind(Index(4)) > 60);
+    node.input(Input::Applied(0));
+    assert_eq!(node.tasks.len(), 0);
+    node.compact(4);
+    assert_eq!(node.tasks.len(), 0);
+    node.input(Input::Applied(5));
+    assert_eq!(node.tasks.len(), 1);
 }
 
 /// openraft #1795: a snapshot that could not be written is tried again, but not at once.
