@@ -238,4 +238,21 @@ mod tests {
         progress.probe(Index(2));
         assert_eq!(progress.next, Index(6));
     }
+
+    /// Thesis §4.2.2 lets it fall silent; it should hear of its removal first, but not for ever.
+    #[test]
+    fn a_member_that_was_removed_has_left_once_it_knows_or_after_so_many_heartbeats() {
+        let mut progress = Progress::new(Index(9));
+        assert!(!progress.has_left(Index(9)) && !progress.is_leaving());
+        progress.leave(Index(8));
+        progress.leave(Index(9));
+        assert!(progress.is_leaving());
+        let mut silent = progress.clone();
+        progress.matches(Index(8));
+        assert!(!progress.has_left(Index(8)), "it was not told that this is committed");
+        progress.told_commit = Index(8);
+        assert!(!progress.has_left(Index(7)) && progress.has_left(Index(8)));
+        let patience = (1..).find(|_| silent.has_left(Index(8)));
+        assert_eq!(patience, Some(FAREWELL_HEARTBEATS + 1));
+    }
 }

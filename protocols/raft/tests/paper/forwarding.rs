@@ -78,8 +78,11 @@ fn what_a_leader_refuses_is_refused_here() {
     let mut config = config(1, 3);
     config.forward_proposals = true;
     let long = "x".repeat(config.max_command_bytes + 1);
-    cluster.at(2, |node| node.propose(1, long));
+    cluster.at(2, |node| node.propose(1, long.clone()));
     assert_eq!(endings(&cluster.nodes[&2], 1).len(), 1, "at once");
+    let mut follower = cluster.nodes[&2].clone();
+    follower.propose(3, long[1..].to_string());
+    assert_eq!(endings(&follower, 3), [""; 0], "the longest there may be");
     cluster.at(2, |node| node.propose(2, "x"));
     let place = cluster
         .network
@@ -178,6 +181,31 @@ fn an_entry_that_a_snapshot_covers_leaves_its_proposal_unknown() {
     let (snapshot, members) = (snapshot(5, 1), founders(1..=3));
     node.hear(1, Message::Install { term, snapshot, members });
     assert_eq!(endings(&node, 7), ["unknown"]);
+}
+
+/// One message there and one back for all that is proposed at once.
+#[test]
+fn what_is_forwarded_together_is_answered_together() {
+    let mut cluster = group(synod_engine::Sound);
+    cluster.at(2, |node| {
+        for token in 1..=3 {
+            let request = synod_consensus::Request::Propose("x".into());
+            node.input(Input::Request { token: Token(token), request });
+        }
+        node.input(Input::Flush);
+    });
+    let mut said = Vec::new();
+    cluster.settle_but(|envelope| {
+        match &envelope.message {
+            Message::Forward { first, commands, .. } => said.push((*first, commands.len())),
+            Message::Forwarded { first, answers, .. } => said.push((*first, answers.len())),
+            _ => {}
+        }
+        false
+    });
+    assert_eq!(said, [(0, 3), (0, 3)]);
+    let ended = [1, 2, 3].map(|token| endings(&cluster.nodes[&2], token));
+    assert_eq!(ended, [["committed at 2"], ["committed at 3"], ["committed at 4"]]);
 }
 
 #[test]

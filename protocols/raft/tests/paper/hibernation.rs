@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use synod_consensus::{Epoch, Event, Role};
+use synod_consensus::{Epoch, Event, Request, Role};
 use synod_engine::{Input, LinkState, NodeId, Token};
 use synod_raft::{Message, Timer};
 
 use crate::cluster::{Cluster, Envelope};
-use crate::driver::{Node, append, config, entry};
+use crate::driver::{Node, append, config, entry, matches};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const ELECTION: Duration = Duration::from_secs(2);
@@ -221,4 +221,25 @@ fn a_follower_whose_user_waits_for_its_leader_does_not_rest() {
     assert!(node.events.contains(&Event::Unknown { token: Token(7) }));
     node.hear(1, rest);
     assert!(!node.timers.contains_key(&Timer::Election));
+}
+
+/// A heartbeat may be due between a proposal and the flush that appends it.
+#[test]
+fn a_leader_with_a_proposal_at_hand_does_not_rest() {
+    let mut cluster = sleepy();
+    cluster.settle();
+    let mut leader = cluster.nodes[&1].clone();
+    for _ in 0..20 {
+        let request = Request::Propose("x".into());
+        leader.input(Input::Request { token: Token(7), request });
+        leader.input(Input::Timer(Timer::Heartbeat));
+        assert!(leader.timers.contains_key(&Timer::Heartbeat));
+        leader.input(Input::Cancel(Token(7)));
+        [2, 3].into_iter().for_each(|peer| leader.hear(peer, matches(1, 1)));
+    }
+    for _ in 0..20 {
+        leader.input(Input::Timer(Timer::Heartbeat));
+        [2, 3].into_iter().for_each(|peer| leader.hear(peer, matches(1, 1)));
+    }
+    assert!(!leader.timers.contains_key(&Timer::Heartbeat));
 }

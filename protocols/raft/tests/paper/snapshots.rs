@@ -250,12 +250,40 @@ fn a_snapshot_is_due_after_so_many_bytes_once_something_new_is_applied() {
     let mut node = Node::recover(config, []);
     node.hear(2, append(1, entry(0, 0), &[1; 20], 20));
     assert!(node.raft.log().size_behind(Index(4)) > 60);
+    node.crash();
+    node.hear(2, append(1, entry(20, 1), &[], 20));
     node.input(Input::Applied(0));
     assert_eq!(node.tasks.len(), 0);
     node.compact(4);
     assert_eq!(node.tasks.len(), 0);
     node.input(Input::Applied(5));
     assert_eq!(node.tasks.len(), 1);
+}
+
+/// What a follower has of a snapshot would be in vain if the leader wrote the next one meanwhile: that one
+/// waits until twice as many entries are applied.
+#[test]
+fn the_next_snapshot_waits_while_a_follower_installs_the_last_one() {
+    let mut node = compacted_leader(0);
+    let lacks = synod_raft::AppendResult::Conflict {
+        previous: Index(4),
+        last: Index(0),
+        hint: entry(0, 0),
+    };
+    let sent = node.answer(3, Message::AppendReply { term: Epoch(2), result: lacks });
+    assert!(matches!(sent[..], [Message::Install { .. }]));
+    for token in 0..10 {
+        node.propose(token, "x");
+    }
+    node.hear(2, matches(2, 15));
+    let mut installed = node.clone();
+    node.input(Input::Applied(14));
+    assert_eq!(node.tasks.len(), 0);
+    node.input(Input::Applied(15));
+    assert_eq!(node.tasks.len(), 1);
+    installed.hear(3, matches(2, 5));
+    installed.input(Input::Applied(10));
+    assert_eq!(installed.tasks.len(), 1);
 }
 
 /// openraft #1795: a snapshot that could not be written is tried again, but not at once.
