@@ -44,12 +44,26 @@ pub struct Frame {
 /// # Panics
 /// If the payload exceeds 4 GiB: writers bound what they write.
 pub fn write(kind: u8, group: u32, out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) {
+    let start = begin(kind, group, out);
+    payload(out);
+    end(start, out);
+}
+
+/// Appends the beginning of a frame whose payload comes in pieces; returns what [`end`] wants.
+pub fn begin(kind: u8, group: u32, out: &mut Vec<u8>) -> usize {
     let start = out.len();
     out.extend_from_slice(&[0; LENGTH_BYTES + 8]);
     out.push(FORMAT);
     out.push(kind);
     out.extend_from_slice(&group.to_le_bytes());
-    payload(out);
+    start
+}
+
+/// Ends the frame that [`begin`] began at `start`: everything since is its payload.
+///
+/// # Panics
+/// If the payload exceeds 4 GiB: writers bound what they write.
+pub fn end(start: usize, out: &mut [u8]) {
     let length = u32::try_from(out.len() - start - LENGTH_BYTES).expect("a frame is below 4 GiB");
     let checksum = hash(&out[start + LENGTH_BYTES + 8..]);
     out[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use synod_engine::{ClusterId, NodeId};
 
-use crate::{FreeSpace, LogDisk};
+use crate::{FreeSpace, LogDisk, PeerVersion};
 
 /// Who a node is, and where everything is.
 #[derive(Clone, Debug)]
@@ -31,6 +31,9 @@ pub struct NodeConfig {
     pub free_space: FreeSpace,
     /// Where the log is written.
     pub log_disk: LogDisk,
+    /// The newest version of the protocol between nodes that is spoken; an older one than
+    /// [`PeerVersion::NEWEST`] while nodes of an older program may have to be put back.
+    pub peer_version: PeerVersion,
 }
 
 impl NodeConfig {
@@ -51,6 +54,7 @@ impl NodeConfig {
             limits: Limits::default(),
             free_space: FreeSpace::default(),
             log_disk: LogDisk::default(),
+            peer_version: PeerVersion::NEWEST,
         }
     }
 }

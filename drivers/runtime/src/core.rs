@@ -371,8 +371,8 @@ where
         }
         let log = group.host.engine().status();
         let peers = group.host.others().iter().filter_map(|node| {
-            let connected = self.shared.links.get(node)?.outbox.is_open();
-            Some(PeerStatus { node: *node, connected })
+            let version = self.shared.links.get(node)?.outbox.version();
+            Some(PeerStatus { node: *node, version })
         });
         let peers = peers.collect();
         let status = NodeStatus { log, disk: self.disk, peers, ..group.status };

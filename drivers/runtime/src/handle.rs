@@ -11,7 +11,7 @@ use synod_engine::{Incarnation, NodeId};
 use tokio::sync::watch;
 
 use crate::door::Door;
-use crate::{Answer, Oneshot, Reply};
+use crate::{Answer, Oneshot, PeerVersion, Reply};
 
 /// One request.
 pub enum Call<S: StateMachine, R> {
@@ -175,8 +175,8 @@ pub enum Disk {
 pub struct PeerStatus {
     /// Which peer.
     pub node: NodeId,
-    /// Whether a session is open.
-    pub connected: bool,
+    /// The version of the protocol that its session speaks; `None` while there is no session.
+    pub version: Option<PeerVersion>,
 }
 
 /// Who leads, as far as a node knows.

@@ -67,3 +67,4 @@ pub use identity::{FORMAT, Identity, IdentityError, Lock};
 pub use node::{Node, StartError, StopReason, start, start_groups};
 pub use reply::{Answer, Oneshot, Reply};
 pub use synod_consensus::Outcome;
+pub use transport::version::PeerVersion;

@@ -20,7 +20,7 @@ use crate::groups::{Groups, Seed};
 use crate::inbox::Stop;
 use crate::plant::Plant;
 use crate::recovery::Recovery;
-use crate::{Handle, Identity, IdentityError, Lock, NodeConfig, Reply};
+use crate::{Handle, Identity, IdentityError, Lock, NodeConfig, PeerVersion, Reply};
 
 /// A running node. Dropped without [`shutdown`](Self::shutdown) it stops as if it were killed.
 pub struct Node<S: StateMachine, R> {
@@ -55,6 +55,14 @@ pub enum StartError {
     /// The bounds contradict each other; nothing was changed.
     #[error("{0}")]
     Limits(String),
+    /// The version of the protocol between nodes is not spoken by this program; nothing was changed.
+    #[error(
+        "version {0} of the protocol between nodes is not spoken here, but {oldest} to {newest} are; nothing \
+         was changed",
+        oldest = PeerVersion::OLDEST,
+        newest = PeerVersion::NEWEST
+    )]
+    Version(PeerVersion),
     /// The groups cannot be told apart: one is named twice, or there is none; nothing was changed.
     #[error("a node hosts one group at least, and each once; nothing was changed")]
     Groups,
@@ -155,6 +163,9 @@ where
     R: Reply<S>,
 {
     config.limits.check().map_err(StartError::Limits)?;
+    if !PeerVersion::SPOKEN.contains(&config.peer_version) {
+        return Err(StartError::Version(config.peer_version));
+    }
     let lock = Lock::take(&config.dir)?;
     let mut identity = lock.identity(config.cluster, config.node)?;
     let mut seeds: Vec<_> = groups(&identity).into_iter().collect();

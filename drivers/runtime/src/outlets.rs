@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
-use synod_codec::frame;
 use synod_consensus::{Event, Membership, Outcome, Refusal, ReplicatedLog, StateMachine, Task};
 use synod_engine::{
     Class, GroupId, Incarnation, Message as _, NodeId, Position, Record as _, TaskId, Token,
@@ -30,9 +29,9 @@ use crate::old_log::{OldLog, Wanted};
 use crate::pending::Pending;
 use crate::snapshots::Snapshots;
 use crate::sync::{Journal, Refused};
+use crate::transport::Net;
 use crate::transport::outbox::{Outbox, Sent};
 use crate::transport::session::is_control;
-use crate::transport::{Net, kind};
 use crate::{Answer, Call, Leadership, Operation, Reply};
 
 /// Who waits for the engine.
@@ -115,10 +114,16 @@ impl Link {
         Self { outbox, session: None, is_dialled: false, is_dirty: false }
     }
 
-    /// Queues the frame that `write` appends, in the session that the engines know.
-    fn push(&mut self, control: bool, max: usize, write: impl FnOnce(&mut Vec<u8>)) -> Sent {
+    /// Queues the message of `group` that `write` appends, in the session that the engines know.
+    fn push(
+        &mut self,
+        control: bool,
+        group: GroupId,
+        max: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Sent {
         let Some(session) = self.session else { return Sent::NoSession };
-        let sent = self.outbox.push(session.number, control, max, write);
+        let sent = self.outbox.push(session.number, control, group, max, write);
         self.is_dirty |= sent == Sent::Queued;
         sent
     }
@@ -362,10 +367,9 @@ where
             return;
         }
         let Some(link) = shared.links.get_mut(&to) else { return };
-        let max = shared.net.limits.max_message_bytes + frame::OVERHEAD_BYTES;
-        let sent = link.push(is_control(message.class()), max, |out| {
-            frame::write(kind::MESSAGE, own.group.0, out, |out| synod_codec::encode(&message, out));
-        });
+        let max = shared.net.limits.max_message_bytes;
+        let encode = |out: &mut Vec<u8>| synod_codec::encode(&message, out);
+        let sent = link.push(is_control(message.class()), own.group, max, encode);
         if sent != Sent::Queued {
             self.not_queued(to, &message, sent);
         }
@@ -448,6 +452,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::version::PeerVersion;
 
     #[test]
     fn what_was_held_for_an_old_session_is_not_sent_in_the_next() {
@@ -455,15 +460,19 @@ mod tests {
         let mut link = Link::new(outbox.clone());
         let session = |number| Some(Session { number, life: Incarnation(7) });
         let hello = |out: &mut Vec<u8>| out.extend_from_slice(b"hello");
-        outbox.open(1);
-        assert_eq!(link.push(true, 10, hello), Sent::NoSession, "the engine has not heard of it");
+        outbox.open(1, PeerVersion::NEWEST);
+        assert_eq!(
+            link.push(true, GroupId(1), 10, hello),
+            Sent::NoSession,
+            "the engine has not heard of it"
+        );
         link.session = session(1);
-        assert_eq!(link.push(true, 10, hello), Sent::Queued);
+        assert_eq!(link.push(true, GroupId(1), 10, hello), Sent::Queued);
         // The connection breaks and there is a new one, before the engine hears of either.
-        assert_eq!(outbox.open(2), Some(1));
-        assert_eq!(link.push(true, 10, hello), Sent::NoSession);
+        assert_eq!(outbox.open(2, PeerVersion::NEWEST), Some(1));
+        assert_eq!(link.push(true, GroupId(1), 10, hello), Sent::NoSession);
         assert!(outbox.is_empty());
         link.session = session(2);
-        assert_eq!(link.push(true, 10, hello), Sent::Queued);
+        assert_eq!(link.push(true, GroupId(1), 10, hello), Sent::Queued);
     }
 }

@@ -99,6 +99,7 @@ where
             inbox: inbox.clone(),
             metrics: metrics.clone(),
             limits: config.limits.clone(),
+            newest_version: config.peer_version,
             transfers: Arc::default(),
             sessions: AtomicU64::new(1),
             disk_low: AtomicBool::new(false),

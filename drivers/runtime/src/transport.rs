@@ -2,22 +2,25 @@
 //! their own for bulk bytes.
 //!
 //! A connection begins with a [`handshake`], in which either side may refuse the other. From then on
-//! it is a [`session`]: frames of messages of all groups both ways, in order, until it breaks or one side
+//! it is a [`session`]: messages of all groups both ways, in order, until it breaks or one side
 //! falls silent ([`pulse`]). Either end tells its engines of the beginning and the end. What is to be sent
 //! waits in the peer's [`outbox`].
 //!
-//! Next: [`peers`] (who they are), [`handshake`], [`session`], [`outbox`], [`pulse`], [`dial`],
+//! Next: [`peers`] (who they are), [`handshake`], [`version`], [`session`], [`outbox`], [`pulse`], [`dial`],
 //! [`listen`].
 
 pub(crate) mod dial;
 pub(crate) mod handshake;
+pub(crate) mod lane;
 pub(crate) mod listen;
 pub(crate) mod outbox;
 pub(crate) mod peers;
 pub(crate) mod pulse;
 pub(crate) mod session;
+pub(crate) mod version;
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -34,6 +37,7 @@ use crate::metrics::Metrics;
 use crate::{Identity, Limits};
 use handshake::{Hello, Purpose};
 use peers::Peers;
+use version::PeerVersion;
 
 /// What frames name as their group that concern the connection itself.
 pub(crate) const NO_GROUP: u32 = 0;
@@ -46,6 +50,7 @@ pub(crate) mod kind {
     pub(crate) const READY: u8 = 4;
     pub(crate) const MESSAGE: u8 = 16;
     pub(crate) const BEAT: u8 = 17;
+    pub(crate) const MESSAGES: u8 = 18;
     pub(crate) const OFFER: u8 = 32;
     pub(crate) const RESUME: u8 = 33;
     pub(crate) const CHUNK: u8 = 34;
@@ -66,6 +71,8 @@ pub(crate) struct Net<E: Engine> {
     pub(crate) inbox: Arc<Inbox<E>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
+    /// The newest version that is offered and taken.
+    pub(crate) newest_version: PeerVersion,
     /// The peers to and from whom a blob is under way.
     pub(crate) transfers: Arc<Transfers>,
     pub(crate) sessions: AtomicU64,
@@ -90,6 +97,11 @@ impl<E: Engine> Net<E> {
             Admission::Replaced { by } => Ok(Acquaintance::Replaced { known: by }),
             Admission::Open => self.acquaintances.meet(peer, life),
         }
+    }
+
+    /// The versions that are spoken.
+    pub(crate) fn versions(&self) -> RangeInclusive<PeerVersion> {
+        PeerVersion::OLDEST..=self.newest_version
     }
 
     /// The node stops: all sessions end, transfers too.

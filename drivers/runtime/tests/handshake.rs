@@ -4,90 +4,17 @@
 
 #[allow(dead_code, reason = "not every story needs every helper")]
 mod story;
+#[allow(dead_code, reason = "not every story needs every helper")]
+mod stranger;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use story::{CLUSTER, LineNode, addresses, begin, config, until, write};
+use story::{CLUSTER, addresses, begin, config, until, write};
+use stranger::{HELLO, MESSAGE, REFUSED, WELCOME, admit, hello, lonely, ready, say};
 use synod_codec::frame::{self, Frame};
-use synod_consensus::{Change, Contact, Outcome};
 use synod_engine::{ClusterId, Incarnation, NodeId};
-use synod_runtime::Operation;
-use tempfile::TempDir;
-
-const HELLO: u8 = 1;
-const WELCOME: u8 = 2;
-const REFUSED: u8 = 3;
-const READY: u8 = 4;
-const MESSAGE: u8 = 16;
-
-/// A cluster of one, whose configuration lists a second node that never comes.
-fn lonely() -> (TempDir, LineNode, SocketAddr) {
-    let dir = tempfile::tempdir().unwrap();
-    let addresses = addresses(2);
-    let mut config = config(2, dir.path(), &addresses);
-    config.limits.handshake_timeout_ms = 200;
-    let mut raft = story::raft(&config);
-    raft.initial_voters = synod_raft::Config::new(NodeId(2), [NodeId(2)]).initial_voters;
-    let node = story::begin_with(&config, raft).unwrap();
-    (dir, node, addresses[1])
-}
-
-/// Node 1 becomes a member, in the life that says hello here. It is a learner: nobody waits for it.
-async fn admit(node: &LineNode) {
-    write(&[node], "it leads").await;
-    let contact = Contact {
-        incarnation: Incarnation(7),
-        address: "127.0.0.1:1".into(),
-        client_address: String::new(),
-    };
-    let change = vec![Change::Add { node: NodeId(1), contact }];
-    assert_eq!(node.handle().operate(Operation::Change(change)).await, Outcome::Done(()));
-}
-
-/// What follows a welcome: this peer is content.
-fn ready() -> Vec<u8> {
-    let mut out = Vec::new();
-    frame::write(READY, 0, &mut out, |out| {
-        out.extend_from_slice(b"synod/p2");
-        out.extend_from_slice(&2u16.to_le_bytes());
-    });
-    out
-}
-
-fn hello(version: u16, cluster: ClusterId, from: u64, to: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    frame::write(HELLO, 0, &mut out, |out| {
-        out.extend_from_slice(b"synod/p2");
-        out.extend_from_slice(&version.to_le_bytes());
-        let purpose = 0u8;
-        let hello = (cluster, NodeId(from), NodeId(to), Incarnation(7), purpose);
-        synod_codec::encode(&hello, out);
-    });
-    out
-}
-
-/// Sends `bytes` and returns what comes back until the node closes the connection; `None` if it has
-/// not closed it within five seconds.
-fn say(address: SocketAddr, bytes: &[u8]) -> Option<Vec<Frame>> {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    // The node may have closed it already.
-    drop(stream.write_all(bytes));
-    let mut answer = Vec::new();
-    match stream.read_to_end(&mut answer) {
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return None,
-        Ok(_) | Err(_) => {}
-    }
-    let mut answer = BytesMut::from(&answer[..]);
-    let mut frames = Vec::new();
-    while let Some(frame) = frame::read(&mut answer, 1 << 20).unwrap() {
-        frames.push(frame);
-    }
-    Some(frames)
-}
 
 /// The variant of the refusal, as it is numbered on the wire.
 fn refusal(frames: Option<Vec<Frame>>) -> u8 {
@@ -141,7 +68,7 @@ async fn garbage_after_the_handshake_ends_the_session() {
     let mut malformed = Vec::new();
     frame::write(MESSAGE, 0, &mut malformed, |out| out.extend_from_slice(&[0xff; 40]));
     for garbage in [oversized, malformed] {
-        let bytes = [hello(2, CLUSTER, 1, 2), ready(), garbage].concat();
+        let bytes = [hello(2, CLUSTER, 1, 2), ready(2), garbage].concat();
         let frames = say(address, &bytes).unwrap();
         assert_eq!(frames[0].kind, WELCOME);
     }
@@ -155,7 +82,7 @@ async fn a_message_for_a_group_that_is_not_hosted_here_is_dropped_and_harms_no_o
     let mut stream = TcpStream::connect(address).unwrap();
     let mut other_group = Vec::new();
     frame::write(MESSAGE, 3, &mut other_group, |out| out.extend_from_slice(&[0; 4]));
-    stream.write_all(&[hello(2, CLUSTER, 1, 2), ready(), other_group.clone()].concat()).unwrap();
+    stream.write_all(&[hello(2, CLUSTER, 1, 2), ready(2), other_group.clone()].concat()).unwrap();
     let dropped = |count: u32| {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &node.metrics).unwrap();

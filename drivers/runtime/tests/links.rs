@@ -51,7 +51,7 @@ fn link(address: SocketAddr) -> TcpStream {
 }
 
 fn is_connected(node: &LineNode) -> bool {
-    node.handle().status().peers.iter().any(|peer| peer.node == NodeId(1) && peer.connected)
+    node.handle().status().peers.iter().any(|peer| peer.node == NodeId(1) && peer.version.is_some())
 }
 
 #[tokio::test]

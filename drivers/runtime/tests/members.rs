@@ -78,7 +78,7 @@ async fn change(nodes: &[&LineNode], wish: Change) {
 
 fn peers(node: &LineNode) -> Vec<(u64, bool)> {
     let peers = node.handle().status().peers;
-    peers.iter().map(|peer| (peer.node.0, peer.connected)).collect()
+    peers.iter().map(|peer| (peer.node.0, peer.version.is_some())).collect()
 }
 
 async fn add(world: &World, nodes: &[&LineNode], newcomer: &LineNode) {

@@ -56,7 +56,7 @@ async fn operate(nodes: &[&LineNode], wish: Change) {
 /// Whether `node` has a session with the lost one.
 fn has_let_in(node: &LineNode) -> bool {
     let peers = node.handle().status().peers;
-    peers.iter().any(|peer| peer.node == LOST && peer.connected)
+    peers.iter().any(|peer| peer.node == LOST && peer.version.is_some())
 }
 
 fn copy(from: &Path, to: &Path) {

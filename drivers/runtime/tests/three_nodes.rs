@@ -54,7 +54,9 @@ async fn three_nodes_elect_a_leader_and_agree() {
     })
     .await;
     assert!(
-        nodes.iter().all(|node| { node.handle().status().peers.iter().all(|peer| peer.connected) })
+        nodes
+            .iter()
+            .all(|node| { node.handle().status().peers.iter().all(|peer| peer.version.is_some()) })
     );
 }
 
@@ -129,7 +131,7 @@ async fn a_peer_whose_directory_was_emptied_is_not_taken_for_itself() {
     let third = three.begin(3);
     let connected = |node: &LineNode, peer: u64| {
         let status = node.handle().status();
-        status.peers.iter().any(|state| state.node == NodeId(peer) && state.connected)
+        status.peers.iter().any(|state| state.node == NodeId(peer) && state.version.is_some())
     };
     until("all are connected", || nodes.iter().all(|node| connected(node, 3))).await;
     third.shutdown().await;

@@ -97,7 +97,11 @@ async fn status(State(shared): State<Arc<Shared>>) -> Response {
         },
         peers: peers
             .iter()
-            .map(|peer| Peer { node: peer.node.0, connected: peer.connected })
+            .map(|peer| Peer {
+                node: peer.node.0,
+                connected: peer.version.is_some(),
+                version: peer.version.map(|version| version.0),
+            })
             .collect(),
         pid: report.pid,
         version: report.version,
@@ -134,6 +138,8 @@ struct Document {
 struct Peer {
     node: u64,
     connected: bool,
+    /// The version of the protocol between nodes that the two speak.
+    version: Option<u16>,
 }
 
 /// A listener that bounds how many connections there are and how long each lasts. One more takes the

@@ -106,6 +106,7 @@ async fn live(config: &Node) -> Result<Exit> {
 fn start(config: &Node, peer: SocketAddr, store: Watched) -> Result<Running> {
     let node = NodeConfig {
         limits: config.limits.runtime(),
+        peer_version: config.limits.peer_version(),
         ..NodeConfig::new(config.id(), config.cluster(), &config.dir, peer, config.peers()?)
     };
     let mut raft = config.raft();

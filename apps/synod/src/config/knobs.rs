@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use synod_engine::NodeId;
 use synod_kv::limits::MAX_COMMAND_BYTES;
 use synod_raft::Lease;
+use synod_runtime::PeerVersion;
 
 /// How the node takes part in its Raft group; see [`synod_raft::Config`].
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -25,6 +26,7 @@ pub(crate) struct RaftKnobs {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LimitKnobs {
+    peer_version: Option<u16>,
     disk_reserve_bytes: Option<u64>,
     disk_watch_ms: Option<u64>,
     stall_handover_ms: Option<u64>,
@@ -97,6 +99,11 @@ impl LimitKnobs {
         limits
     }
 
+    /// The newest version of the protocol between nodes.
+    pub(crate) fn peer_version(&self) -> PeerVersion {
+        self.peer_version.map_or(PeerVersion::NEWEST, PeerVersion)
+    }
+
     pub(crate) fn native(&self) -> synod_native::Limits {
         let mut limits = synod_native::Limits::default();
         turn!(
@@ -119,6 +126,14 @@ impl LimitKnobs {
             return Err(format!(
                 "log_segment_bytes is {bytes}; it must be a multiple of 4096, from 16 MiB (16777216) to \
                  1 GiB (1073741824)"
+            ));
+        }
+        if !PeerVersion::SPOKEN.contains(&self.peer_version()) {
+            return Err(format!(
+                "peer_version is {}; this program speaks {} to {}",
+                self.peer_version(),
+                PeerVersion::OLDEST,
+                PeerVersion::NEWEST
             ));
         }
         let faults = [

@@ -20,7 +20,11 @@ use super::stream::{CHUNK_BYTES, Stream};
 use super::{Claim, Direction, Transfer};
 use crate::acquaintances::Acquaintance;
 use crate::transport::handshake::{self, Purpose};
+use crate::transport::version::PeerVersion;
 use crate::transport::{Net, kind, tune};
+
+/// Bulk bytes are sent as this version does: no later one says it otherwise.
+const VERSION: PeerVersion = PeerVersion::OLDEST;
 
 /// Sends `message` of `group` with its attachment `blob`, unless another blob is on its way to this
 /// peer.
@@ -118,13 +122,13 @@ fn connect<E: Engine>(
     socket.set_read_timeout(Some(patience))?;
     socket.set_write_timeout(Some(patience))?;
     let mut stream = Stream::new(socket, BytesMut::new(), group);
-    handshake::write(kind::HELLO, &net.hello(to, Purpose::Blob), &mut stream.out);
+    handshake::write(kind::HELLO, VERSION, &net.hello(to, Purpose::Blob), &mut stream.out);
     io::Write::write_all(&mut stream.socket, &stream.out)?;
-    let welcome = handshake::answer(stream.next(handshake::MAX_BYTES)?).map_err(failed)?;
+    let welcome = handshake::answer(stream.next(handshake::MAX_BYTES)?, VERSION).map_err(failed)?;
     match net.recognise(to, welcome.incarnation)? {
         Acquaintance::Known => {
             stream.out.clear();
-            handshake::write(kind::READY, &(), &mut stream.out);
+            handshake::write(kind::READY, VERSION, &(), &mut stream.out);
             io::Write::write_all(&mut stream.socket, &stream.out)?;
             Ok(stream)
         }

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use serde::de::DeserializeOwned;
-use synod_engine::{Engine, Incarnation, NodeId, Random};
+use synod_engine::{Engine, NodeId, Random};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-use super::handshake::{self, Failure, Purpose};
+use super::handshake::{self, Failure, Refusal};
 use super::peers::Peer;
+use super::session::Speaker;
+use super::version::PeerVersion;
 use super::{Net, kind, session, tune};
 
 /// Keeps a session with `peer`, for as long as it is one.
@@ -43,10 +45,10 @@ where
         };
         match connected {
             None => {}
-            Some(Ok((life, stream, buffer))) => {
+            Some(Ok((speaker, stream, buffer))) => {
                 last = None;
                 pause_ms = min_ms;
-                session::serve(&net, (node, life), net.me, stream, buffer).await;
+                session::serve(&net, speaker, net.me, stream, buffer).await;
             }
             Some(Err(failure)) => {
                 complain(node, &failure, last.as_ref() == Some(&failure));
@@ -69,10 +71,31 @@ fn complain(peer: NodeId, failure: &Failure, again: bool) {
     }
 }
 
-/// A connection, and the life of the peer that is at its other end.
-type Connected = (Incarnation, TcpStream, BytesMut);
+/// A connection, and who is at its other end.
+type Connected = (Speaker, TcpStream, BytesMut);
 
+/// Connects in the newest version that both sides speak.
 async fn connect<E>(net: &Arc<Net<E>>, peer: NodeId, address: &str) -> Result<Connected, Failure>
+where
+    E: Engine + 'static,
+    E::Message: Send,
+    E::Output: Send,
+{
+    match connect_in(net, net.newest_version, peer, address).await {
+        Err(Failure::Refused(Refusal::Version { mine })) if net.versions().contains(&mine) => {
+            debug!(%peer, "it speaks version {mine} only");
+            connect_in(net, mine, peer, address).await
+        }
+        connected => connected,
+    }
+}
+
+async fn connect_in<E>(
+    net: &Arc<Net<E>>,
+    version: PeerVersion,
+    peer: NodeId,
+    address: &str,
+) -> Result<Connected, Failure>
 where
     E: Engine + 'static,
     E::Message: Send,
@@ -83,18 +106,17 @@ where
         let mut stream = TcpStream::connect(address).await.map_err(broken)?;
         tune(&stream, net.link_timeout()).map_err(broken)?;
         let mut buffer = BytesMut::new();
-        let purpose = Purpose::Link;
-        let life = handshake::introduce(net, peer, purpose, &mut stream, &mut buffer).await?;
+        let life = handshake::introduce(net, peer, version, &mut stream, &mut buffer).await?;
         match handshake::recognise(net, peer, life).await {
-            Ok(()) => handshake::reply(&mut stream, kind::READY, &()).await?,
+            Ok(()) => handshake::reply(&mut stream, version, kind::READY, &()).await?,
             Err(failure) => {
                 if let Failure::Refuses(_, refusal) = &failure {
-                    handshake::reply(&mut stream, kind::REFUSED, refusal).await?;
+                    handshake::reply(&mut stream, version, kind::REFUSED, refusal).await?;
                 }
                 return Err(failure);
             }
         }
-        Ok((life, stream, buffer))
+        Ok((Speaker { peer, life, version }, stream, buffer))
     };
     match timeout(net.handshake_timeout(), introduction).await {
         Ok(connected) => connected,

@@ -2,7 +2,8 @@
 //!
 //! The dialler says [`Hello`]; the other side answers with a [`Welcome`] or a [`Refusal`]; the dialler
 //! answers a welcome by ready, or by a refusal of its own. All carry the magic and the protocol's
-//! version in a form that no version will change.
+//! [version](super::version) in a form that no version will change: of a hello the version that is
+//! offered, of an answer the same if it is taken, else the newest that the other side speaks.
 
 use std::fmt;
 
@@ -14,13 +15,11 @@ use synod_engine::{ClusterId, Engine, Incarnation, NodeId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::version::PeerVersion;
 use super::{NO_GROUP, Net, kind};
 use crate::acquaintances::Acquaintance;
 
 const MAGIC: &[u8; 8] = b"synod/p2";
-
-/// The version spoken; the only one understood.
-pub(crate) const VERSION: u16 = 2;
 
 /// The longest frame of a handshake, in bytes.
 pub(crate) const MAX_BYTES: usize = 256;
@@ -63,10 +62,10 @@ pub(crate) enum Refusal {
         /// Who it is.
         mine: NodeId,
     },
-    /// The other side does not know this version.
+    /// The other side does not speak this version.
     Version {
-        /// The version it speaks.
-        mine: u16,
+        /// The newest that it speaks.
+        mine: PeerVersion,
     },
     /// No group of the other side has such a member.
     Stranger,
@@ -86,7 +85,13 @@ impl fmt::Display for Refusal {
             Self::Node { mine } => {
                 write!(f, "it is node {mine}; the addresses in the configuration are mixed up")
             }
-            Self::Version { mine } => write!(f, "it speaks version {mine} of the protocol"),
+            Self::Version { mine } => write!(
+                f,
+                "it speaks version {mine} of the protocol, and here {} to {} are spoken; upgrade one \
+                 version at a time",
+                PeerVersion::OLDEST,
+                PeerVersion::NEWEST
+            ),
             Self::Stranger => write!(f, "no group there has such a member; it may be added"),
             Self::NoMember => write!(f, "this node was removed from the members of its groups"),
             Self::Replaced { known } => write!(
@@ -145,47 +150,49 @@ impl fmt::Display for Failure {
 }
 
 /// Appends the frame of a handshake: magic and version, then `body`.
-pub(crate) fn write(kind: u8, body: &impl Serialize, out: &mut Vec<u8>) {
+pub(crate) fn write(kind: u8, version: PeerVersion, body: &impl Serialize, out: &mut Vec<u8>) {
     frame::write(kind, NO_GROUP, out, |out| {
         out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&version.0.to_le_bytes());
         synod_codec::encode(body, out);
     });
 }
 
-/// What follows the magic and the version; the version if it is not ours.
-fn open(frame: Frame) -> Result<Result<Frame, u16>, Failure> {
+/// The version that a frame names, and what follows it.
+fn open(frame: Frame) -> Result<(PeerVersion, Frame), Failure> {
     let Frame { kind, group, mut payload } = frame;
     if payload.len() < MAGIC.len() + 2 || !payload.starts_with(MAGIC) {
         return Err(Failure::Garbage("it does not begin with the magic".into()));
     }
     payload.advance(MAGIC.len());
-    let version = payload.get_u16_le();
-    if version != VERSION {
-        return Ok(Err(version));
-    }
-    Ok(Ok(Frame { kind, group, payload }))
+    let version = PeerVersion(payload.get_u16_le());
+    Ok((version, Frame { kind, group, payload }))
 }
 
-/// What a frame of the handshake says, if it is of the kind that is awaited.
-fn expect<T: DeserializeOwned>(frame: Frame, awaited: u8) -> Result<T, Failure> {
+/// What a frame of the handshake says, if it is of the kind that is awaited, and speaks `version`.
+fn expect<T: DeserializeOwned>(
+    frame: Frame,
+    version: PeerVersion,
+    awaited: u8,
+) -> Result<T, Failure> {
     let garbage = |error: synod_codec::Malformed| Failure::Garbage(error.to_string());
-    match open(frame)? {
-        Err(version) => Err(Failure::Refused(Refusal::Version { mine: version })),
-        Ok(Frame { kind, payload, .. }) if kind == awaited => {
-            synod_codec::decode(&payload).map_err(garbage)
-        }
-        Ok(Frame { kind: kind::REFUSED, payload, .. }) => {
-            let refusal = synod_codec::decode(&payload).map_err(garbage)?;
-            Err(Failure::Refused(refusal))
-        }
-        Ok(Frame { kind, .. }) => Err(Failure::Garbage(format!("a frame of kind {kind}"))),
+    let (mine, Frame { kind, payload, .. }) = open(frame)?;
+    if mine != version {
+        return Err(Failure::Refused(Refusal::Version { mine }));
+    }
+    if kind == awaited {
+        synod_codec::decode(&payload).map_err(garbage)
+    } else if kind == kind::REFUSED {
+        let refusal = synod_codec::decode(&payload).map_err(garbage)?;
+        Err(Failure::Refused(refusal))
+    } else {
+        Err(Failure::Garbage(format!("a frame of kind {kind}")))
     }
 }
 
-/// What the other side answered to a hello.
-pub(crate) fn answer(frame: Frame) -> Result<Welcome, Failure> {
-    expect(frame, kind::WELCOME)
+/// What the other side answered to a hello of this version.
+pub(crate) fn answer(frame: Frame, version: PeerVersion) -> Result<Welcome, Failure> {
+    expect(frame, version, kind::WELCOME)
 }
 
 /// Takes one frame of a handshake out of `buffer`.
@@ -210,38 +217,50 @@ async fn next(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<Frame, Fa
 pub(crate) async fn introduce<E: Engine>(
     net: &Net<E>,
     peer: NodeId,
-    purpose: Purpose,
+    version: PeerVersion,
     stream: &mut TcpStream,
     buffer: &mut BytesMut,
 ) -> Result<Incarnation, Failure> {
     let mut out = Vec::new();
-    write(kind::HELLO, &net.hello(peer, purpose), &mut out);
+    write(kind::HELLO, version, &net.hello(peer, Purpose::Link), &mut out);
     stream.write_all(&out).await.map_err(|error| Failure::Broken(error.to_string()))?;
-    let welcome = answer(next(stream, buffer).await?)?;
+    let welcome = answer(next(stream, buffer).await?, version)?;
     Ok(welcome.incarnation)
 }
 
 /// Waits for the dialler to recognise this node.
-pub(crate) async fn ready(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<(), Failure> {
-    expect(next(stream, buffer).await?, kind::READY)
-}
-
-/// The other side: reads the hello and judges it, but does not answer yet.
-pub(crate) async fn hear<E: Engine>(
-    net: &Net<E>,
+pub(crate) async fn ready(
+    version: PeerVersion,
     stream: &mut TcpStream,
     buffer: &mut BytesMut,
-) -> Result<Hello, Failure> {
+) -> Result<(), Failure> {
+    expect(next(stream, buffer).await?, version, kind::READY)
+}
+
+/// The other side: reads the hello, in any version.
+pub(crate) async fn hear(
+    stream: &mut TcpStream,
+    buffer: &mut BytesMut,
+) -> Result<(PeerVersion, Frame), Failure> {
     let frame = next(stream, buffer).await?;
     if frame.kind != kind::HELLO {
         return Err(Failure::Garbage(format!("a frame of kind {} comes first", frame.kind)));
     }
-    let hello: Hello = match open(frame)? {
+    open(frame)
+}
+
+/// Judges a hello, but does not answer it yet.
+pub(crate) fn judge<E: Engine>(
+    net: &Net<E>,
+    version: PeerVersion,
+    hello: &Frame,
+) -> Result<Hello, Failure> {
+    if !net.versions().contains(&version) {
         // Whoever speaks another version cannot be asked its name.
-        Err(_) => return Err(Failure::Refuses(NodeId(0), Refusal::Version { mine: VERSION })),
-        Ok(frame) => synod_codec::decode(&frame.payload)
-            .map_err(|error| Failure::Garbage(error.to_string()))?,
-    };
+        return Err(Failure::Refuses(NodeId(0), Refusal::Version { mine: net.newest_version }));
+    }
+    let hello: Hello =
+        synod_codec::decode(&hello.payload).map_err(|error| Failure::Garbage(error.to_string()))?;
     let mine = net.hello(hello.from, hello.purpose);
     let refuses = |refusal| Err(Failure::Refuses(hello.from, refusal));
     if hello.cluster != mine.cluster {
@@ -260,11 +279,12 @@ pub(crate) async fn hear<E: Engine>(
 /// Answers a hello.
 pub(crate) async fn reply(
     stream: &mut TcpStream,
+    version: PeerVersion,
     kind: u8,
     body: &impl Serialize,
 ) -> Result<(), Failure> {
     let mut out = Vec::new();
-    write(kind, body, &mut out);
+    write(kind, version, body, &mut out);
     stream.write_all(&out).await.map_err(|error| Failure::Broken(error.to_string()))
 }
 

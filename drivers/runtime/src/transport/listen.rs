@@ -13,7 +13,9 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-use super::handshake::{self, Failure, Hello, Purpose, Welcome};
+use super::handshake::{self, Failure, Hello, Purpose, Refusal, Welcome};
+use super::session::Speaker;
+use super::version::PeerVersion;
 use super::{Net, kind, session, tune};
 use crate::blobs::receive;
 
@@ -47,14 +49,15 @@ where
             };
             drop(permit);
             match greeted {
-                Ok((hello, stream, buffer)) => {
+                Ok((version, hello, stream, buffer)) => {
                     complaints.forget((Some(address.ip()), Some(hello.from)));
-                    let peer = (hello.from, hello.incarnation);
+                    let (peer, life) = (hello.from, hello.incarnation);
                     match hello.purpose {
                         Purpose::Link => {
-                            session::serve(&net, peer, hello.from, stream, buffer).await;
+                            let speaker = Speaker { peer, life, version };
+                            session::serve(&net, speaker, peer, stream, buffer).await;
                         }
-                        Purpose::Blob => receive::accept(&net, peer, stream, buffer),
+                        Purpose::Blob => receive::accept(&net, (peer, life), stream, buffer),
                     }
                 }
                 Err(Failure::Broken(why)) => debug!(%address, "no connection: {why}"),
@@ -74,7 +77,7 @@ where
 async fn greet<E>(
     net: &Arc<Net<E>>,
     mut stream: TcpStream,
-) -> Result<(Hello, TcpStream, BytesMut), Failure>
+) -> Result<(PeerVersion, Hello, TcpStream, BytesMut), Failure>
 where
     E: Engine + 'static,
     E::Message: Send,
@@ -82,20 +85,24 @@ where
 {
     tune(&stream, net.link_timeout()).map_err(|error| Failure::Broken(error.to_string()))?;
     let mut buffer = BytesMut::new();
-    let heard = match handshake::hear(net, &mut stream, &mut buffer).await {
+    let (version, hello) = handshake::hear(&mut stream, &mut buffer).await?;
+    let judged = match handshake::judge(net, version, &hello) {
         Ok(hello) => handshake::recognise(net, hello.from, hello.incarnation).await.map(|()| hello),
         Err(failure) => Err(failure),
     };
-    match heard {
+    match judged {
         Ok(hello) => {
             let incarnation = net.hello(hello.from, hello.purpose).incarnation;
-            handshake::reply(&mut stream, kind::WELCOME, &Welcome { incarnation }).await?;
-            handshake::ready(&mut stream, &mut buffer).await?;
-            Ok((hello, stream, buffer))
+            let welcome = Welcome { incarnation };
+            handshake::reply(&mut stream, version, kind::WELCOME, &welcome).await?;
+            handshake::ready(version, &mut stream, &mut buffer).await?;
+            Ok((version, hello, stream, buffer))
         }
         Err(failure) => {
             if let Failure::Refuses(_, refusal) = &failure {
-                handshake::reply(&mut stream, kind::REFUSED, refusal).await?;
+                // A stranger to this version understands the version that answers, and nothing else.
+                let spoken = if let Refusal::Version { mine } = refusal { *mine } else { version };
+                handshake::reply(&mut stream, spoken, kind::REFUSED, refusal).await?;
             }
             Err(failure)
         }

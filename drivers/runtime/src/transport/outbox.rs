@@ -5,7 +5,11 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use synod_engine::GroupId;
 use tokio::sync::Notify;
+
+use super::lane::Lane;
+use super::version::PeerVersion;
 
 /// The outbox of one peer.
 pub(crate) struct Outbox {
@@ -18,11 +22,17 @@ pub(crate) struct Outbox {
 
 #[derive(Default)]
 struct Contents {
-    session: Option<u64>,
-    control: Vec<u8>,
-    bulk: Vec<u8>,
+    session: Option<Session>,
+    control: Lane,
+    bulk: Lane,
     /// Bytes that the writer has taken and not yet written.
     writing: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Session {
+    number: u64,
+    version: PeerVersion,
 }
 
 /// What became of a message.
@@ -55,33 +65,44 @@ impl Outbox {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues the frame that `write` appends, if `session` is the present one. The writer is woken by
-    /// [`wake`](Self::wake) only.
+    /// Queues the message of `group` that `write` appends, if `session` is the present one. The writer is
+    /// woken by [`wake`](Self::wake) only.
     pub(crate) fn push(
         &self,
         session: u64,
         control: bool,
-        max_frame_bytes: usize,
+        group: GroupId,
+        max_message_bytes: usize,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Sent {
         let mut contents = self.lock();
-        if contents.session != Some(session) {
+        let Some(Session { version, .. }) = contents.session.filter(|now| now.number == session)
+        else {
             return Sent::NoSession;
-        }
-        let others = contents.writing + contents.control.len() + contents.bulk.len();
+        };
         let lane = if control { &mut contents.control } else { &mut contents.bulk };
-        let before = lane.len();
-        write(lane);
-        let bytes = lane.len() - before;
-        let sent = if bytes > max_frame_bytes {
+        let before = lane.mark();
+        let bytes = lane.push(version, group, max_message_bytes, write);
+        let sent = if bytes > max_message_bytes {
             Sent::TooLong
-        } else if others + bytes > self.max_bytes {
+        } else if contents.bytes() > self.max_bytes {
             Sent::Full
         } else {
             return Sent::Queued;
         };
-        lane.truncate(before);
+        let lane = if control { &mut contents.control } else { &mut contents.bulk };
+        lane.undo(before);
         sent
+    }
+
+    /// Queues the news that this side is there, if nothing else waits.
+    pub(crate) fn beat(&self, session: u64) {
+        let mut contents = self.lock();
+        if contents.bytes() == 0 && contents.is(session) {
+            contents.control.beat();
+            drop(contents);
+            self.wake();
+        }
     }
 
     /// Wakes the writer.
@@ -89,21 +110,21 @@ impl Outbox {
         self.wake.notify_one();
     }
 
-    /// Begins `session`; returns the one that it replaces, whose messages are gone.
-    pub(crate) fn open(&self, session: u64) -> Option<u64> {
-        let mut contents = self.lock();
-        let replaced = contents.session.take();
-        *contents = Contents { session: Some(session), ..Contents::default() };
-        drop(contents);
+    /// Begins session `number`, which speaks `version`; returns the one that it replaces, whose messages
+    /// are gone.
+    pub(crate) fn open(&self, number: u64, version: PeerVersion) -> Option<u64> {
+        let session = Some(Session { number, version });
+        let replaced =
+            std::mem::replace(&mut *self.lock(), Contents { session, ..Contents::default() });
         self.changed.notify_waiters();
         self.wake.notify_one();
-        replaced
+        replaced.session.map(|session| session.number)
     }
 
     /// Ends `session`, if it is the present one; what waited is gone.
     pub(crate) fn close(&self, session: u64) -> bool {
         let mut contents = self.lock();
-        if contents.session != Some(session) {
+        if !contents.is(session) {
             return false;
         }
         *contents = Contents::default();
@@ -115,15 +136,15 @@ impl Outbox {
 
     /// Ends the present session, if there is one.
     pub(crate) fn close_any(&self) -> Option<u64> {
-        let session = self.lock().session?;
-        self.close(session).then_some(session)
+        let Session { number, .. } = self.lock().session?;
+        self.close(number).then_some(number)
     }
 
     /// Waits until `session` is no longer the present one.
     pub(crate) async fn ended(&self, session: u64) {
         loop {
             let changed = self.changed.notified();
-            if self.lock().session != Some(session) {
+            if !self.lock().is(session) {
                 return;
             }
             changed.await;
@@ -143,13 +164,17 @@ impl Outbox {
 
     /// Whether a session is open.
     pub(crate) fn is_open(&self) -> bool {
-        self.lock().session.is_some()
+        self.version().is_some()
+    }
+
+    /// The version that the present session speaks.
+    pub(crate) fn version(&self) -> Option<PeerVersion> {
+        self.lock().session.map(|session| session.version)
     }
 
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
-        let contents = self.lock();
-        contents.writing + contents.control.len() + contents.bulk.len() == 0
+        self.lock().bytes() == 0
     }
 
     /// Waits for something to write in `session`; false if the session ended. Control messages are
@@ -159,14 +184,14 @@ impl Outbox {
         loop {
             {
                 let mut contents = self.lock();
-                if contents.session != Some(session) {
+                if !contents.is(session) {
                     return false;
                 }
                 contents.writing -= std::mem::take(written).min(contents.writing);
-                std::mem::swap(&mut contents.control, &mut load.control);
+                contents.control.swap(&mut load.control);
                 contents.writing += load.control.len();
                 if load.bulk.is_empty() {
-                    std::mem::swap(&mut contents.bulk, &mut load.bulk);
+                    contents.bulk.swap(&mut load.bulk);
                     contents.writing += load.bulk.len();
                 }
             }
@@ -178,31 +203,47 @@ impl Outbox {
     }
 }
 
+impl Contents {
+    fn is(&self, session: u64) -> bool {
+        self.session.is_some_and(|now| now.number == session)
+    }
+
+    fn bytes(&self) -> usize {
+        self.writing + self.control.bytes() + self.bulk.bytes()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use synod_codec::frame;
+
     use super::*;
 
+    const VERSION: PeerVersion = PeerVersion::OLDEST;
+
+    /// A message that takes so many bytes with its frame.
     fn push(outbox: &Outbox, session: u64, control: bool, bytes: usize) -> Sent {
-        outbox.push(session, control, 64, |out| out.extend(vec![7; bytes]))
+        let payload = vec![7; bytes - frame::OVERHEAD_BYTES];
+        outbox.push(session, control, GroupId(1), 50, |out| out.extend(payload))
     }
 
     #[test]
     fn what_waits_is_bounded_and_so_is_each_message() {
         let outbox = Outbox::new(100);
-        assert_eq!(push(&outbox, 1, false, 10), Sent::NoSession);
-        outbox.open(1);
-        assert_eq!(push(&outbox, 1, false, 65), Sent::TooLong);
+        assert_eq!(push(&outbox, 1, false, 20), Sent::NoSession);
+        outbox.open(1, VERSION);
+        assert_eq!(push(&outbox, 1, false, 69), Sent::TooLong);
         assert!(outbox.is_empty(), "nothing of it stays");
         assert_eq!(push(&outbox, 1, false, 60), Sent::Queued);
         assert_eq!(push(&outbox, 1, true, 41), Sent::Full);
         assert_eq!(push(&outbox, 1, true, 40), Sent::Queued);
-        assert_eq!(push(&outbox, 1, true, 1), Sent::Full);
+        assert_eq!(push(&outbox, 1, true, 18), Sent::Full);
     }
 
     #[tokio::test]
     async fn what_is_being_written_counts_until_it_is_written() {
         let outbox = Outbox::new(100);
-        outbox.open(1);
+        outbox.open(1, VERSION);
         let (mut load, mut written) = (Load::default(), 0);
         assert_eq!(push(&outbox, 1, false, 60), Sent::Queued);
         assert!(outbox.take(1, &mut load, &mut written).await);
@@ -218,14 +259,14 @@ mod tests {
     #[tokio::test]
     async fn a_session_that_ends_takes_its_messages_and_its_writer_along() {
         let outbox = Outbox::new(100);
-        outbox.open(1);
-        assert_eq!(push(&outbox, 1, false, 10), Sent::Queued);
-        assert_eq!(outbox.open(2), Some(1));
+        outbox.open(1, VERSION);
+        assert_eq!(push(&outbox, 1, false, 20), Sent::Queued);
+        assert_eq!(outbox.open(2, VERSION), Some(1));
         outbox.ended(1).await;
         assert!(outbox.is_empty());
         assert!(!outbox.take(1, &mut Load::default(), &mut 0).await);
-        assert_eq!(push(&outbox, 1, false, 10), Sent::NoSession, "it was meant for the old one");
-        assert_eq!(push(&outbox, 2, false, 10), Sent::Queued);
+        assert_eq!(push(&outbox, 1, false, 20), Sent::NoSession, "it was meant for the old one");
+        assert_eq!(push(&outbox, 2, false, 20), Sent::Queued);
         assert!(!outbox.close(1), "an old end does not end the new session");
         let ends = async {
             tokio::task::yield_now().await;

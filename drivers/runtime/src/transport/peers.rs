@@ -155,6 +155,7 @@ mod tests {
     use synod_engine::Incarnation;
 
     use super::*;
+    use crate::transport::version::PeerVersion;
 
     fn peers() -> Peers {
         let hints = [1, 2, 3].map(|node: u8| {
@@ -199,7 +200,7 @@ mod tests {
         assert_eq!(changes.departing, [NodeId(2)]);
         assert!(peers.is_welcome(NodeId(2)), "it may still hear that it is removed");
         let gone = peers.get(NodeId(2)).unwrap();
-        gone.outbox.open(1);
+        gone.outbox.open(1, PeerVersion::NEWEST);
         peers.remove(NodeId(2));
         assert!(!gone.outbox.is_open() && !peers.is_welcome(NodeId(2)));
     }

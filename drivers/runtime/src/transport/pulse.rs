@@ -10,11 +10,9 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use synod_codec::frame;
 use tokio::time::sleep;
 
 use super::outbox::Outbox;
-use super::{NO_GROUP, kind};
 
 /// Something is said so often in the time after which silence counts.
 const BEATS: u32 = 4;
@@ -57,10 +55,8 @@ impl Pulse {
             let heard = self.heard.swap(false, Ordering::Relaxed);
             silent = if heard || self.is_deaf.load(Ordering::Relaxed) { 0 } else { silent + 1 };
             let said = self.said.swap(false, Ordering::Relaxed);
-            if !said && outbox.is_empty() {
-                let beat = |out: &mut Vec<u8>| frame::write(kind::BEAT, NO_GROUP, out, |_| {});
-                outbox.push(session, true, frame::OVERHEAD_BYTES, beat);
-                outbox.wake();
+            if !said {
+                outbox.beat(session);
             }
         }
         Err(io::Error::new(io::ErrorKind::TimedOut, format!("silent for {patience:?}")))
@@ -69,14 +65,17 @@ impl Pulse {
 
 #[cfg(test)]
 mod tests {
+    use synod_codec::frame;
+
     use super::super::outbox::Load;
+    use super::super::version::PeerVersion;
     use super::*;
 
     const PATIENCE: Duration = Duration::from_millis(80);
 
     fn opened() -> Outbox {
         let outbox = Outbox::new(1 << 10);
-        outbox.open(1);
+        outbox.open(1, PeerVersion::NEWEST);
         outbox
     }
 

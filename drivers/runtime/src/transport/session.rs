@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use serde::de::DeserializeOwned;
 use synod_codec::frame;
-use synod_engine::{Class, Engine, GroupId, Incarnation, Message as _, NodeId};
+use synod_engine::{Class, Engine, Incarnation, Message as _, NodeId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -14,7 +14,8 @@ use tracing::{debug, info};
 
 use super::outbox::{Load, Outbox};
 use super::pulse::Pulse;
-use super::{Net, kind};
+use super::version::PeerVersion;
+use super::{Net, kind, lane};
 use crate::inbox::{Arrived, Control};
 
 /// Bytes read at a time.
@@ -23,14 +24,23 @@ const READ_BYTES: usize = 128 << 10;
 /// Bytes of ordinary messages written before control messages get their turn again.
 const SLICE_BYTES: usize = 128 << 10;
 
-/// Serves a connection to `peer`, in this life of it, whose handshake is done, until it ends. `caller`
-/// dialled; `buffer` holds what was already read.
+/// Who is at the other end of a session, and how the two speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Speaker {
+    pub(crate) peer: NodeId,
+    /// The life of its directory.
+    pub(crate) life: Incarnation,
+    pub(crate) version: PeerVersion,
+}
+
+/// Serves a connection whose handshake is done, until it ends. `caller` dialled; `buffer` holds what was
+/// already read.
 ///
 /// There is one session at a time. Where both nodes dialled, the connection of the one with the lower id
 /// stays, as both see it.
 pub(crate) async fn serve<E>(
     net: &Arc<Net<E>>,
-    (peer, life): (NodeId, Incarnation),
+    speaker: Speaker,
     caller: NodeId,
     stream: TcpStream,
     buffer: BytesMut,
@@ -38,13 +48,14 @@ pub(crate) async fn serve<E>(
     E: Engine,
     E::Message: DeserializeOwned,
 {
+    let Speaker { peer, life, version } = speaker;
     let Some(outbox) = net.peers.caller(peer).map(|peer| peer.outbox.clone()) else { return };
     if caller > net.me.min(peer) && outbox.is_open() {
         debug!(%peer, "connected already");
         return;
     }
     let session = net.session();
-    let replaced = outbox.open(session);
+    let replaced = outbox.open(session, version);
     net.inbox.put(|arrivals| {
         if let Some(replaced) = replaced {
             arrivals.control.push_back(Control::Closed { peer, session: replaced });
@@ -52,10 +63,10 @@ pub(crate) async fn serve<E>(
         arrivals.control.push_back(Control::Opened { peer, session, life });
     });
     net.metrics.sessions.inc();
-    info!(%peer, "connected");
+    info!(%peer, %version, "connected");
     let (reader, writer) = stream.into_split();
     let pulse = Pulse::default();
-    let mut reader = Reader { net, peer, session, pulse: &pulse, stream: reader, buffer };
+    let mut reader = Reader { net, speaker, session, pulse: &pulse, stream: reader, buffer };
     // Whatever ends first ends the others: a writer may be stuck, a reader may have nothing to read.
     let ended = tokio::select! {
         ended = reader.run() => ended,
@@ -76,7 +87,7 @@ pub(crate) async fn serve<E>(
 
 struct Reader<'a, E: Engine> {
     net: &'a Net<E>,
-    peer: NodeId,
+    speaker: Speaker,
     session: u64,
     pulse: &'a Pulse,
     stream: OwnedReadHalf,
@@ -123,30 +134,33 @@ where
         messages: &mut Vec<Arrived<E>>,
     ) -> io::Result<usize> {
         let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+        let Speaker { peer: from, version, .. } = self.speaker;
+        let max_bytes = lane::max_payload_bytes(self.net.limits.max_message_bytes);
         let mut bytes = 0;
-        while let Some(frame) = frame::read(&mut self.buffer, self.net.limits.max_message_bytes)
-            .map_err(|error| wrong(error.to_string()))?
+        while let Some(frame) =
+            frame::read(&mut self.buffer, max_bytes).map_err(|error| wrong(error.to_string()))?
         {
             if frame.kind == kind::BEAT {
                 continue;
             }
-            if frame.kind != kind::MESSAGE {
-                return Err(wrong(format!("a frame of kind {}", frame.kind)));
+            for message in lane::split(version, frame) {
+                let (group, encoded) = message.map_err(wrong)?;
+                let Some(place) = self.net.groups.place(group) else {
+                    // A peer may host more groups than this node: they must not suffer for it.
+                    self.net.metrics.dropped.inc();
+                    continue;
+                };
+                let message: E::Message = synod_codec::decode(&encoded)
+                    .map_err(|error| wrong(format!("a message of {group}: {error}")))?;
+                if message.attachment().is_some() {
+                    return Err(wrong("a message whose attachment did not come along".into()));
+                }
+                bytes += encoded.len() + frame::OVERHEAD_BYTES;
+                let queue =
+                    if is_control(message.class()) { &mut *control } else { &mut *messages };
+                let session = Some(self.session);
+                queue.push(Arrived { place, from, session, message, claim: None });
             }
-            let Some(place) = self.net.groups.place(GroupId(frame.group)) else {
-                // A peer may host more groups than this node: they must not suffer for it.
-                self.net.metrics.dropped.inc();
-                continue;
-            };
-            let message: E::Message = synod_codec::decode(&frame.payload)
-                .map_err(|error| wrong(format!("from another version? {error}")))?;
-            if message.attachment().is_some() {
-                return Err(wrong("a message whose attachment did not come along".into()));
-            }
-            bytes += frame.payload.len() + frame::OVERHEAD_BYTES;
-            let queue = if is_control(message.class()) { &mut *control } else { &mut *messages };
-            let (from, session) = (self.peer, Some(self.session));
-            queue.push(Arrived { place, from, session, message, claim: None });
         }
         Ok(bytes)
     }
@@ -219,7 +233,7 @@ mod tests {
     use std::time::Duration;
 
     use synod_consensus::Membership;
-    use synod_engine::ClusterId;
+    use synod_engine::{ClusterId, GroupId};
     use synod_raft::Raft;
     use tokio::net::TcpListener;
     use tokio::time::timeout;
@@ -235,7 +249,8 @@ mod tests {
     use crate::{Limits, Lock};
 
     const PEER: NodeId = NodeId(2);
-    const LIFE: Incarnation = Incarnation(7);
+    const SPEAKER: Speaker =
+        Speaker { peer: PEER, life: Incarnation(7), version: PeerVersion::NEWEST };
 
     /// Node 1, which knows a node 2, with its directory.
     fn net() -> (Arc<Net<Raft>>, tempfile::TempDir) {
@@ -259,6 +274,7 @@ mod tests {
             )),
             groups,
             limits,
+            newest_version: PeerVersion::NEWEST,
             transfers: Arc::default(),
             sessions: std::sync::atomic::AtomicU64::new(1),
             disk_low: false.into(),
@@ -283,14 +299,16 @@ mod tests {
         let (here, mut there) = connection().await;
         let serving = tokio::spawn({
             let net = net.clone();
-            async move { serve(&net, (PEER, LIFE), PEER, here, BytesMut::new()).await }
+            async move { serve(&net, SPEAKER, PEER, here, BytesMut::new()).await }
         });
         while !outbox.is_open() {
             tokio::task::yield_now().await;
         }
         // The peer reads nothing: soon the writer is stuck, and then the outbox is full.
         let chunk = |out: &mut Vec<u8>| out.resize(out.len() + (1 << 20), 7);
-        while outbox.push(1, false, 2 << 20, chunk) == crate::transport::outbox::Sent::Queued {
+        while outbox.push(1, false, GroupId(0), 2 << 20, chunk)
+            == crate::transport::outbox::Sent::Queued
+        {
             outbox.wake();
             tokio::task::yield_now().await;
         }
@@ -316,7 +334,7 @@ mod tests {
         (0..3).for_each(|_| frame::write(kind::BEAT, 0, &mut beats, |_| {}));
         there.write_all(&beats).await.unwrap();
         drop(there);
-        serve(&net, (PEER, LIFE), PEER, here, BytesMut::new()).await;
+        serve(&net, SPEAKER, PEER, here, BytesMut::new()).await;
         let mut arrived = Arrivals::default();
         net.inbox.take(&mut arrived);
         assert_eq!((arrived.control.len(), arrived.messages.len()), (2, 0), "opened and closed");
