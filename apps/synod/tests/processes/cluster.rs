@@ -141,9 +141,14 @@ impl Cluster {
 
     /// Starts a node.
     pub(crate) fn run(&mut self, node: usize) {
+        self.run_program(node, Path::new(env!("CARGO_BIN_EXE_synod")));
+    }
+
+    /// Starts a node with another program than the one under test.
+    pub(crate) fn run_program(&mut self, node: usize, program: &Path) {
         let log = self.path(&format!("node{node}.log"));
         let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
-        let mut command = synod(self.dir.path());
+        let mut command = synod_of(program, self.dir.path());
         command.args(["node", "--config"]).arg(self.config(node));
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         if let Some(network) = &self.network {
@@ -267,7 +272,11 @@ pub(crate) struct Ran {
 
 /// The binary, in a directory, knowing of no cluster.
 pub(crate) fn synod(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
+    synod_of(Path::new(env!("CARGO_BIN_EXE_synod")), dir)
+}
+
+fn synod_of(program: &Path, dir: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(dir).env("XDG_RUNTIME_DIR", dir);
     command.env_remove("SYNOD_CLUSTER").env_remove("SYNOD_LOG").stdin(Stdio::null());
     command

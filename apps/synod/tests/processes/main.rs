@@ -17,4 +17,5 @@ mod recover;
 mod repair;
 mod serving;
 mod up;
+mod upgrade;
 mod watches;

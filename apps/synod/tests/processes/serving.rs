@@ -16,7 +16,7 @@ fn counter(cluster: &Cluster, name: &str) -> Option<u64> {
 }
 
 /// A page of a node, with its head.
-fn get(address: &str, path: &str) -> String {
+pub(crate) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: synod\r\nconnection: close\r\n\r\n").unwrap();
     let mut page = String::new();
