@@ -18,6 +18,7 @@ use synod_engine::TaskId;
 use crate::blobs::Claim;
 use crate::budget::Budget;
 use crate::groups::Place;
+use crate::hosted::{HostedLog, HostedState};
 use crate::inbox::{Inbox, Stop};
 use crate::replica::Replica;
 use crate::{Answer, Reply};
@@ -128,15 +129,7 @@ impl<L: ReplicatedLog, S: StateMachine, R> Pool<L, S, R> {
     }
 }
 
-impl<L, S, R> Pool<L, S, R>
-where
-    L: ReplicatedLog + 'static,
-    L::Message: Send,
-    L::Record: Send,
-    S: StateMachine,
-    S::Frozen: Send + 'static,
-    R: Reply<S>,
-{
+impl<L: HostedLog, S: HostedState, R: Reply<S>> Pool<L, S, R> {
     /// Moves `works` to the ends of their lanes.
     pub(crate) fn append(&self, works: &mut Vec<(Place, Work<S, R>)>) {
         if works.is_empty() {

@@ -13,7 +13,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use synod_consensus::{Output, ReplicatedLog, Request, Role, StateMachine};
 use synod_engine::{Input, Instant, Message as _, NodeId, Position, Token};
 use tokio::sync::Notify;
@@ -24,6 +23,7 @@ use crate::apply::Work;
 use crate::door::Bell;
 use crate::group::{Group, Portion, Taken};
 use crate::groups::Place;
+use crate::hosted::{HostedLog, HostedState};
 use crate::inbox::{Arrivals, Arrived, Control, Inbox, Stop};
 use crate::links::Dial;
 use crate::metrics::Metrics;
@@ -96,15 +96,7 @@ impl Clock {
     }
 }
 
-impl<L, S, R> Core<L, S, R>
-where
-    L: ReplicatedLog + 'static,
-    L::Message: Serialize + Send,
-    L::Record: Serialize + Send,
-    S: StateMachine,
-    S::Frozen: Send + 'static,
-    R: Reply<S>,
-{
+impl<L: HostedLog, S: HostedState, R: Reply<S>> Core<L, S, R> {
     /// Runs until the node stops; says why.
     pub(crate) async fn run(mut self) -> Stop {
         let mut sleep = std::pin::pin!(sleep_until(self.clock.at(self.clock.now())));

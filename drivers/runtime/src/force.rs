@@ -10,13 +10,11 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use synod_consensus::ReplicatedLog;
 use synod_engine::{ClusterId, Context, Effect, GroupId, Instant, Random, Record as _};
 use synod_wal::{Kind, Log, OpenError};
 
 use crate::groups::Groups;
+use crate::hosted::HostedLog;
 use crate::recovery::Recovery;
 use crate::{Identity, IdentityError, Lock, NodeConfig, directory};
 
@@ -56,8 +54,7 @@ pub fn force<L, W>(
     act: impl Fn(&mut L, &mut Context<'_, L>) -> Result<(), W>,
 ) -> Result<Identity, ForceError>
 where
-    L: ReplicatedLog,
-    L::Record: Serialize + DeserializeOwned,
+    L: HostedLog,
     W: Display,
 {
     let dir = lock.dir();

@@ -5,11 +5,11 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
 use synod_consensus::{Refusal, ReplicatedLog, StateMachine};
 use synod_engine::{Input, Instant, LinkState, NodeId, Position};
 
 use crate::host::Host;
+use crate::hosted::{HostedLog, HostedState};
 use crate::outlets::{Admitted, GroupOutlets, Own, Shared};
 use crate::{Call, Disk, Limits, NodeStatus, Reply};
 
@@ -43,15 +43,7 @@ pub(crate) struct Taken {
     pub(crate) reads: u64,
 }
 
-impl<L, S, R> Group<L, S, R>
-where
-    L: ReplicatedLog + 'static,
-    L::Message: Serialize + Send,
-    L::Record: Serialize + Send,
-    S: StateMachine,
-    S::Frozen: Send + 'static,
-    R: Reply<S>,
-{
+impl<L: HostedLog, S: HostedState, R: Reply<S>> Group<L, S, R> {
     /// A group that was published as `status`.
     pub(crate) fn new(host: Host<L>, own: Own<S, R>, status: NodeStatus) -> Self {
         Self {

@@ -6,28 +6,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-use synod_consensus::{ReplicatedLog, StateMachine};
 use synod_engine::{Instant, LinkState, NodeId};
 
 use crate::Reply;
 use crate::core::Core;
 use crate::groups::Place;
+use crate::hosted::{HostedLog, HostedState};
 use crate::outlets::{Link, Session};
 use crate::transport::peers::Peer;
 
 /// Begins to dial a peer.
 pub(crate) type Dial = Box<dyn FnMut(Arc<Peer>) + Send>;
 
-impl<L, S, R> Core<L, S, R>
-where
-    L: ReplicatedLog + 'static,
-    L::Message: Serialize + Send,
-    L::Record: Serialize + Send,
-    S: StateMachine,
-    S::Frozen: Send + 'static,
-    R: Reply<S>,
-{
+impl<L: HostedLog, S: HostedState, R: Reply<S>> Core<L, S, R> {
     /// A session of the link that all groups share began: every group is told for which this life of the
     /// peer counts.
     pub(crate) fn link_opened(&mut self, now: Instant, peer: NodeId, session: Session) {

@@ -10,13 +10,12 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use prometheus_client::registry::Registry;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use synod_consensus::{ReplicatedLog, StateMachine};
+use synod_consensus::StateMachine;
 use synod_engine::{Blob, Engine, GroupId, Sound};
 use tokio::sync::watch;
 
 use crate::groups::{Groups, Seed};
+use crate::hosted::{HostedLog, HostedState};
 use crate::inbox::Stop;
 use crate::plant::Plant;
 use crate::recovery::Recovery;
@@ -121,15 +120,8 @@ pub fn start<L, S, R>(
     empty: S,
 ) -> Result<Node<S, R>, StartError>
 where
-    L: ReplicatedLog + Engine<Rules = Sound> + Send + 'static,
-    L::Timer: Send,
-    L::Message: Serialize + DeserializeOwned + Send,
-    L::Record: Serialize + DeserializeOwned + Send,
-    S: StateMachine + Send + 'static,
-    S::Query: Send,
-    S::Response: Send,
-    S::Answer: Send,
-    S::Frozen: Send,
+    L: HostedLog + Engine<Rules = Sound>,
+    S: HostedState,
     R: Reply<S>,
 {
     let seed = |identity: &_| [Seed { group: GroupId(0), engine: engine(identity), empty }];
@@ -151,15 +143,8 @@ pub fn start_groups<L, S, R, G>(
 ) -> Result<Node<S, R>, StartError>
 where
     G: IntoIterator<Item = Seed<L, S>>,
-    L: ReplicatedLog + Engine<Rules = Sound> + Send + 'static,
-    L::Timer: Send,
-    L::Message: Serialize + DeserializeOwned + Send,
-    L::Record: Serialize + DeserializeOwned + Send,
-    S: StateMachine + Send + 'static,
-    S::Query: Send,
-    S::Response: Send,
-    S::Answer: Send,
-    S::Frozen: Send,
+    L: HostedLog + Engine<Rules = Sound>,
+    S: HostedState,
     R: Reply<S>,
 {
     config.limits.check().map_err(StartError::Limits)?;

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use serde::Serialize;
 use synod_consensus::{Event, Membership, Outcome, Refusal, ReplicatedLog, StateMachine, Task};
 use synod_engine::{
     Class, GroupId, Incarnation, Message as _, NodeId, Position, Record as _, TaskId, Token,
@@ -23,6 +22,7 @@ use crate::budget::Budget;
 use crate::door::Door;
 use crate::groups::Place;
 use crate::host::Outlets;
+use crate::hosted::{HostedLog, HostedState};
 use crate::inbox::{Control, Stop};
 use crate::metrics::Metrics;
 use crate::old_log::{OldLog, Wanted};
@@ -152,15 +152,7 @@ pub(crate) struct GroupOutlets<'a, L: ReplicatedLog, S: StateMachine, R> {
     pub(crate) own: &'a mut Own<S, R>,
 }
 
-impl<L, S, R> Shared<L, S, R>
-where
-    L: ReplicatedLog + 'static,
-    L::Message: Send,
-    L::Record: Send,
-    S: StateMachine,
-    S::Frozen: Send + 'static,
-    R: Reply<S>,
-{
+impl<L: HostedLog, S: HostedState, R: Reply<S>> Shared<L, S, R> {
     /// Refuses a request at the door.
     pub(crate) fn refuse(&mut self, call: Call<S, R>, refusal: Refusal) {
         self.metrics.refused.inc();
@@ -249,15 +241,7 @@ impl<S: StateMachine, R> Own<S, R> {
     }
 }
 
-impl<L, S, R> GroupOutlets<'_, L, S, R>
-where
-    L: ReplicatedLog + 'static,
-    L::Message: Send,
-    L::Record: Send,
-    S: StateMachine,
-    S::Frozen: Send + 'static,
-    R: Reply<S>,
-{
+impl<L: HostedLog, S: HostedState, R: Reply<S>> GroupOutlets<'_, L, S, R> {
     /// Takes out who waits under `token`.
     fn remove(&mut self, token: Token) -> Option<Waiting<S, R>> {
         let waiting = self.own.pending.remove(token)?;
@@ -331,15 +315,7 @@ where
     }
 }
 
-impl<L, S, R> Outlets<L> for GroupOutlets<'_, L, S, R>
-where
-    L: ReplicatedLog + 'static,
-    L::Message: Serialize + Send,
-    L::Record: Serialize + Send,
-    S: StateMachine,
-    S::Frozen: Send + 'static,
-    R: Reply<S>,
-{
+impl<L: HostedLog, S: HostedState, R: Reply<S>> Outlets<L> for GroupOutlets<'_, L, S, R> {
     fn persist(&mut self, position: Position, record: L::Record) {
         let Self { shared, own } = self;
         let blob = record.blob().map(|blob| blob.id);

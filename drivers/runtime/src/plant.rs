@@ -13,8 +13,6 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use synod_consensus::{Index, ReplicatedLog, StateMachine};
 use synod_engine::{Incarnation, Position, Random};
 use synod_wal::{Log, Reader};
@@ -32,6 +30,7 @@ use crate::door::{Bell, Door};
 use crate::group::Group;
 use crate::groups::{Groups, Place};
 use crate::host::Host;
+use crate::hosted::{HostedLog, HostedState};
 use crate::inbox::{Arrivals, Inbox, Stop};
 use crate::links::Dial;
 use crate::metrics::Metrics;
@@ -61,13 +60,7 @@ pub(crate) struct Plant<L: ReplicatedLog> {
     random: Random,
 }
 
-impl<L> Plant<L>
-where
-    L: ReplicatedLog + Send + 'static,
-    L::Timer: Send,
-    L::Message: Serialize + DeserializeOwned + Send,
-    L::Record: Serialize + DeserializeOwned + Send,
-{
+impl<L: HostedLog> Plant<L> {
     pub(crate) fn build(
         config: &NodeConfig,
         identity: Identity,
@@ -111,21 +104,13 @@ where
     }
 
     /// Starts the threads; `empty` are the state machines before the first command, place by place.
-    pub(crate) fn start<S, R>(
+    pub(crate) fn start<S: HostedState, R: Reply<S>>(
         mut self,
         config: &NodeConfig,
         identity: Identity,
         lock: Lock,
         empty: Vec<S>,
-    ) -> Result<Node<S, R>, StartError>
-    where
-        S: StateMachine + Send + 'static,
-        S::Query: Send,
-        S::Response: Send,
-        S::Answer: Send,
-        S::Frozen: Send,
-        R: Reply<S>,
-    {
+    ) -> Result<Node<S, R>, StartError> {
         let io = |error| StartError::Io { path: config.dir.clone(), error };
         let peer_address = self.listener.local_addr().map_err(io)?;
         let watch = self.watch(config);
@@ -170,21 +155,13 @@ where
     }
 
     /// Makes the core, and starts the threads that work for it.
-    fn assemble<S, R>(
+    fn assemble<S: HostedState, R: Reply<S>>(
         mut self,
         config: &NodeConfig,
         identity: &Identity,
         (watch, disk): (Watch<L>, Disk),
         empty: Vec<S>,
-    ) -> io::Result<Assembled<L, S, R>>
-    where
-        S: StateMachine + Send + 'static,
-        S::Query: Send,
-        S::Response: Send,
-        S::Answer: Send,
-        S::Frozen: Send,
-        R: Reply<S>,
-    {
+    ) -> io::Result<Assembled<L, S, R>> {
         let limits = &config.limits;
         let count = self.net.groups.len();
         let pool = Arc::new(Pool::new(self.replicas(empty), limits.max_unapplied));
@@ -268,16 +245,13 @@ where
     }
 
     /// The core's part of the group at `place`.
-    fn group<S: StateMachine, R: Reply<S>>(
+    fn group<S: HostedState, R: Reply<S>>(
         &mut self,
         place: Place,
         Recovered { engine, ledger, .. }: Recovered<L>,
         bell: &Arc<Bell>,
         (incarnation, disk): (Incarnation, Disk),
-    ) -> Group<L, S, R>
-    where
-        S::Frozen: Send + 'static,
-    {
+    ) -> Group<L, S, R> {
         let status = NodeStatus { log: engine.status(), incarnation, disk, peers: Vec::new() };
         let others = match status.log.members.is_empty() {
             true => self.net.peers.hinted().collect(),
@@ -332,18 +306,7 @@ struct Workers<L: ReplicatedLog, S: StateMachine, R> {
     threads: Vec<JoinHandle<()>>,
 }
 
-impl<L, S, R> Workers<L, S, R>
-where
-    L: ReplicatedLog + 'static,
-    L::Message: Send,
-    L::Record: Send,
-    S: StateMachine + Send + 'static,
-    S::Query: Send,
-    S::Response: Send,
-    S::Answer: Send,
-    S::Frozen: Send,
-    R: Reply<S>,
-{
+impl<L: HostedLog, S: HostedState, R: Reply<S>> Workers<L, S, R> {
     fn start(
         desk: Arc<Desk>,
         mut log: Log,
@@ -375,10 +338,7 @@ where
         old_log: Arc<OldLog>,
         mut reader: Reader,
         counted: Vec<Counted>,
-    ) -> io::Result<Self>
-    where
-        L::Record: DeserializeOwned,
-    {
+    ) -> io::Result<Self> {
         let (wishes, inbox) = (old_log.clone(), self.inbox.clone());
         self.old_log = Some(old_log);
         let read = move || old_log::run(&wishes, &mut reader, &counted, &inbox);

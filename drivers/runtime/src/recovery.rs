@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
 use synod_consensus::ReplicatedLog;
 use synod_engine::{Blob, Record as _};
 use synod_wal::{Entry, Log, Options, Preparation};
@@ -16,6 +15,7 @@ use tracing::info;
 use crate::blobs::{Store, ledger::Ledger};
 use crate::directory;
 use crate::groups::{Groups, Place};
+use crate::hosted::HostedLog;
 use crate::{Limits, NodeConfig, StartError};
 
 /// All groups as they were when the last life ended, and the log to go on with.
@@ -35,11 +35,7 @@ pub(crate) struct Recovered<L: ReplicatedLog> {
     before: Option<u64>,
 }
 
-impl<L> Recovery<L>
-where
-    L: ReplicatedLog,
-    L::Record: DeserializeOwned,
-{
+impl<L: HostedLog> Recovery<L> {
     /// Replays the log in the directory into new engines, one for each of `groups`.
     pub(crate) fn of(
         config: &NodeConfig,
@@ -90,11 +86,7 @@ where
     }
 }
 
-impl<L> Recovered<L>
-where
-    L: ReplicatedLog,
-    L::Record: DeserializeOwned,
-{
+impl<L: HostedLog> Recovered<L> {
     fn new(engine: L::Config) -> Self {
         Self {
             engine: L::new(engine),

@@ -11,12 +11,11 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
 use synod_codec::Hash;
-use synod_consensus::ReplicatedLog;
 use synod_engine::{Blob, GroupId, Incarnation, Record as _};
 use synod_wal::{Cut, Entry, Log, OpenError};
 
+use crate::hosted::HostedLog;
 use crate::{Identity, IdentityError, Lock, directory};
 
 /// What a directory is like.
@@ -76,14 +75,10 @@ pub enum RepairError {
 ///
 /// # Errors
 /// [`RepairError`]; damage is none. Nothing was changed.
-pub fn examine<L>(
+pub fn examine<L: HostedLog>(
     lock: &Lock,
     engine: impl Fn(&Identity, GroupId) -> L::Config,
-) -> Result<Checkup, RepairError>
-where
-    L: ReplicatedLog,
-    L::Record: DeserializeOwned,
-{
+) -> Result<Checkup, RepairError> {
     let missing = || IdentityError::Damaged {
         file: lock.dir().join("identity.toml"),
         why: "it is missing".into(),
@@ -123,14 +118,10 @@ where
 }
 
 /// The blobs that the engines need after these records.
-fn replay<L>(
+fn replay<L: HostedLog>(
     entries: &[Entry],
     config: impl Fn(GroupId) -> L::Config,
-) -> Result<BTreeMap<u64, Blob>, String>
-where
-    L: ReplicatedLog,
-    L::Record: DeserializeOwned,
-{
+) -> Result<BTreeMap<u64, Blob>, String> {
     let mut groups: BTreeMap<GroupId, (L, BTreeMap<u64, Blob>)> = BTreeMap::new();
     for entry in entries {
         let (engine, needed) = groups

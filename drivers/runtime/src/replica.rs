@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 use crate::apply::Work;
 use crate::blobs::{Store, file};
 use crate::groups::Place;
+use crate::hosted::{HostedLog, HostedState};
 use crate::inbox::{Control, Inbox};
 use crate::metrics::Metrics;
 use crate::{Answer, Reply};
@@ -38,15 +39,7 @@ pub(crate) struct Replica<L: ReplicatedLog, S: StateMachine, R> {
     pub(crate) stopped: Arc<AtomicBool>,
 }
 
-impl<L, S, R> Replica<L, S, R>
-where
-    L: ReplicatedLog + 'static,
-    L::Message: Send,
-    L::Record: Send,
-    S: StateMachine,
-    S::Frozen: Send + 'static,
-    R: Reply<S>,
-{
+impl<L: HostedLog, S: HostedState, R: Reply<S>> Replica<L, S, R> {
     /// Does `works`, in order, and answers. What is left of them when it fails was not done.
     pub(crate) fn serve(&mut self, works: &mut VecDeque<Work<S, R>>) -> Result<(), String> {
         let mut done = Ok(());

@@ -10,15 +10,15 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use serde::de::DeserializeOwned;
 use synod_codec::Hash;
-use synod_engine::{Blob, Engine, GroupId, Incarnation, Message as _, NodeId};
+use synod_engine::{Blob, GroupId, Incarnation, Message as _, NodeId};
 use tokio::net::TcpStream;
 use tracing::{debug, error, info};
 
 use super::stream::{CHUNK_BYTES, Stream};
 use super::{Claim, Direction, Transfer};
 use crate::groups::Place;
+use crate::hosted::HostedLog;
 use crate::inbox::Arrived;
 use crate::transport::{NO_GROUP, Net, kind};
 
@@ -26,16 +26,12 @@ use crate::transport::{NO_GROUP, Net, kind};
 const SYNC_EVERY_BYTES: usize = 4 << 20;
 
 /// Serves a connection for bulk bytes, on a thread of its own.
-pub(crate) fn accept<E>(
+pub(crate) fn accept<E: HostedLog>(
     net: &Arc<Net<E>>,
     (from, life): (NodeId, Incarnation),
     stream: TcpStream,
     buffer: BytesMut,
-) where
-    E: Engine + 'static,
-    E::Message: DeserializeOwned + Send,
-    E::Output: Send,
-{
+) {
     // One at a time from anybody: two senders of the same blob would write the same file.
     let Some(transfer) = net.transfers.begin(Direction::In, net.me) else {
         debug!(%from, "not received: another blob is on its way");
@@ -51,17 +47,13 @@ pub(crate) fn accept<E>(
     }
 }
 
-fn serve<E>(
+fn serve<E: HostedLog>(
     net: &Net<E>,
     transfer: &Transfer,
     (from, life): (NodeId, Incarnation),
     stream: TcpStream,
     buffer: BytesMut,
-) -> io::Result<Blob>
-where
-    E: Engine,
-    E::Message: DeserializeOwned,
-{
+) -> io::Result<Blob> {
     let socket = stream.into_std()?;
     socket.set_nonblocking(false)?;
     let patience = Duration::from_millis(net.limits.bulk_timeout_ms.max(1));
@@ -94,15 +86,11 @@ where
 /// What was received, and for which group.
 type Received<M> = (Place, Blob, Claim, M);
 
-fn receive<E>(
+fn receive<E: HostedLog>(
     net: &Net<E>,
     (from, life): (NodeId, Incarnation),
     stream: &mut Stream,
-) -> io::Result<Received<E::Message>>
-where
-    E: Engine,
-    E::Message: DeserializeOwned,
-{
+) -> io::Result<Received<E::Message>> {
     let offer = stream.next(net.limits.max_message_bytes)?;
     if offer.kind != kind::OFFER {
         return Err(io::Error::other(format!("a frame of kind {} comes first", offer.kind)));

@@ -12,13 +12,13 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use serde::Serialize;
 use synod_engine::{Blob, Engine, GroupId, NodeId};
 use tracing::{debug, error, info};
 
 use super::stream::{CHUNK_BYTES, Stream};
 use super::{Claim, Direction, Transfer};
 use crate::acquaintances::Acquaintance;
+use crate::hosted::HostedLog;
 use crate::transport::handshake::{self, Purpose};
 use crate::transport::version::PeerVersion;
 use crate::transport::{Net, kind, tune};
@@ -28,17 +28,13 @@ const VERSION: PeerVersion = PeerVersion::OLDEST;
 
 /// Sends `message` of `group` with its attachment `blob`, unless another blob is on its way to this
 /// peer.
-pub(crate) fn send<E>(
+pub(crate) fn send<E: HostedLog>(
     net: &Arc<Net<E>>,
     group: GroupId,
     to: NodeId,
     message: &E::Message,
     blob: Blob,
-) where
-    E: Engine + 'static,
-    E::Message: Serialize + Send,
-    E::Output: Send,
-{
+) {
     if net.peers.get(to).is_none() {
         return;
     }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use serde::de::DeserializeOwned;
-use synod_engine::{Engine, NodeId, Random};
+use synod_engine::{NodeId, Random};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
@@ -16,16 +15,13 @@ use super::session::Speaker;
 use super::version::PeerVersion;
 use super::{Net, kind, session, tune};
 
+use crate::hosted::HostedLog;
+
 /// Keeps a session with `peer`, for as long as it is one.
 ///
 /// The node with the lower id calls. The other one lends a hand when nobody called for a while: it may
 /// know an address that the lower one does not.
-pub(crate) async fn keep<E>(net: Arc<Net<E>>, peer: Arc<Peer>, mut random: Random)
-where
-    E: Engine + 'static,
-    E::Message: DeserializeOwned + Send,
-    E::Output: Send,
-{
+pub(crate) async fn keep<E: HostedLog>(net: Arc<Net<E>>, peer: Arc<Peer>, mut random: Random) {
     let (node, outbox) = (peer.node, peer.outbox.clone());
     drop(peer);
     let (min_ms, max_ms) = (net.limits.redial_min_ms.max(1), net.limits.redial_max_ms.max(1));
@@ -75,12 +71,11 @@ fn complain(peer: NodeId, failure: &Failure, again: bool) {
 type Connected = (Speaker, TcpStream, BytesMut);
 
 /// Connects in the newest version that both sides speak.
-async fn connect<E>(net: &Arc<Net<E>>, peer: NodeId, address: &str) -> Result<Connected, Failure>
-where
-    E: Engine + 'static,
-    E::Message: Send,
-    E::Output: Send,
-{
+async fn connect<E: HostedLog>(
+    net: &Arc<Net<E>>,
+    peer: NodeId,
+    address: &str,
+) -> Result<Connected, Failure> {
     match connect_in(net, net.newest_version, peer, address).await {
         Err(Failure::Refused(Refusal::Version { mine })) if net.versions().contains(&mine) => {
             debug!(%peer, "it speaks version {mine} only");
@@ -90,17 +85,12 @@ where
     }
 }
 
-async fn connect_in<E>(
+async fn connect_in<E: HostedLog>(
     net: &Arc<Net<E>>,
     version: PeerVersion,
     peer: NodeId,
     address: &str,
-) -> Result<Connected, Failure>
-where
-    E: Engine + 'static,
-    E::Message: Send,
-    E::Output: Send,
-{
+) -> Result<Connected, Failure> {
     let broken = |error: std::io::Error| Failure::Broken(error.to_string());
     let introduction = async {
         let mut stream = TcpStream::connect(address).await.map_err(broken)?;

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use super::version::PeerVersion;
 use super::{NO_GROUP, Net, kind};
 use crate::acquaintances::Acquaintance;
+use crate::hosted::HostedLog;
 
 const MAGIC: &[u8; 8] = b"synod/p2";
 
@@ -289,16 +290,11 @@ pub(crate) async fn reply(
 }
 
 /// Whether the peer is who it was. One met for the first time is written down, off this thread.
-pub(crate) async fn recognise<E>(
+pub(crate) async fn recognise<E: HostedLog>(
     net: &std::sync::Arc<Net<E>>,
     peer: NodeId,
     life: Incarnation,
-) -> Result<(), Failure>
-where
-    E: Engine + 'static,
-    E::Message: Send,
-    E::Output: Send,
-{
+) -> Result<(), Failure> {
     let net = net.clone();
     let met = tokio::task::spawn_blocking(move || net.recognise(peer, life)).await;
     match met {

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use serde::de::DeserializeOwned;
-use synod_engine::{Engine, NodeId};
+use synod_engine::NodeId;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -18,17 +17,13 @@ use super::session::Speaker;
 use super::version::PeerVersion;
 use super::{Net, kind, session, tune};
 use crate::blobs::receive;
+use crate::hosted::HostedLog;
 
 /// How many culprits are remembered, so that each complaint about one is logged once.
 const MAX_REMEMBERED: usize = 256;
 
 /// Takes connections, for ever.
-pub(crate) async fn run<E>(net: Arc<Net<E>>, listener: TcpListener)
-where
-    E: Engine + 'static,
-    E::Message: DeserializeOwned + Send,
-    E::Output: Send,
-{
+pub(crate) async fn run<E: HostedLog>(net: Arc<Net<E>>, listener: TcpListener) {
     let handshakes = Arc::new(Semaphore::new(net.limits.max_handshakes.max(1)));
     let complaints = Arc::new(Complaints::default());
     loop {
@@ -74,15 +69,10 @@ where
 }
 
 /// The handshake. Whoever is refused is told why.
-async fn greet<E>(
+async fn greet<E: HostedLog>(
     net: &Arc<Net<E>>,
     mut stream: TcpStream,
-) -> Result<(PeerVersion, Hello, TcpStream, BytesMut), Failure>
-where
-    E: Engine + 'static,
-    E::Message: Send,
-    E::Output: Send,
-{
+) -> Result<(PeerVersion, Hello, TcpStream, BytesMut), Failure> {
     tune(&stream, net.link_timeout()).map_err(|error| Failure::Broken(error.to_string()))?;
     let mut buffer = BytesMut::new();
     let (version, hello) = handshake::hear(&mut stream, &mut buffer).await?;

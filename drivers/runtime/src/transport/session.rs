@@ -4,7 +4,6 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use serde::de::DeserializeOwned;
 use synod_codec::frame;
 use synod_engine::{Class, Engine, Incarnation, Message as _, NodeId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,6 +15,7 @@ use super::outbox::{Load, Outbox};
 use super::pulse::Pulse;
 use super::version::PeerVersion;
 use super::{Net, kind, lane};
+use crate::hosted::HostedLog;
 use crate::inbox::{Arrived, Control};
 
 /// Bytes read at a time.
@@ -38,16 +38,13 @@ pub(crate) struct Speaker {
 ///
 /// There is one session at a time. Where both nodes dialled, the connection of the one with the lower id
 /// stays, as both see it.
-pub(crate) async fn serve<E>(
+pub(crate) async fn serve<E: HostedLog>(
     net: &Arc<Net<E>>,
     speaker: Speaker,
     caller: NodeId,
     stream: TcpStream,
     buffer: BytesMut,
-) where
-    E: Engine,
-    E::Message: DeserializeOwned,
-{
+) {
     let Speaker { peer, life, version } = speaker;
     let Some(outbox) = net.peers.caller(peer).map(|peer| peer.outbox.clone()) else { return };
     if caller > net.me.min(peer) && outbox.is_open() {
@@ -94,11 +91,7 @@ struct Reader<'a, E: Engine> {
     buffer: BytesMut,
 }
 
-impl<E> Reader<'_, E>
-where
-    E: Engine,
-    E::Message: DeserializeOwned,
-{
+impl<E: HostedLog> Reader<'_, E> {
     async fn run(&mut self) -> io::Result<()> {
         let mut control = Vec::new();
         let mut messages = Vec::new();

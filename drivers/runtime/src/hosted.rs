@@ -1,0 +1,38 @@
+//! What this driver can host: a replicated log whose messages and records can be written as bytes, and a
+//! state machine whose answers cross threads.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use synod_consensus::{ReplicatedLog, StateMachine};
+
+/// A replicated log that runs on sockets and disks. Every one does whose parts are data.
+pub trait HostedLog:
+    ReplicatedLog<
+        Timer: Send,
+        Message: Serialize + DeserializeOwned + Send,
+        Record: Serialize + DeserializeOwned + Send,
+    > + Send
+    + 'static
+{
+}
+
+impl<L> HostedLog for L where
+    L: ReplicatedLog<
+            Timer: Send,
+            Message: Serialize + DeserializeOwned + Send,
+            Record: Serialize + DeserializeOwned + Send,
+        > + Send
+        + 'static
+{
+}
+
+/// A state machine that is applied, asked and written out by threads of its own.
+pub trait HostedState:
+    StateMachine<Query: Send, Response: Send, Answer: Send, Frozen: Send> + Send + 'static
+{
+}
+
+impl<S> HostedState for S where
+    S: StateMachine<Query: Send, Response: Send, Answer: Send, Frozen: Send> + Send + 'static
+{
+}
