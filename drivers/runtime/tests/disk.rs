@@ -103,44 +103,34 @@ impl DiskFile for RiggedFile {
     }
 }
 
-#[tokio::test]
-async fn a_failed_sync_stops_the_node_and_nothing_acknowledged_is_lost() {
+/// A node whose disk gets this `fault` stops, says `why`, and has lost nothing that it acknowledged.
+async fn stops_at(fault: impl Fn(&Rig) -> &AtomicBool, why: &str) {
     let dir = tempfile::tempdir().unwrap();
     let rig = Rig::default();
     let mut config = config(1, dir.path(), &addresses(1));
     config.log_disk = rig.disk();
     let node = begin(&config).unwrap();
     write(&[&node], "acknowledged").await;
-    rig.fails.store(true, Ordering::Relaxed);
+    fault(&rig).store(true, Ordering::Relaxed);
     assert_eq!(node.handle().write("in doubt").await, Outcome::Unknown);
     match node.stopped().await {
-        StopReason::Fatal(why) => assert!(why.contains("the disk is broken"), "{why}"),
+        StopReason::Fatal(said) => assert!(said.contains(why), "{said}"),
         other => panic!("{other:?}"),
     }
     drop(node);
-    rig.fails.store(false, Ordering::Relaxed);
+    fault(&rig).store(false, Ordering::Relaxed);
     let node = begin(&config).unwrap();
     assert_eq!(lines(&[&node]).await[0], "acknowledged");
 }
 
 #[tokio::test]
+async fn a_failed_sync_stops_the_node_and_nothing_acknowledged_is_lost() {
+    stops_at(|rig| &rig.fails, "the disk is broken").await;
+}
+
+#[tokio::test]
 async fn a_sync_thread_that_panics_stops_the_node() {
-    let dir = tempfile::tempdir().unwrap();
-    let rig = Rig::default();
-    let mut config = config(1, dir.path(), &addresses(1));
-    config.log_disk = rig.disk();
-    let node = begin(&config).unwrap();
-    write(&[&node], "acknowledged").await;
-    rig.panics.store(true, Ordering::Relaxed);
-    assert_eq!(node.handle().write("in doubt").await, Outcome::Unknown);
-    match node.stopped().await {
-        StopReason::Fatal(why) => assert!(why.contains("the sync thread panicked"), "{why}"),
-        other => panic!("{other:?}"),
-    }
-    drop(node);
-    rig.panics.store(false, Ordering::Relaxed);
-    let node = begin(&config).unwrap();
-    assert_eq!(lines(&[&node]).await[0], "acknowledged");
+    stops_at(|rig| &rig.panics, "the sync thread panicked").await;
 }
 
 #[tokio::test]
