@@ -156,6 +156,20 @@ mod tests {
         assert!(reads.cancel(Token(3)) && !reads.cancel(Token(3)));
         assert_eq!((reads.len(), reads.rounds.len()), (0, 0));
     }
+
+    /// Where a lease stands for the round.
+    #[test]
+    fn reads_that_are_taken_out_before_a_round_wait_no_more() {
+        let mut reads = Reads::default();
+        reads.ask(Token(1));
+        assert_eq!(reads.open_round(Index(5)), Some(1));
+        reads.ask(Token(2));
+        reads.ask_for(NodeId(2), ReadId { life: 7, number: 1 });
+        let taken = reads.take_waiting();
+        assert_eq!((taken.tokens.len(), taken.nodes.len()), (1, 1));
+        assert_eq!((reads.len(), reads.has_waiting()), (1, false), "the one in the round");
+    }
+
     #[test]
     fn the_newest_question_of_a_node_stands_for_its_earlier_ones() {
         let mut reads = Reads::default();

@@ -93,3 +93,31 @@ impl fmt::Display for Record {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use alloc::{format, vec};
+
+    use synod_consensus::{Epoch, Index, Payload};
+
+    use super::*;
+
+    /// A trace shows what a node wrote.
+    #[test]
+    fn a_record_is_told_in_words() {
+        let mut hard = HardState { term: Epoch(3), vote: None };
+        assert_eq!(Record::HardState(hard).to_string(), "term 3 no vote");
+        hard.vote = Some(NodeId(2));
+        assert_eq!(Record::HardState(hard).to_string(), "term 3 vote n2");
+        let entries = Batch::new(Index(4), Epoch(3), vec![Payload::Noop; 2]);
+        assert_eq!(Record::Entries(entries.clone()).to_string(), format!("entries {entries}"));
+        let founders = Membership::founded_by(&[1, 2].map(NodeId).into_iter().collect());
+        let (members, snapshot) = (Arc::new(founders), None);
+        let mut checkpoint = Checkpoint { hard, members, snapshot, keeps: 0 };
+        let told = |checkpoint: &Checkpoint| Record::Checkpoint(checkpoint.clone()).to_string();
+        assert_eq!(told(&checkpoint), "checkpoint term 3 vote n2 members {n1,n2}");
+        checkpoint.keeps = 5;
+        assert_eq!(told(&checkpoint), "checkpoint term 3 vote n2 members {n1,n2} keeps 5");
+    }
+}

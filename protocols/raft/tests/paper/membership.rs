@@ -350,29 +350,33 @@ fn a_restart_knows_the_members() {
     cluster.assert_sound();
 }
 
-/// No section of the paper: an operator's last resort, between two lives.
+/// No section of the paper: an operator's last resort, between two lives. Whatever the survivor was.
 #[test]
 fn a_survivor_that_is_forced_alone_keeps_its_log_and_leads_at_once() {
+    use synod_consensus::ReplicatedLog as _;
     let mut cluster = group(3, 1, Sound);
     cluster.at(1, |node| node.propose(7, "x"));
     cluster.settle();
-    let survivor = &cluster.nodes[&2];
-    let (last, term) = (survivor.view().last, survivor.view().term);
-    let mut raft = survivor.rebuilt();
-    let (mut random, mut effects) = (Random::new(1), Vec::new());
-    raft.force_alone(&mut Context::new(Instant::START, &mut random, &mut effects)).unwrap();
-    let new = effects.into_iter().filter_map(|effect| match effect {
-        Effect::Persist(record) => Some(record),
-        _ => None,
-    });
-    let records: Vec<_> = survivor.kept().iter().cloned().chain(new).collect();
-    let alone = Node::recover(config_with(2, 3, Sound), records);
-    assert_eq!((alone.view().role, alone.view().commit), (Role::Leader, alone.view().last.index));
-    assert_eq!(alone.raft.log().term_at(last.index), Some(last.term), "nothing is lost");
-    let leap = 1 << 20;
-    assert!(alone.view().term.0 > term.0 + leap, "beyond what the lost majority elected since");
-    use synod_consensus::ReplicatedLog as _;
-    assert_eq!(alone.raft.status().members.to_string(), "{n2}");
+    cluster.at(1, |node| node.change(8, [Change::Prioritise { node: NodeId(4), priority: 0 }]));
+    cluster.settle();
+    for (id, members) in [(2, "{n2}"), (4, "{n4}")] {
+        let survivor = &cluster.nodes[&id];
+        let (last, term) = (survivor.view().last, survivor.view().term);
+        let mut raft = survivor.rebuilt();
+        let (mut random, mut effects) = (Random::new(1), Vec::new());
+        raft.force_alone(&mut Context::new(Instant::START, &mut random, &mut effects)).unwrap();
+        let new = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Persist(record) => Some(record),
+            _ => None,
+        });
+        let records: Vec<_> = survivor.kept().iter().cloned().chain(new).collect();
+        let alone = Node::recover(config_with(id, 4, Sound), records);
+        let view = alone.view();
+        assert_eq!((view.role, view.commit), (Role::Leader, view.last.index));
+        assert_eq!(alone.raft.log().term_at(last.index), Some(last.term), "nothing is lost");
+        assert!(view.term.0 > term.0 + (1 << 20), "beyond what the lost majority elected since");
+        assert_eq!(alone.raft.status().members.to_string(), members);
+    }
 }
 
 #[test]

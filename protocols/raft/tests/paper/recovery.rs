@@ -4,8 +4,8 @@ use core::hash::Hasher;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use synod_consensus::{Batch, Epoch, Index, ReplicatedLog as _};
-use synod_engine::{Engine, NodeId};
+use synod_consensus::{Batch, Epoch, Index, ReplicatedLog as _, Request};
+use synod_engine::{Engine, Input, NodeId, Token};
 use synod_raft::{Checkpoint, HardState, Raft, Record, Timer};
 
 use crate::chaos::Chaos;
@@ -138,6 +138,7 @@ fn a_fingerprint_is_of_what_a_node_will_do_and_not_of_when_it_came_there() {
         after(|node| node.hear(2, append(1, entry(0, 0), &[1], 1))),
         after(|node| node.hear(3, wished_vote(2, entry(0, 0)))),
         after(|node| node.fire(Timer::Election)),
+        after(|node| node.input(Input::Request { token: Token(7), request: Request::Read })),
     ];
     let distinct: BTreeSet<_> = different.iter().collect();
     assert_eq!(distinct.len(), different.len());
