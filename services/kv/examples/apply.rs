@@ -1,8 +1,12 @@
 //! A store without a log: opens a session, writes, retries, reads; then how fast it applies.
 //!
-//! `cargo run --release -p synod-kv --example apply`
+//! `cargo run --release -p synod-kv --example apply -- 1000000` (how many keys)
 
-#![allow(clippy::disallowed_types, reason = "an example is a driver: it has a clock")]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "an example is a driver: it has a clock and arguments"
+)]
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +16,12 @@ use synod_consensus::{Index, StateMachine};
 use synod_kv::Store;
 use synod_kv::message::{Command, Op, Query, Response, SessionId};
 
-const KEYS: u64 = 1_000_000;
 const WRITES: u64 = 1_000_000;
 const BATCH: usize = 1_000;
 
 fn main() {
-    let keys = KEYS;
+    let keys =
+        std::env::args().nth(1).map_or(1_000_000, |keys| keys.parse().expect("a number of keys"));
     let mut store = Store::new();
     let opened = store.apply(Index(1), &encoded(&Command::Open { lease_ms: 60_000 }));
     let Response::Opened { session, .. } = opened else {

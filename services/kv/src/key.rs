@@ -40,8 +40,15 @@ impl Deref for Key {
 }
 
 impl PartialEq for Key {
+    #[inline]
     fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
+        match (self, other) {
+            (Self::Short { len, bytes }, Self::Short { len: other_len, bytes: other_bytes }) => {
+                len == other_len && bytes == other_bytes
+            }
+            (Self::Long(bytes), Self::Long(other)) => bytes == other,
+            (Self::Short { .. }, Self::Long(_)) | (Self::Long(_), Self::Short { .. }) => false,
+        }
     }
 }
 
@@ -67,6 +74,18 @@ impl Key {
                 (mixed >> 56) as u8
             }
             Self::Long(bytes) => hash(bytes) as u8,
+        }
+    }
+}
+
+impl Key {
+    /// The eight bytes from `place` on, or what there is and zeros, as a number of the same order: where
+    /// keys agree before `place`, those with the lower number come first.
+    #[inline]
+    pub(crate) fn word(&self, place: usize) -> u64 {
+        match self {
+            Self::Short { bytes, .. } if place + WORD <= IN_PLACE_BYTES => word(bytes, place),
+            Self::Short { .. } | Self::Long(_) => padded(self.get(place..).unwrap_or(&[])),
         }
     }
 }
@@ -105,12 +124,17 @@ const WORD: usize = 8;
 fn word(bytes: &[u8; IN_PLACE_BYTES], place: usize) -> u64 {
     match bytes[place..].first_chunk::<WORD>() {
         Some(word) => u64::from_be_bytes(*word),
-        None => {
-            let mut word = [0; WORD];
-            word[..IN_PLACE_BYTES - place].copy_from_slice(&bytes[place..]);
-            u64::from_be_bytes(word)
-        }
+        None => padded(&bytes[place..]),
     }
+}
+
+/// The first eight of these bytes, with zeros behind them if there are fewer.
+#[inline]
+fn padded(bytes: &[u8]) -> u64 {
+    let mut word = [0; WORD];
+    let len = bytes.len().min(WORD);
+    word[..len].copy_from_slice(&bytes[..len]);
+    u64::from_be_bytes(word)
 }
 
 impl core::fmt::Debug for Key {
@@ -130,6 +154,13 @@ mod tests {
         for (place, key) in keys.iter().enumerate() {
             for (other_place, other) in keys.iter().enumerate() {
                 assert_eq!(key.cmp(other), place.cmp(&other_place), "{key:?} and {other:?}");
+                assert_eq!(key == other, place == other_place);
+                let differ =
+                    key.iter().zip(other.iter()).take_while(|(one, two)| one == two).count();
+                for same in 0..=differ {
+                    let words = (key.word(same), other.word(same));
+                    assert!(words.0 == words.1 || (words.0 < words.1) == (key < other));
+                }
             }
         }
         for (key, text) in keys.iter().zip(texts) {

@@ -9,17 +9,22 @@
 //! the time goes into waiting for memory, so a leaf has one byte of each key's hash in a row: a key
 //! that is there is found by one line of memory and its own, where a search by halves would touch
 //! five or six. Keys lie side by side, short ones in place ([`Key`]).
+//!
+//! Next: `branch`, how a search finds its child.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::{fmt, mem};
 
 use crate::key::Key;
+use branch::{BRANCH, Branch, split_for};
+
+mod branch;
 
 /// Entries of a leaf at most: their tags fill a line of memory.
 const LEAF: usize = 64;
-/// Children of a branch at most.
-const BRANCH: usize = 64;
+/// The lowest bit of each byte.
+const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 
 /// Keys and what they hold. Equal if they hold the same, however they came about.
 pub(crate) struct Tree<V> {
@@ -38,13 +43,6 @@ enum Node<V> {
 struct Leaf<V> {
     tags: [u8; LEAF],
     entries: Vec<(Key, V)>,
-}
-
-/// Children, each with its first key; that of the first child may be any key up to its own.
-#[derive(Clone)]
-struct Branch<V> {
-    firsts: Vec<Key>,
-    children: Vec<Arc<Node<V>>>,
 }
 
 /// What an insertion did to a node.
@@ -115,7 +113,7 @@ impl<V: Clone> Tree<V> {
             // The first key of the first child is never looked at but when a branch is split.
             let children = alloc::vec![self.root.clone(), node];
             let firsts = alloc::vec![Key::default(), first];
-            self.root = Arc::new(Node::Branch(Branch { firsts, children }));
+            self.root = Arc::new(Node::Branch(Branch::new(firsts, children)));
         }
         self.len += usize::from(old.is_none());
         old
@@ -208,16 +206,20 @@ impl<V> Leaf<V> {
     /// Where a key is.
     #[inline]
     fn find(&self, key: &Key) -> Option<usize> {
-        let tag = key.tag();
-        let tags = self.tags.iter().enumerate();
-        let mut same =
-            tags.fold(0, |same, (place, other)| same | u64::from(*other == tag) << place);
-        while same != 0 {
-            let place = same.trailing_zeros() as usize;
-            if self.entries.get(place).is_some_and(|(other, _)| other == key) {
-                return Some(place);
+        let tag = u64::from(key.tag()) * LOW_BITS;
+        let (words, _) = self.tags.as_chunks();
+        for (first, tags) in words.iter().enumerate() {
+            // A byte is zero where the tags are the same. Its top bit, and perhaps that of some byte
+            // behind it, is set.
+            let differs = u64::from_le_bytes(*tags) ^ tag;
+            let mut same = differs.wrapping_sub(LOW_BITS) & !differs & (LOW_BITS << 7);
+            while same != 0 {
+                let place = first * 8 + same.trailing_zeros() as usize / 8;
+                if self.entries.get(place).is_some_and(|(other, _)| other == key) {
+                    return Some(place);
+                }
+                same &= same - 1;
             }
-            same &= same - 1;
         }
         None
     }
@@ -240,79 +242,6 @@ impl<V> Leaf<V> {
         *self = Self::new(mem::take(&mut self.entries));
         Some((right[0].0.clone(), Arc::new(Node::Leaf(Self::new(right)))))
     }
-}
-
-impl<V> Branch<V> {
-    /// The child in which `key` is, or would be.
-    fn place(&self, key: &Key) -> usize {
-        self.firsts[1..].partition_point(|first| first <= key)
-    }
-
-    /// Takes in a child; what does not fit any more is returned with its first key.
-    fn insert(
-        &mut self,
-        place: usize,
-        first: Key,
-        child: Arc<Node<V>>,
-    ) -> Option<(Key, Arc<Node<V>>)> {
-        if self.children.len() < BRANCH {
-            self.firsts.insert(place, first);
-            self.children.insert(place, child);
-            return None;
-        }
-        let firsts = split_for(&mut self.firsts, place, first);
-        let children = split_for(&mut self.children, place, child);
-        Some((firsts[0].clone(), Arc::new(Node::Branch(Self { firsts, children }))))
-    }
-}
-
-impl<V: Clone> Branch<V> {
-    /// Joins a child that has become small with one beside it, if both fit into one with room to spare;
-    /// an empty one goes.
-    fn mend(&mut self, place: usize) {
-        if self.children[place].len() == 0 {
-            self.firsts.remove(place);
-            self.children.remove(place);
-            return;
-        }
-        let left = place.saturating_sub(1);
-        let Some(right) = self.children.get(left + 1) else { return };
-        if self.children[left].len() + right.len() > right.full() * 3 / 4 {
-            return;
-        }
-        let first = self.firsts.remove(left + 1);
-        let right = Arc::unwrap_or_clone(self.children.remove(left + 1));
-        match (Arc::make_mut(&mut self.children[left]), right) {
-            (Node::Leaf(left), Node::Leaf(mut right)) => {
-                left.entries.append(&mut right.entries);
-                *left = Leaf::new(mem::take(&mut left.entries));
-            }
-            (Node::Branch(left), Node::Branch(mut right)) => {
-                right.firsts[0] = first;
-                left.firsts.append(&mut right.firsts);
-                left.children.append(&mut right.children);
-            }
-            (Node::Leaf(_), Node::Branch(_)) | (Node::Branch(_), Node::Leaf(_)) => {
-                unreachable!("all leaves are at one depth")
-            }
-        }
-    }
-}
-
-/// Puts `item` at `place` of `items`, which are full; returns the latter half. What is added at the
-/// end stays alone there: keys that come in order leave full nodes behind.
-fn split_for<T>(items: &mut Vec<T>, place: usize, item: T) -> Vec<T> {
-    if place == items.len() {
-        return alloc::vec![item];
-    }
-    let half = items.len() / 2;
-    let mut right = items.split_off(half);
-    if place <= half {
-        items.insert(place, item);
-    } else {
-        right.insert(place - half, item);
-    }
-    right
 }
 
 /// Entries in order.
@@ -393,6 +322,9 @@ mod tests {
             Node::Branch(branch) => {
                 assert_eq!(branch.firsts.len(), branch.children.len());
                 assert!(branch.firsts[1..].is_sorted_by(|one, next| one < next));
+                for (place, first) in branch.firsts.iter().enumerate().skip(1) {
+                    assert_eq!(branch.place(first), place, "a child is found by its first key");
+                }
                 let mut depths = branch.children.iter().map(|child| check(child, false));
                 let depth = depths.next().expect("a branch has children");
                 assert!(depths.all(|other| other == depth), "all leaves are at one depth");
