@@ -155,8 +155,8 @@ impl Default for Limits {
             disk_watch_ms: 1000,
             stall_handover_ms: 10_000,
             log_segment_bytes: 64 << 20,
-            log_trim_above_bytes: 512 << 20,
-            log_spare_segments: 6,
+            log_trim_above_bytes: 1 << 30,
+            log_spare_segments: 8,
         }
     }
 }

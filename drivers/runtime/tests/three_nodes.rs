@@ -110,6 +110,8 @@ async fn a_node_that_was_away_gets_a_snapshot() {
     for number in 0..200 {
         write(&both, &format!("{number} {long}")).await;
     }
+    let has_snapshot = |node: &LineNode| node.handle().status().log.snapshot.0 >= 50;
+    until("there are snapshots", || nodes.iter().all(has_snapshot)).await;
     let late = begin(3);
     let handle = late.handle();
     until("it has caught up", || handle.status().log.applied.0 > 200).await;

@@ -16,8 +16,19 @@ pub(crate) struct Snapshotting {
     running: Option<TaskId>,
     /// Whether the driver asked for it: then nothing is kept behind it for late followers.
     is_asked: bool,
-    /// After a failure: not again before this much is applied.
+    /// After a failure: not again before this much is applied, unless the driver asks.
     not_before: Index,
+}
+
+/// How many bytes of entries behind the snapshot `last` make the next one due. Its size times
+/// `snapshot_growth`, for a snapshot writes the whole state, so that writing it all again and again adds
+/// 1/`snapshot_growth` to what the log writes anyhow; but `snapshot_every_bytes` at least, and half of
+/// `max_log_bytes` at most, so that there is room for what is written meanwhile.
+fn due_bytes<R>(config: &Config<R>, last: Option<Snapshot>) -> usize {
+    let size_bytes = last.map_or(0, |snapshot| snapshot.blob.size_bytes);
+    let outweighs = size_bytes.saturating_mul(config.snapshot_growth.into());
+    let outweighs = usize::try_from(outweighs).unwrap_or(usize::MAX);
+    outweighs.min(config.max_log_bytes / 2).max(config.snapshot_every_bytes)
 }
 
 impl<R: Rules> State<R> {
@@ -43,16 +54,14 @@ impl<R: Rules> State<R> {
     /// until the log is half again as long as it may become: what the follower has of it would be in
     /// vain.
     pub(crate) fn snapshot_if_due(&mut self, context: &mut Context<'_, R>, installs: bool) {
-        let snapshot = self.snapshot_id().index;
-        let entries = self.applied.0.saturating_sub(snapshot.0);
-        let Config { snapshot_every, snapshot_every_bytes, max_log_bytes, .. } = self.config;
-        let (max_entries, max_bytes) = if installs {
-            (snapshot_every.saturating_mul(2), snapshot_every_bytes.midpoint(max_log_bytes))
-        } else {
-            (snapshot_every, snapshot_every_bytes)
-        };
-        let due = entries >= max_entries || entries > 0 && self.fresh_bytes >= max_bytes;
-        if due {
+        let entries = self.applied.0.saturating_sub(self.snapshot_id().index.0);
+        let (mut max_entries, mut max_bytes) =
+            (self.config.snapshot_every, due_bytes(&self.config, self.snapshot));
+        if installs {
+            max_entries = max_entries.saturating_mul(2);
+            max_bytes = max_bytes.midpoint(self.config.max_log_bytes);
+        }
+        if entries >= max_entries || entries > 0 && self.fresh_bytes >= max_bytes {
             self.begin_snapshot(context);
         }
     }
@@ -62,6 +71,7 @@ impl<R: Rules> State<R> {
     pub(crate) fn snapshot_asked(&mut self, context: &mut Context<'_, R>) {
         if self.applied > self.snapshot_id().index {
             self.snapshots.is_asked = true;
+            self.snapshots.not_before = Index::ZERO;
             self.begin_snapshot(context);
         } else if self.applied > Index::ZERO && self.snapshots.running.is_none() {
             self.write_checkpoint_with(context, 0);
@@ -94,8 +104,8 @@ impl<R: Rules> State<R> {
         self.snapshots.running = None;
         let is_asked = core::mem::take(&mut self.snapshots.is_asked);
         let Some((index, blob)) = built else {
-            let pause = self.config.snapshot_every / 2 + 1;
-            self.snapshots.not_before = Index(self.applied.0 + pause);
+            let entries = self.applied.0.saturating_sub(self.snapshot_id().index.0);
+            self.snapshots.not_before = Index(self.applied.0 + entries / 2 + 1);
             return;
         };
         if index > self.snapshot_id().index {
@@ -127,5 +137,44 @@ impl<R: Rules> State<R> {
         self.tell_members(context);
         self.commit = id.index;
         context.emit_now(Event::Install(snapshot));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use synod_consensus::Epoch;
+    use synod_engine::NodeId;
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn due(snapshot_bytes: Option<u64>, max_log_bytes: u64) -> u64 {
+        let mut config = Config::new(NodeId(1), [NodeId(1)]);
+        config.snapshot_every_bytes = (64 * MIB) as usize;
+        (config.snapshot_growth, config.max_log_bytes) = (4, max_log_bytes as usize);
+        let last = snapshot_bytes.map(|size_bytes| {
+            let blob = Blob { id: 1, size_bytes, checksum: 0 };
+            Snapshot { index: Index(1), epoch: Epoch(1), blob }
+        });
+        due_bytes(&config, last) as u64
+    }
+
+    #[test]
+    fn a_snapshot_is_due_once_the_log_outweighs_the_last_one_by_far() {
+        assert_eq!(due(None, 1024 * MIB), 64 * MIB);
+        assert_eq!(
+            due(Some(MIB), 1024 * MIB),
+            64 * MIB,
+            "a small state is not written all the time"
+        );
+        assert_eq!(due(Some(80 * MIB), 1024 * MIB), 320 * MIB);
+    }
+
+    #[test]
+    fn a_large_state_leaves_room_in_the_log_for_what_comes_while_it_is_written() {
+        assert_eq!(due(Some(300 * MIB), 1024 * MIB), 512 * MIB);
+        assert_eq!(due(Some(u64::MAX), 1024 * MIB), 512 * MIB);
+        assert_eq!(due(Some(300 * MIB), 65 * MIB), 64 * MIB, "below max_log_bytes in any case");
     }
 }

@@ -62,11 +62,15 @@ pub struct Config<R = Sound> {
     pub forward_proposals: bool,
     /// Forwarded proposals that wait to be sent or answered, in bytes; beyond it they are refused.
     pub max_forwarded_bytes: usize,
-    /// A snapshot is due after this many entries. What a restart replays.
-    pub snapshot_every: u64,
-    /// A snapshot is also due after this many bytes of entries. What a restart holds in memory until it
-    /// is applied.
+    /// A snapshot is due when the entries since the last one weigh so many times what it weighs, within
+    /// the next three bounds. Each writes the whole state: a multiple of 4 adds a quarter to what is
+    /// written to the log, 1 would double it.
+    pub snapshot_growth: u32,
+    /// It is due after this many bytes of entries at the earliest: a small state costs little to write,
+    /// but not nothing. Half of `max_log_bytes` is the latest.
     pub snapshot_every_bytes: usize,
+    /// And after this many entries in any case. What a restart applies: one or two seconds of work.
+    pub snapshot_every: u64,
     /// Bytes of entries kept on disk before a snapshot, so that a follower that is a little late needs
     /// none: a few seconds of the heaviest load.
     pub keep_log_bytes: usize,
@@ -74,6 +78,7 @@ pub struct Config<R = Sound> {
     /// is served from disk. A second or so of the heaviest load.
     pub max_cached_log_bytes: usize,
     /// Proposals are refused while so much was written since the last snapshot: none could be written.
+    /// Half of it is what a restart holds in memory until it is applied, at most.
     pub max_log_bytes: usize,
     /// How far clocks can be trusted, so that a leader may read without asking a majority each time
     /// (thesis §6.4.1). Off unless somebody vouches for the clocks of all nodes. A node that is started
@@ -113,8 +118,9 @@ impl<R> Config<R> {
             max_pending_reads: 100_000,
             forward_proposals: false,
             max_forwarded_bytes: 8 << 20,
-            snapshot_every: 250_000,
-            snapshot_every_bytes: 256 << 20,
+            snapshot_growth: 4,
+            snapshot_every_bytes: 64 << 20,
+            snapshot_every: 2_000_000,
             keep_log_bytes: 128 << 20,
             max_cached_log_bytes: 64 << 20,
             max_log_bytes: 1 << 30,
@@ -159,6 +165,7 @@ impl<R> Config<R> {
             (self.max_pending_reads == 0, "max_pending_reads must be above 0"),
             (self.snapshot_every == 0, "snapshot_every must be above 0"),
             (self.snapshot_every_bytes == 0, "snapshot_every_bytes must be above 0"),
+            (self.snapshot_growth == 0, "snapshot_growth must be above 0"),
             (
                 self.max_log_bytes <= self.snapshot_every_bytes,
                 "max_log_bytes must be above snapshot_every_bytes",

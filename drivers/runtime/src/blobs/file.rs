@@ -25,6 +25,10 @@ const MAGIC: &[u8; 8] = b"synodsnp";
 const VERSION: u32 = 1;
 const MAX_CHUNK_BYTES: usize = 64 << 20;
 
+/// After so many bytes the file is synced: were all of it synced at the end, the log, whose syncs wait on
+/// the same disk, would wait for all of it.
+const SYNC_EVERY_BYTES: u64 = 4 << 20;
+
 /// Writes `frozen` to a new blob, durable when this returns. A failure leaves nothing behind; to be
 /// `stopped` is one.
 pub(crate) fn write<S: StateMachine>(
@@ -58,6 +62,7 @@ fn write_part<S: StateMachine>(
     let file = File::create_new(claim.part_path())?;
     let mut out =
         Summing { out: BufWriter::with_capacity(1 << 18, file), hash: Hash::default(), size: 0 };
+    let mut synced = 0;
     out.write(MAGIC)?;
     out.write(&VERSION.to_le_bytes())?;
     for chunk in S::chunks(frozen) {
@@ -73,6 +78,11 @@ fn write_part<S: StateMachine>(
         out.write(&(chunk.len() as u32).to_le_bytes())?;
         out.write(&hash(&chunk).to_le_bytes())?;
         out.write(&chunk)?;
+        if out.size - synced > SYNC_EVERY_BYTES {
+            out.out.flush()?;
+            out.out.get_ref().sync_data()?;
+            synced = out.size;
+        }
     }
     out.write(&0u32.to_le_bytes())?;
     let file = out.out.into_inner().map_err(io::IntoInnerError::into_error)?;
