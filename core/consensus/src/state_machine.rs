@@ -24,6 +24,19 @@ pub trait StateMachine: Sized {
     /// changes nothing: every node must come to the same result.
     fn apply(&mut self, index: Index, command: &[u8]) -> Self::Response;
 
+    /// Whether this command takes some microseconds at most, in whatever state it is applied. Brief ones
+    /// may be applied by the thread that decides, where to hand them to another costs more than they do.
+    fn is_brief(&self, command: &[u8]) -> bool {
+        let _ = command;
+        false
+    }
+
+    /// Whether this question is answered in some microseconds at most.
+    fn is_brief_query(&self, query: &Self::Query) -> bool {
+        let _ = query;
+        false
+    }
+
     /// Nothing more is at hand: what was applied or restored since the last call is all there is to
     /// apply for now. A machine that shows its state to others does so here; to the state itself it
     /// means nothing.

@@ -3,7 +3,8 @@
 //! Each group has a lane of work, done in order. A thread takes a group that has work, does a bounded
 //! piece of it, and puts the group at the end of the row. No two threads work for the same group, and
 //! one that is stuck in a slow state machine leaves the row to the others: with `apply_threads` threads,
-//! one fewer groups may be stuck at a time before others wait.
+//! one fewer groups may be stuck at a time before others wait. Only what the state machine calls brief may
+//! the core do by itself, and only a little of it at a time: a thread that sleeps takes longer to wake.
 //!
 //! Next: [`crate::replica`], the state machine of one group.
 
@@ -12,7 +13,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use synod_consensus::{Batch, Index, Outcome, Refusal, ReplicatedLog, Snapshot, StateMachine};
+use synod_consensus::{
+    Batch, Index, Outcome, Payload, Refusal, ReplicatedLog, Snapshot, StateMachine,
+};
 use synod_engine::TaskId;
 
 use crate::blobs::Claim;
@@ -25,6 +28,9 @@ use crate::{Answer, Reply};
 
 /// Entries and reads of one group after which another has its turn.
 const PIECE: usize = 4096;
+
+/// Entries and reads that the core does by itself, if they are brief and the group has no other work.
+const BRIEF: usize = 32;
 
 /// What is done with a state machine, in order.
 pub(crate) enum Work<S: StateMachine, R> {
@@ -44,6 +50,18 @@ impl<S: StateMachine, R> Work<S, R> {
             Self::Commit { batch, .. } => batch.len(),
             Self::Read(reads) => reads.len(),
             Self::Install(..) | Self::Snapshot(_) => 1,
+        }
+    }
+
+    /// Whether `state` does it in some microseconds for each entry or read.
+    fn is_brief(&self, state: &S) -> bool {
+        match self {
+            Self::Commit { batch, .. } => batch.iter().all(|(_, payload)| match payload {
+                Payload::Command(command) => state.is_brief(command),
+                Payload::Noop | Payload::Members(_) => true,
+            }),
+            Self::Read(reads) => reads.iter().all(|(query, _)| state.is_brief_query(query)),
+            Self::Install(..) | Self::Snapshot(_) => false,
         }
     }
 
@@ -130,11 +148,39 @@ impl<L: ReplicatedLog, S: StateMachine, R> Pool<L, S, R> {
 }
 
 impl<L: HostedLog, S: HostedState, R: Reply<S>> Pool<L, S, R> {
-    /// Moves `works` to the ends of their lanes.
-    pub(crate) fn append(&self, works: &mut Vec<(Place, Work<S, R>)>) {
-        if works.is_empty() {
-            return;
+    /// Moves `works` to the ends of their lanes. A little work that is [brief](StateMachine::is_brief), for
+    /// a group that has no other, is done at once on this thread, which costs less than to wake another;
+    /// true if so.
+    pub(crate) fn append(&self, works: &mut Vec<(Place, Work<S, R>)>, inbox: &Inbox<L>) -> bool {
+        let Some(&(place, _)) = works.first() else { return false };
+        let Some(replica) = self.take_idle(place, works) else {
+            self.hand_over(works);
+            return false;
+        };
+        let mut works = works.drain(..).map(|(_, work)| work).collect();
+        self.serve(place, replica, &mut works, 0, inbox);
+        true
+    }
+
+    /// The state machine of a group that `works` are for, if they are brief and it has no others.
+    fn take_idle(
+        &self,
+        place: Place,
+        works: &[(Place, Work<S, R>)],
+    ) -> Option<Box<Replica<L, S, R>>> {
+        let is_little = works.iter().map(|(_, work)| work.size()).sum::<usize>() <= BRIEF;
+        if !is_little || works.iter().any(|(other, _)| *other != place) {
+            return None;
         }
+        let mut row = self.lock();
+        let is_closed = row.closed;
+        let lane = &mut row.lanes[place.0];
+        let is_idle = lane.works.is_empty() && !is_closed;
+        let is_brief = |state: &S| is_idle && works.iter().all(|(_, work)| work.is_brief(state));
+        lane.replica.take_if(|replica| is_brief(&replica.state))
+    }
+
+    fn hand_over(&self, works: &mut Vec<(Place, Work<S, R>)>) {
         let mut row = self.lock();
         if row.lost {
             drop(row);
@@ -173,27 +219,42 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> Pool<L, S, R> {
         abandon(rest);
     }
 
-    /// One of the threads. A state machine that panics stops the node.
+    /// One of the threads.
     pub(crate) fn run(&self, inbox: &Inbox<L>) {
         let mut works = VecDeque::new();
-        while let Some((place, mut replica)) = self.next(&mut works) {
-            let size = works.iter().map(Work::size).sum();
-            let served = catch_unwind(AssertUnwindSafe(|| replica.serve(&mut works)));
-            let failure = match served {
-                Ok(Ok(())) => None,
-                Ok(Err(why)) => Some(Stop::Damaged(why)),
-                Err(_) => Some(Stop::Fatal(
-                    "the state machine panicked while it applied a command: a bug; the log is intact"
-                        .into(),
-                )),
-            };
-            self.give_back(place, replica, size);
-            if let Some(stop) = failure {
-                inbox.stop(stop);
-                abandon(works.drain(..));
-                return self.close(true);
+        while let Some((place, replica)) = self.next(&mut works) {
+            let counted = works.iter().map(Work::size).sum();
+            if !self.serve(place, replica, &mut works, counted, inbox) {
+                return;
             }
         }
+    }
+
+    /// Does `works`, of which so many entries and reads are counted as waiting. A state machine that
+    /// panics stops the node; false if it did, or cannot go on.
+    fn serve(
+        &self,
+        place: Place,
+        mut replica: Box<Replica<L, S, R>>,
+        works: &mut VecDeque<Work<S, R>>,
+        counted: usize,
+        inbox: &Inbox<L>,
+    ) -> bool {
+        let served = catch_unwind(AssertUnwindSafe(|| replica.serve(works)));
+        let failure = match served {
+            Ok(Ok(())) => None,
+            Ok(Err(why)) => Some(Stop::Damaged(why)),
+            Err(_) => Some(Stop::Fatal(
+                "the state machine panicked while it applied a command: a bug; the log is intact"
+                    .into(),
+            )),
+        };
+        self.give_back(place, replica, counted);
+        let Some(stop) = failure else { return true };
+        inbox.stop(stop);
+        abandon(works.drain(..));
+        self.close(true);
+        false
     }
 
     /// Waits for a group that has work; fills `works` with a piece of it. `None` when the pool is closed

@@ -69,7 +69,7 @@ pub(crate) struct Core<L: ReplicatedLog, S: StateMachine, R> {
     pub(crate) awaited: VecDeque<(Position, Place, Position)>,
     /// How far the disk has come in the records of all groups.
     pub(crate) durable: Position,
-    /// Whether anything was being applied when this turn began.
+    /// Whether anything was being applied when the last turn began, or was applied in it.
     pub(crate) was_applying: bool,
     /// Groups to be published, in the order of when.
     pub(crate) unpublished: VecDeque<(Instant, Place)>,
@@ -125,7 +125,7 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> Core<L, S, R> {
         for group in &mut self.groups {
             group.abandon(&mut self.shared);
         }
-        self.shared.pool.append(&mut self.shared.works);
+        self.shared.pool.append(&mut self.shared.works, &self.inbox);
         R::all(self.shared.answers.drain(..));
         stop
     }
@@ -167,7 +167,7 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> Core<L, S, R> {
         }
         self.flush(now);
         self.regroup(now);
-        self.shared.hand_over();
+        self.was_applying |= self.shared.hand_over();
         self.publish_late(now);
         is_behind || self.is_behind()
     }

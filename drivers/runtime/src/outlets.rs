@@ -172,18 +172,18 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> Shared<L, S, R> {
         self.links.values().all(|link| link.outbox.is_empty())
     }
 
-    /// Gives away what was gathered in a turn.
-    pub(crate) fn hand_over(&mut self) {
+    /// Gives away what was gathered in a turn; true if some of it was applied at once.
+    pub(crate) fn hand_over(&mut self) -> bool {
         for link in self.links.values_mut() {
             if std::mem::take(&mut link.is_dirty) {
                 link.outbox.wake();
             }
         }
         self.journal.hand_over();
-        self.pool.append(&mut self.works);
         if !self.answers.is_empty() {
             R::all(self.answers.drain(..));
         }
+        self.pool.append(&mut self.works, &self.net.inbox)
     }
 
     /// The disk is low, or no longer.

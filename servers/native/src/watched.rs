@@ -37,6 +37,14 @@ impl StateMachine for Watched {
         self.store.apply(index, command)
     }
 
+    fn is_brief(&self, command: &[u8]) -> bool {
+        self.store.is_brief(command)
+    }
+
+    fn is_brief_query(&self, query: &Query) -> bool {
+        self.store.is_brief_query(query)
+    }
+
     fn settle(&mut self) {
         self.feed.publish(&self.store);
     }

@@ -63,6 +63,9 @@ pub const MAX_KEPT_BYTES: usize = 4 << 20;
 /// second of 256 bytes that is two minutes. They share most of their memory with the keys.
 pub const MAX_HISTORY_BYTES: usize = 64 << 20;
 
+/// Longest command that is applied in a few microseconds.
+pub(crate) const MAX_BRIEF_BYTES: usize = 4 << 10;
+
 /// Events of a chunk of history, from which on it is full.
 pub(crate) const HISTORY_CHUNK_EVENTS: usize = 256;
 

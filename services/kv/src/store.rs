@@ -6,13 +6,14 @@ use synod_consensus::{Index, RestoreError, StateMachine};
 use synod_engine::Sound;
 
 use crate::keys::Keys;
-use crate::limits::{MAX_COMMAND_BYTES, MAX_UNANSWERED};
+use crate::limits::{MAX_BRIEF_BYTES, MAX_COMMAND_BYTES, MAX_UNANSWERED};
 use crate::message::{
     Answer, Command, Event, Op, Query, Rejected, Response, Revision, SessionId, Written,
 };
 use crate::rules::Rules;
 use crate::sessions::{Known, Sessions};
 use crate::snapshot;
+use crate::wire;
 
 /// The store: its keys and its sessions.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -141,6 +142,17 @@ impl<R: Rules> StateMachine for Store<R> {
             return Response::Rejected(Rejected::Malformed);
         };
         self.dispatch(index, command).unwrap_or_else(Response::Rejected)
+    }
+
+    fn is_brief(&self, command: &[u8]) -> bool {
+        command.len() <= MAX_BRIEF_BYTES && wire::is_write_of_one_key(command)
+    }
+
+    fn is_brief_query(&self, query: &Query) -> bool {
+        match query {
+            Query::Get { .. } => true,
+            Query::Range { .. } | Query::Changes { .. } => false,
+        }
     }
 
     fn read(&self, query: &Query) -> Answer {

@@ -392,6 +392,22 @@ pub fn is_for_hosts(command: &[u8]) -> bool {
     command.first().is_some_and(|first| *first == TICK || *first >= 0x80)
 }
 
+/// Whether an encoded [`Command`] sets, deletes or compares and swaps one key, as far as its first bytes
+/// tell. No append, which copies what is there.
+pub(crate) fn is_write_of_one_key(command: &[u8]) -> bool {
+    /// The place of [`Command::Write`] among the commands.
+    const WRITE: u8 = 3;
+    /// The places of `Put`, `Delete` and `Cas` among the writes.
+    const OF_ONE_KEY: [u8; 3] = [0, 2, 3];
+    let Some((&WRITE, mut rest)) = command.split_first() else { return false };
+    // Session, number, and what is answered: each ends with the first byte whose top bit is not set.
+    for _ in 0..3 {
+        let Some(last) = rest.iter().position(|byte| *byte < 0x80) else { return false };
+        rest = &rest[last + 1..];
+    }
+    rest.first().is_some_and(|op| OF_ONE_KEY.contains(op))
+}
+
 /// Bytes that are no message of this protocol.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Garbled {

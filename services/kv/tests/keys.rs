@@ -4,12 +4,15 @@ mod client;
 
 use bytes::Bytes;
 use client::{Log, append, bytes, cas, delete, put, stored};
+use synod_codec::encode;
 use synod_consensus::StateMachine;
 use synod_kv::limits::{
     MAX_COMMAND_BYTES, MAX_KEY_BYTES, MAX_RANGE_BYTES, MAX_RANGE_ENTRIES, MAX_VALUE_BYTES,
     MIN_LEASE_MS,
 };
-use synod_kv::message::{Answer, Command, Expect, Op, Query, Rejected, Response, Written};
+use synod_kv::message::{
+    Answer, Command, Expect, Op, Query, Rejected, Response, SessionId, Txn, Written,
+};
 
 /// Applies the operations as numbers 1, 2, 3 … of one session; tells the last answer.
 fn log_of(ops: impl IntoIterator<Item = Op>) -> (Log, Response) {
@@ -158,13 +161,45 @@ fn bytes_that_are_no_command_change_nothing_and_never_panic() {
     let (mut log, _) = log_of([put("a", "1")]);
     let before = log.store.clone();
     let mut write = Vec::new();
-    let session = synod_kv::message::SessionId(1);
+    let session = SessionId(1);
     let command = Command::Write { session, number: 2, answered_below: 2, op: put("a", "2") };
-    synod_codec::encode(&command, &mut write);
+    encode(&command, &mut write);
     let truncated = (0..write.len()).map(|length| write[..length].to_vec());
     let others = [vec![0xff; 40], vec![0; MAX_COMMAND_BYTES + 1], [&write[..], &[0]].concat()];
     for bad in truncated.chain(others) {
         assert_eq!(log.apply_bytes(&bad), Response::Rejected(Rejected::Malformed));
         assert!(log.store == before);
     }
+}
+
+/// What is brief may be applied by the thread that decides, so it must take no time in any state.
+#[test]
+fn only_writes_of_one_key_and_of_little_are_brief() {
+    let log = Log::default();
+    let is_brief = |command: &Command| {
+        let mut encoded = Vec::new();
+        encode(command, &mut encoded);
+        log.store.is_brief(&encoded)
+    };
+    let write = |op| Command::Write {
+        session: SessionId(u64::MAX),
+        number: 1 << 20,
+        answered_below: 300,
+        op,
+    };
+    let brief = [put("a", "1"), delete("a"), cas("a", Expect::Absent, "1")];
+    assert!(brief.into_iter().all(|op| is_brief(&write(op))));
+    let long = [put("a", &"1".repeat(5_000)), append("a", "1"), Op::Txn(Txn::default())];
+    assert!(!long.into_iter().any(|op| is_brief(&write(op))));
+    let session = SessionId(1);
+    let others = [
+        Command::Open { lease_ms: 1 },
+        Command::KeepAlive { session, answered_below: 1 },
+        Command::Close { session },
+        Command::Tick { elapsed_ms: 1 },
+    ];
+    assert!(!others.iter().any(is_brief));
+    assert!(!log.store.is_brief(&[]) && !log.store.is_brief(&[3, 0x80]));
+    assert!(log.store.is_brief_query(&Query::Get { key: bytes("a") }));
+    assert!(!log.store.is_brief_query(&Query::Range { start: bytes("a"), end: None, limit: 9 }));
 }

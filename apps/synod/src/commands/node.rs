@@ -8,6 +8,7 @@ use synod_raft::Raft;
 use synod_runtime::{Identity, NodeConfig, StartError, StopReason};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{LogFormat, NodeArgs};
@@ -42,7 +43,11 @@ async fn live(config: &Node) -> Result<Exit> {
     let store = Watched::default();
     let feed = store.feed();
     let mut node = start(config, resolve(peer)?, store)?;
-    let clients = listen(clients)?;
+    let clients = {
+        // Clients are served on the core's thread: that saves two changes of thread per request.
+        let _core = node.runtime().enter();
+        listen(clients)?
+    };
     let http = http.map(listen).transpose()?;
     let handle = node.handle();
     let registry = std::mem::take(&mut node.metrics);
@@ -55,20 +60,14 @@ async fn live(config: &Node) -> Result<Exit> {
     };
     let server = Server::new(server_config, handle, feed, registry);
     tracing::info!(node = config.id, pid = std::process::id(), client, peer, "serving");
-    let serving = {
+    let serving = node.runtime().spawn({
         let server = server.clone();
-        async move {
-            let observers = async {
-                match http {
-                    Some(listener) => server.serve_http(listener).await,
-                    None => Ok(()),
-                }
-            };
-            let (served, ()) = tokio::join!(observers, server.serve_clients(clients));
-            served
-        }
-    };
-    let serving = tokio::spawn(serving);
+        async move { server.serve_clients(clients).await }
+    });
+    let observing = http.map(|listener| {
+        let server = server.clone();
+        tokio::spawn(async move { server.serve_http(listener).await })
+    });
     let keeping_time = tokio::spawn({
         let server = server.clone();
         async move { server.keep_time().await }
@@ -84,6 +83,7 @@ async fn live(config: &Node) -> Result<Exit> {
         reason = node.stopped() => reason,
     };
     serving.abort();
+    observing.iter().for_each(JoinHandle::abort);
     match reason {
         StopReason::Shutdown => {
             tracing::info!(node = config.id, "stopped");
