@@ -161,13 +161,13 @@ mod tests {
     #[test]
     fn reads_that_are_taken_out_before_a_round_wait_no_more() {
         let mut reads = Reads::default();
-        reads.ask(Token(1));
+        (1..=3).for_each(|token| reads.ask(Token(token)));
         assert_eq!(reads.open_round(Index(5)), Some(1));
-        reads.ask(Token(2));
+        reads.ask(Token(4));
         reads.ask_for(NodeId(2), ReadId { life: 7, number: 1 });
         let taken = reads.take_waiting();
         assert_eq!((taken.tokens.len(), taken.nodes.len()), (1, 1));
-        assert_eq!((reads.len(), reads.has_waiting()), (1, false), "the one in the round");
+        assert_eq!((reads.len(), reads.has_waiting()), (3, false), "those in the round");
     }
 
     #[test]

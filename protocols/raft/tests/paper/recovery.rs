@@ -10,7 +10,8 @@ use synod_raft::{Checkpoint, HardState, Raft, Record, Timer};
 
 use crate::chaos::Chaos;
 use crate::driver::{
-    Node, append, batches, config, entry, founders, heartbeat, lived, snapshot, wished_vote,
+    Node, append, batches, config, entry, founders, heartbeat, lived, matches, snapshot,
+    wished_vote,
 };
 
 /// What a crash leaves is what the node was, but for what it may forget.
@@ -59,7 +60,27 @@ fn assert_same_durable_state(node: &Node, after: &Node) {
     let snapshot = after.raft.status().snapshot;
     assert_eq!((now.commit, now.applied), (snapshot, snapshot));
     assert!(now.base.index <= snapshot);
+    let known = node.raft.log().term_at(now.base.index);
+    assert!(known.is_none_or(|term| term == now.base.term), "{} begins at {}", before, now.base);
     assert!(now.commit <= before.commit, "it never claims more than before");
+}
+
+/// Of what is before the first record that is kept only the index is known, until the checkpoint names it.
+#[test]
+fn a_log_that_is_kept_from_its_snapshot_on_begins_with_the_snapshots_last_entry() {
+    for (keep_log_bytes, base) in [(0, entry(4, 2)), (20, entry(4, 2)), (30, entry(3, 1))] {
+        let mut config = config(1, 3);
+        (config.snapshot_every, config.keep_log_bytes) = (4, keep_log_bytes);
+        let mut node = Node::recover(config, []);
+        node.hear(2, append(2, entry(0, 0), &[1, 1], 0));
+        node.hear(2, append(2, entry(2, 1), &[1], 0));
+        node.hear(2, append(2, entry(3, 1), &[2], 4));
+        node.hear(2, append(2, entry(4, 2), &[2, 2], 4));
+        node.compact(4);
+        node.crash();
+        assert_eq!((node.view().base, node.view().last), (base, entry(6, 2)), "{keep_log_bytes}");
+        assert_eq!(node.answer(2, append(2, entry(4, 2), &[2], 4)), [matches(2, 5)]);
+    }
 }
 
 /// What the configuration says of the voters counts once, for the first record.
