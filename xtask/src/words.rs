@@ -2,7 +2,7 @@
 
 use crate::{Complaint, House};
 
-const ENDINGS: &[&str] = &[".rs", ".md", ".toml", ".txt", ".ci/run"];
+const ENDINGS: &[&str] = &[".rs", ".md", ".toml", ".txt", ".ci/run", ".ci/mutants"];
 
 /// Marks of unfinished business, in halves so that this file may name them.
 const UNFINISHED: &[(&str, &str)] = &[

@@ -73,9 +73,13 @@ fn a_follower_asks_once_per_flush_for_any_number_of_reads() {
     }
     assert_eq!(node.sent.len(), 0, "not before the flush");
     node.input(Input::Flush);
+    let due = node.timers[&Timer::Read];
     let id = question(&mut node);
     node.hear(2, answer(id, at(1)));
     assert_eq!(ready(&mut node), [(1, (0..100).collect())]);
+    node.wait(Duration::from_millis(10));
+    node.read(100);
+    assert_eq!(node.timers[&Timer::Read], due, "a new question does not prolong the patience");
 }
 
 /// Steps 1 to 3 at the leader: the commit index, current and confirmed in a round that began after the

@@ -211,10 +211,10 @@ fn what_is_forwarded_together_is_answered_together() {
 #[test]
 fn what_waits_to_be_forwarded_is_bounded() {
     let mut config = config(2, 3);
-    (config.forward_proposals, config.max_forwarded_bytes) = (true, 200);
+    (config.forward_proposals, config.max_forwarded_bytes) = (true, 144);
     let mut node = Node::recover(config, []);
     node.hear(1, heartbeat(1, 0));
     (1..=4).for_each(|token| node.propose(token, "12345678"));
     let is_busy = |token| endings(&node, token) == [Refusal::Busy.to_string()];
-    assert_eq!([1, 2, 3, 4].map(is_busy), [false, false, false, true]);
+    assert_eq!([1, 2, 3, 4].map(is_busy), [false, false, false, true], "two fill it, 72 each");
 }

@@ -116,10 +116,10 @@ fn only_entries_of_the_terms_that_the_log_has_are_sent() {
 
 #[test]
 fn what_is_read_too_late_is_sent_to_nobody() {
-    for event in [
-        Input::Link { peer: NodeId(3), state: LinkState::Closed },
-        Input::Message { from: NodeId(2), message: append(4, entry(5, 3), &[], 0) },
-    ] {
+    let deposes = Input::Message { from: NodeId(2), message: append(4, entry(5, 3), &[], 0) };
+    for (event, goes_on) in
+        [(Input::Link { peer: NodeId(3), state: LinkState::Closed }, true), (deposes, false)]
+    {
         let mut node = leader();
         node.hear(3, conflict(3, 4, 1));
         node.hear(3, matches(3, 1));
@@ -127,6 +127,7 @@ fn what_is_read_too_late_is_sent_to_nobody() {
         let output = node.read_log(task);
         node.input(event);
         node.input(Input::Flush);
+        assert_eq!(reads(&node).contains(&(id, task)), goes_on, "who is deposed reads no more");
         node.sent.clear();
         node.input(Input::TaskDone { id, output });
         node.input(Input::Flush);

@@ -286,6 +286,24 @@ fn the_next_snapshot_waits_while_a_follower_installs_the_last_one() {
     assert_eq!(installed.tasks.len(), 1);
 }
 
+/// It takes a while to stream, so a heartbeat without an answer does not mean that it is lost; many do.
+#[test]
+fn a_snapshot_that_nobody_acknowledges_is_sent_again_after_20_heartbeats() {
+    let mut node = compacted_leader(0);
+    let lacks = synod_raft::AppendResult::Conflict {
+        previous: Index(4),
+        last: Index(0),
+        hint: entry(0, 0),
+    };
+    node.hear(3, Message::AppendReply { term: Epoch(2), result: lacks });
+    node.sent.clear();
+    let again = (1..=100).find(|_| {
+        node.fire(Timer::Heartbeat);
+        node.said_to(3).iter().any(|message| matches!(message, Message::Install { .. }))
+    });
+    assert_eq!(again, Some(21));
+}
+
 /// openraft #1795: a snapshot that could not be written is tried again, but not at once.
 #[test]
 fn a_snapshot_that_failed_is_tried_again_later() {
