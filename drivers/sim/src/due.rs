@@ -39,6 +39,7 @@ where
             Due::Reconnect(link) => self.reconnect(link),
             Due::Heal(partition) => self.heal_partition(partition),
             Due::Turn { partition, hub } => self.turn_partition(partition, hub),
+            Due::Follow(partition) => self.follow_leaders(partition),
             Due::Wipe(node) => self.wipe_by_order(node),
             Due::Mischief(mischief) => self.mischief(mischief),
             Due::Client(client) => {

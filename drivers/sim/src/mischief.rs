@@ -237,6 +237,8 @@ where
         match mischief {
             Mischief::Crash => {
                 let all = dice.chance(50_000);
+                // Some are back before anybody has noticed.
+                let length = if dice.chance(300_000) { length / 32 } else { length };
                 for node in (0..count as u32).filter(|node| all || *node == victim) {
                     self.crash_now(node, "crash");
                     self.world.queue.push(self.world.now + length, Due::Start(node));

@@ -55,6 +55,11 @@ impl Network {
         self.partitions
     }
 
+    /// The partition of this number, if it lasts still.
+    pub(crate) fn cut(&self, number: u32) -> Option<&Cut> {
+        self.partition.as_ref().filter(|_| self.partitions == number)
+    }
+
     /// Gives the partition of this number another shape, if it lasts still; true if it does.
     pub(crate) fn reshape(&mut self, number: u32, cut: Cut) -> bool {
         let lasts = self.partitions == number && self.partition.is_some();

@@ -24,6 +24,8 @@ pub(crate) enum Due {
     Heal(u32),
     /// The node that this partition cuts off becomes the only one that all others hear.
     Turn { partition: u32, hub: u32 },
+    /// A partition that follows the leaders takes its next shape.
+    Follow(u32),
     /// A node loses all that it had.
     Wipe(u32),
     /// A fault of this kind is due.

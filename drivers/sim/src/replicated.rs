@@ -143,7 +143,7 @@ where
                 Some((caller, waits @ (Waits::Write | Waits::Change))) => {
                     desk.answer(caller, waits.failed(Failed::Unknown));
                 }
-                Some((_, Waits::Read(_) | Waits::Transfer)) => {
+                Some((_, Waits::Read(..) | Waits::Transfer)) => {
                     let detail = format!("{}: {token}", desk.node());
                     desk.violated(
                         "a read ends ready or refused, a transfer done or refused",
@@ -157,7 +157,7 @@ where
                 Some((caller, Waits::Transfer)) => {
                     desk.answer(caller, Answer::Transferred(Outcome::Done(())));
                 }
-                Some((_, Waits::Write | Waits::Read(_) | Waits::Change)) => {
+                Some((_, Waits::Write | Waits::Read(..) | Waits::Change)) => {
                     let detail = format!("{}: {token}", desk.node());
                     desk.violated("only a transfer ends transferred", detail);
                 }
@@ -217,7 +217,7 @@ where
                 return desk.answer(caller, Answer::Written(Outcome::Refused(refusal)));
             }
             Call::Write(command) => (Request::Propose(command), Waits::Write),
-            Call::Read(query) => (Request::Read, Waits::Read(query)),
+            Call::Read(query) => (Request::Read, Waits::Read(query, desk.now())),
             Call::Change(wishes) => (Request::Change(wishes), Waits::Change),
             Call::Transfer(to) => (Request::Transfer(to), Waits::Transfer),
             Call::Stale(query) => {
@@ -296,8 +296,8 @@ impl<S: StateMachine> Replica<S> {
                 }
                 for token in tokens {
                     match self.ended(desk, token) {
-                        Some((caller, Waits::Read(query))) => {
-                            self.reach_reader(desk);
+                        Some((caller, Waits::Read(query, asked))) => {
+                            self.reach_reader(desk, asked);
                             let answer = self.state.read(&query);
                             desk.answer(caller, Answer::Read(Outcome::Done(answer)));
                         }
@@ -317,14 +317,20 @@ impl<S: StateMachine> Replica<S> {
         }
     }
 
-    /// A read was answered by a node that does not lead.
-    fn reach_reader<E>(&self, desk: At<'_, '_, S, E>)
+    /// A read that was asked at this time is answered by a node that does not lead, or by a leader of
+    /// several that cannot have asked any of them since.
+    fn reach_reader<E>(&self, desk: At<'_, '_, S, E>, asked: Duration)
     where
         E: Log,
     {
         let seat = self.members.member(desk.node()).map(|member| member.seat);
         match (self.role, seat) {
-            (Role::Leader, _) => {}
+            (Role::Leader, _) if asked < desk.now() => {}
+            (Role::Leader, _) => {
+                if self.members.quorum().incoming().len() > 1 {
+                    desk.reached("read answered by lease");
+                }
+            }
             (_, Some(Seat::Learner)) => desk.reached("read answered by a learner"),
             (_, _) => desk.reached("read answered by a follower"),
         }
@@ -373,8 +379,13 @@ impl<S: StateMachine> Replica<S> {
         let Some(token) = token else { return };
         let Some((caller, waits)) = self.ended(desk, token) else { return };
         match (waits, answer) {
-            (Waits::Write, Some(answer @ Answer::Written(_)))
-            | (Waits::Change, Some(answer @ Answer::Changed(_))) => desk.answer(caller, answer),
+            (Waits::Write, Some(answer @ Answer::Written(_))) => {
+                if self.role != Role::Leader {
+                    desk.reached("forwarded write committed");
+                }
+                desk.answer(caller, answer);
+            }
+            (Waits::Change, Some(answer @ Answer::Changed(_))) => desk.answer(caller, answer),
             _ => {
                 let detail = format!("{}: {token} at {index}", desk.node());
                 desk.violated("a proposal is committed as what was proposed", detail);

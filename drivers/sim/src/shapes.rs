@@ -5,6 +5,9 @@
 //! - *Quorum loss*: all hear one node, and it does not lead; nobody else hears anybody, so that the
 //!   leader has no majority and only one node could have one.
 //! - *Constrained*: the same, but that one node was cut off before and its log is behind.
+//!
+//! One more *follows the leaders*: who leads is cut off with a minority, and once another leads, that one
+//! with another minority, again and again. So leaders come back that have what nobody else has.
 
 use synod_engine::{Engine, Invariants, NodeId};
 
@@ -113,6 +116,45 @@ where
         }
     }
 
+    /// One of these leaders, or the victim if there is none, with others that make no majority.
+    fn minority_of(&mut self, leaders: &[u32], victim: u32) -> Cut {
+        let count = self.nodes.len();
+        let dice = &mut self.world.dice.network;
+        let leader = match leaders.len() as u64 {
+            0 => victim,
+            many => leaders[dice.below(many) as usize],
+        };
+        let mut side = vec![false; count];
+        side[leader as usize] = true;
+        for _ in 0..dice.below(count as u64 / 2) {
+            side[dice.below(count as u64) as usize] = true;
+        }
+        Cut::Sides { side, one_way: false }
+    }
+
+    /// A partition looks for a new leader soon.
+    fn follow_later(&mut self, number: u32) {
+        const LOOK_EVERY_NANOS: u64 = 20_000_000;
+        let after = self.world.dice.network.below(LOOK_EVERY_NANOS);
+        self.world.queue.push(self.world.now + after, Due::Follow(number));
+    }
+
+    /// A partition that follows the leaders cuts off the next one, if there is one on the other side: often
+    /// so soon that the first thing which that one says reaches few.
+    pub(crate) fn follow_leaders(&mut self, number: u32) {
+        const AT_ONCE_PPM: u32 = 300_000;
+        let Some(Cut::Sides { side, .. }) = self.world.network.cut(number) else { return };
+        let new: Vec<u32> = self.leaders().filter(|leader| !side[*leader as usize]).collect();
+        if let Some(leader) = new.first()
+            && self.world.dice.network.chance(AT_ONCE_PPM)
+        {
+            let next = self.minority_of(&new, *leader);
+            self.tell_cut(&next);
+            self.world.network.reshape(number, next);
+        }
+        self.follow_later(number);
+    }
+
     /// A partition by chance, that strikes `victim`.
     pub(crate) fn part_by_chance(&mut self, victim: u32, length: u64) {
         let count = self.nodes.len() as u32;
@@ -135,12 +177,21 @@ where
         self.world.queue.push(self.world.now + length, Due::Heal(number));
     }
 
-    /// One of the shapes; the victim stands anywhere in a chain, and at the rim of a star.
+    /// One of the shapes; the victim stands anywhere in a chain, and at the rim of a star. Those that
+    /// follow the leaders come more often: they find the most.
     fn shape_by_chance(&mut self, victim: u32, length: u64) -> u32 {
         let count = self.nodes.len() as u32;
         let dice = &mut self.world.dice.network;
         let hub = (victim + 1 + dice.below(u64::from(count) - 1) as u32) % count;
-        match dice.below(3) {
+        match dice.below(6) {
+            3.. => {
+                self.world.sometimes.reached("partition follows the leaders");
+                let leaders: Vec<u32> = self.leaders().collect();
+                let cut = self.minority_of(&leaders, victim);
+                let number = self.part(cut);
+                self.follow_later(number);
+                number
+            }
             0 => {
                 let mut place: Vec<u32> = (0..count).collect();
                 for last in (1..place.len()).rev() {

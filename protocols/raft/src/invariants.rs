@@ -3,7 +3,7 @@
 //! Every log is seen as a chain of hashes, one per entry, each covering everything before it: two
 //! logs agree up to an index exactly if their chains have the same hash there.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -13,7 +13,7 @@ use synod_consensus::{Batch, Event, Index, Payload};
 use synod_engine::{Effect, NodeId, Sometimes, Stepped, To, Violation};
 
 use crate::role::Role;
-use crate::{AppendResult, Message, Raft, Record, Rules, Term};
+use crate::{Answer, AppendResult, Message, Raft, Record, Rules, Term};
 
 /// What the nodes did so far, as far as the invariants need it.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,10 @@ pub struct Invariants {
     nodes: BTreeMap<NodeId, Node>,
     /// Whom each node told of its vote in each term, across crashes.
     votes: BTreeMap<(Term, NodeId), NodeId>,
+    /// The place that a leader gave to each proposal: by term, follower, lane and number.
+    places: BTreeMap<(Term, NodeId, u64, u64), Index>,
+    /// Leaders that rest.
+    resting: BTreeSet<NodeId>,
 }
 
 /// One node's log and what its user was told.
@@ -89,12 +93,30 @@ impl<R: Rules> synod_engine::Invariants<Raft<R>> for Invariants {
                 Effect::Send { message: Message::Pulled { .. }, .. } => {
                     sometimes.reached("log pulled without a leader");
                 }
-                Effect::Send { message: Message::Rest { .. }, .. } => {
+                Effect::Send { message: Message::Rest { .. }, .. }
+                    if self.resting.insert(step.node) =>
+                {
                     sometimes.reached("idle group falls quiet");
                 }
-                Effect::Send { message: Message::TimeoutNow { .. }, .. } => {
-                    sometimes.reached("leadership handed over");
+                Effect::Send { message: Message::Heartbeat { .. }, .. }
+                    if self.resting.remove(&step.node) =>
+                {
+                    sometimes.reached("quiet group wakes");
                 }
+                Effect::Send {
+                    to: To::Node(heir), message: Message::TimeoutNow { .. }, ..
+                } => {
+                    sometimes.reached("leadership handed over");
+                    let state = &step.after.state;
+                    if state.priority(*heir) > state.priority(step.node) {
+                        sometimes.reached("leadership goes to a higher priority");
+                    }
+                }
+                Effect::Send {
+                    to: To::Node(to),
+                    message: Message::Forwarded { term, lane, first, answers },
+                    ..
+                } => self.placed((*term, *to, *lane), *first, answers)?,
                 _ => {}
             }
         }
@@ -132,6 +154,7 @@ impl<R: Rules> synod_engine::Invariants<Raft<R>> for Invariants {
     /// What a node promised in an earlier incarnation binds nobody; Election Safety holds all the same.
     fn wiped(&mut self, node: NodeId) {
         self.nodes.remove(&node);
+        self.resting.remove(&node);
         self.votes.retain(|(_, voter), _| *voter != node);
     }
 
@@ -222,6 +245,26 @@ impl Invariants {
             self.extend(id, previous, batch)?;
             Ok(self.nodes[&id].chain.last().copied().unwrap_or(previous))
         })?;
+        Ok(())
+    }
+
+    /// A leader answers a follower's proposals: 8. Forwarded Once.
+    fn placed(
+        &mut self,
+        (term, to, lane): (Term, NodeId, u64),
+        first: u64,
+        answers: &[Answer],
+    ) -> Result<(), Violation> {
+        for (number, answer) in (first..).zip(answers) {
+            let Ok(index) = *answer else { continue };
+            let other = *self.places.entry((term, to, lane, number)).or_insert(index);
+            if other != index {
+                return Err(Violation {
+                    invariant: "Forwarded Once",
+                    detail: format!("{number} of {to} in term {term} is at {other} and {index}"),
+                });
+            }
+        }
         Ok(())
     }
 

@@ -30,6 +30,7 @@
 //! 5. **State Machine Safety**: no two nodes are told different committed entries for an index.
 //! 6. **One Vote Per Term**: no node tells two candidates of a term that it votes for them (§5.2).
 //! 7. **Committed Entries Stay**: a log that holds a committed entry never loses it.
+//! 8. **Forwarded Once**: a proposal that a follower forwarded has one place in its leader's log.
 //!
 //! # Where it departs from the paper
 //!

@@ -4,9 +4,10 @@
 //! A session has several *lanes*, each with one call at a time, so that commands of one session
 //! overtake each other. A lane sends a command again, under the same number, until it is answered or
 //! its patience ends; a part of the commands is sent twice from the start, to be sure that duplicates
-//! are common. Reads go to any node. One more client keeps the replicated clock ticking, one looks at
-//! states that may be old ([`stale`](super::stale)), and the [`operator`](super::operator) changes the
-//! members.
+//! are common. Reads go to any node; writes do where followers forward them. One more client keeps the
+//! replicated clock ticking, one looks at states that may be old ([`stale`](super::stale)), some watch
+//! ([`watchers`](super::watchers)), and the [`operator`](super::operator) or its
+//! [`rivals`](super::rivals) change the members.
 //!
 //! At the end of a run the clients [close](Clients::close): each key is read once more, so that what was
 //! acknowledged must still be there.
@@ -19,7 +20,7 @@ use synod_codec::encode;
 use synod_consensus::{Outcome, Refusal, ReplicatedLog};
 use synod_engine::{NodeId, Violation};
 use synod_kv::Store;
-use synod_kv::message::{Answer, Command, Query, Rejected, Response, Written};
+use synod_kv::message::{Answer, Command, Op, Query, Rejected, Response};
 use synod_kv::rules::Rules;
 use synod_sim::replicated::{Answer as Reply, Call, Replica};
 use synod_sim::{ClientId, Outside, Workload};
@@ -28,7 +29,9 @@ use super::history::History;
 use super::lanes::{Attempts, Lane, Session, Task};
 use super::operation;
 use super::operator::{OPERATOR, Operator};
+use super::rivals::{RIVALS, Rivals};
 use super::stale::{ONLOOKER, Stale};
+use super::watchers::{WATCHERS, Watchers};
 
 type World<'a, L, R> = Outside<'a, L, Replica<Store<R>>>;
 
@@ -45,10 +48,20 @@ pub(crate) struct Habits {
     pub(crate) think: Duration,
     /// Commands sent twice, in millionths.
     pub(crate) twice_ppm: u32,
+    /// Calls that read, in millionths.
+    pub(crate) reads_ppm: u32,
     /// Reads that go to any node, in millionths; others go to the one that is believed to lead.
     pub(crate) anywhere_ppm: u32,
+    /// Writes that go to any node, in millionths.
+    pub(crate) writes_anywhere_ppm: u32,
     /// The longest pause between two steps of the operator, if there is one.
     pub(crate) churn: Option<Duration>,
+    /// The longest pause of its rivals, if there are any.
+    pub(crate) rivals: Option<Duration>,
+    /// Watches.
+    pub(crate) watchers: usize,
+    /// How long values are at least; if they are long, the store forgets what happened first.
+    pub(crate) value_bytes: usize,
 }
 
 /// All clients of one run.
@@ -61,6 +74,8 @@ pub struct Clients {
     history: History,
     stale: Stale,
     operator: Option<Operator>,
+    rivals: Option<Rivals>,
+    watchers: Watchers,
     /// The keys that must still be read, last of all; `None` before that.
     closing: Option<Vec<u64>>,
 }
@@ -81,6 +96,8 @@ impl Clients {
             history: History::default(),
             stale: Stale::default(),
             operator: habits.churn.map(Operator::new),
+            rivals: habits.rivals.map(Rivals::new),
+            watchers: Watchers::new(habits.watchers, habits.keys, habits.value_bytes > 0),
             closing: None,
             habits,
         }
@@ -90,6 +107,7 @@ impl Clients {
     pub fn close(&mut self) {
         self.closing = Some((0..self.habits.keys).collect());
         self.operator.iter_mut().for_each(Operator::close);
+        self.rivals.iter_mut().for_each(Rivals::close);
     }
 
     /// What keeps the clients from being done, once they were told to close.
@@ -101,8 +119,10 @@ impl Clients {
         if let Some(key) = self.closing.iter().flatten().next() {
             return Some(format!("key {key} cannot be read"));
         }
-        let busy = self.lanes.iter().position(|lane| !matches!(lane.task, Task::Rest))?;
-        Some(format!("lane {busy} has no answer"))
+        if let Some(busy) = self.lanes.iter().position(|lane| !matches!(lane.task, Task::Rest)) {
+            return Some(format!("lane {busy} has no answer"));
+        }
+        self.watchers.missing(self.history.newest())
     }
 
     fn session_of(&self, client: ClientId) -> usize {
@@ -124,7 +144,7 @@ impl Clients {
             let Some(last) = last else { return self.rest(world, client) };
             key = last;
         }
-        let task = if last.is_some() || world.dice().chance(350_000) {
+        let task = if last.is_some() || world.dice().chance(self.habits.reads_ppm) {
             if world.dice().chance(self.habits.anywhere_ppm) {
                 self.lanes[client.0 as usize].node = world.dice().below(1 << 16) as usize;
             }
@@ -133,16 +153,15 @@ impl Clients {
                 self.history.invoke(client, world.now(), Input::Get { key: operation::key(key) });
             Task::Read { key, operation, attempts: attempts(Call::Read(query)) }
         } else if let Some(id) = self.sessions[session].id {
-            let serial = self.history.len();
-            let seen = self.seen[key as usize].clone();
-            let drawn = operation::draw_write(world.dice(), operation::key(key), serial, seen);
+            let (drawn, op) = self.draw_write(world, key);
             let number = self.sessions[session].next_number();
             let answered_below = self.sessions[session].answered_below();
-            let txn = operation::txn(&drawn).filter(|_| world.dice().chance(200_000));
-            let op = txn.or_else(|| operation::op(&drawn)).expect("a write was drawn");
             let command = Command::Write { session: id, number, answered_below, op };
-            let operation = self.history.invoke(client, world.now(), drawn);
-            Task::Write { session: id, number, operation, attempts: attempts(write(&command)) }
+            let operations = self.history.invoke_all(client, world.now(), drawn);
+            if world.dice().chance(self.habits.writes_anywhere_ppm) {
+                self.lanes[client.0 as usize].node = world.dice().below(1 << 16) as usize;
+            }
+            Task::Write { session: id, number, operations, attempts: attempts(write(&command)) }
         } else {
             Task::Open(attempts(write(&Command::Open { lease_ms: LEASE_MS })))
         };
@@ -152,6 +171,33 @@ impl Clients {
         if twice && matches!(self.lanes[client.0 as usize].task, Task::Write { .. }) {
             self.attempt(world, client);
         }
+    }
+
+    /// A write to this key, and now and then to others with it: what it means, and how it is said.
+    fn draw_write<L: ReplicatedLog, R: Rules + Default>(
+        &self,
+        world: &mut World<'_, L, R>,
+        key: u64,
+    ) -> (Vec<Input>, Op) {
+        let (serial, Habits { keys, value_bytes, .. }) = (self.history.len(), self.habits);
+        let dice = world.dice();
+        if keys > 1 && value_bytes == 0 && dice.chance(150_000) {
+            let drawn = (serial..).zip(operation::draw_keys(dice, key, keys));
+            let drawn: Vec<_> = drawn
+                .map(|(serial, key)| {
+                    let seen = self.seen[key as usize].clone();
+                    operation::draw_part(dice, operation::key(key), (serial, value_bytes), seen)
+                })
+                .collect();
+            let op = operation::txn(&drawn).expect("its parts are puts, on condition or not");
+            return (drawn, op);
+        }
+        let seen = self.seen[key as usize].clone();
+        let drawn = operation::draw_write(dice, operation::key(key), (serial, value_bytes), seen);
+        let drawn = vec![drawn];
+        let txn = operation::txn(&drawn).filter(|_| dice.chance(200_000));
+        let op = txn.or_else(|| operation::op(&drawn[0])).expect("a write was drawn");
+        (drawn, op)
     }
 
     /// Sends the lane's call, once more if it was sent before.
@@ -195,16 +241,16 @@ impl Clients {
         let session = self.session_of(client);
         match &self.lanes[client.0 as usize].task {
             Task::Rest | Task::Open(_) => {}
-            Task::Write { session: id, number, operation, attempts } => {
+            Task::Write { session: id, number, operations, attempts } => {
                 self.sessions[session].settle(*id, *number);
                 if attempts.refused == attempts.numbers.len() {
-                    self.history.forget(*operation);
+                    self.history.forget(operations.clone());
                 } else {
                     world.reached("write of unknown fate");
                 }
             }
             Task::Read { operation, key, .. } => {
-                self.history.forget(*operation);
+                self.history.forget([*operation]);
                 self.closing.iter_mut().for_each(|keys| keys.push(*key));
             }
         }
@@ -227,10 +273,15 @@ impl Clients {
                 return self.rest(world, client);
             }
             (
-                Task::Write { session: id, number, operation, attempts },
+                Task::Write { session: id, number, operations, attempts },
                 Response::Written(written),
             ) => {
-                self.history.complete(*operation, now, output_of(written));
+                if operations.len() > 1 {
+                    world.reached("transaction over several keys");
+                }
+                if let Err(violation) = self.history.written(operations.clone(), now, written) {
+                    return world.violated(violation);
+                }
                 self.sessions[session].settle(*id, *number);
                 lane.settled = Some((attempts.numbers.clone(), response));
                 return self.rest(world, client);
@@ -255,16 +306,15 @@ impl Clients {
         operation: usize,
         answer: Answer,
     ) {
-        let Answer::Value { entry, .. } = answer else { return };
+        let Answer::Value { revision: now_at, entry } = answer else { return };
         let found =
             entry.iter().try_for_each(|entry| self.stale.found(&operation::key(key), entry));
-        if let Err(violation) = found {
-            return world.violated(violation);
-        }
         let revision = entry.as_ref().map(|entry| entry.mod_revision);
         let value = entry.map(|entry| entry.value);
         self.seen[key as usize].clone_from(&value);
-        self.history.complete(operation, world.now(), Output::Value { value, revision });
+        let output = Output::Value { value, revision };
+        let judged = found.and_then(|()| self.history.read(operation, world.now(), now_at, output));
+        judged.unwrap_or_else(|violation| world.violated(violation));
     }
 
     /// The onlooker asks any node for a state that may be old.
@@ -327,6 +377,8 @@ impl<L: ReplicatedLog, R: Rules + Default> Workload<L, Replica<Store<R>>> for Cl
         if self.operator.is_some() {
             Operator::begin(world);
         }
+        self.rivals.iter_mut().for_each(|rivals| rivals.begin(world));
+        self.watchers.begin(world);
         for lane in 0..self.lanes.len() as u32 {
             self.lanes[lane as usize].node = lane as usize;
             self.rest(world, ClientId(lane));
@@ -348,6 +400,12 @@ impl<L: ReplicatedLog, R: Rules + Default> Workload<L, Replica<Store<R>>> for Cl
         }
         if client == ONLOOKER {
             return self.look(world);
+        }
+        if client.0 >= WATCHERS {
+            return self.watchers.woken(world, client);
+        }
+        if client.0 >= RIVALS {
+            return self.rivals.iter_mut().for_each(|rivals| rivals.woken(world, client));
         }
         let now = world.now();
         let lane = &mut self.lanes[client.0 as usize];
@@ -379,7 +437,14 @@ impl<L: ReplicatedLog, R: Rules + Default> Workload<L, Replica<Store<R>>> for Cl
         if client == OPERATOR {
             return self.operator.iter_mut().for_each(|it| it.answered(world, call, reply.clone()));
         }
+        if (RIVALS..WATCHERS).contains(&client.0) {
+            return self.rivals.iter_mut().for_each(|it| it.answered(world, client, &reply));
+        }
         if let Reply::Stale { applied, answer, .. } = reply {
+            if client != ONLOOKER {
+                let judged = self.watchers.told(world, client, call, answer);
+                return judged.unwrap_or_else(|violation| world.violated(violation));
+            }
             world.reached("stale read answered");
             let judged = self.stale.told(call, applied, &answer, self.history.len());
             return judged.unwrap_or_else(|violation| world.violated(violation));
@@ -421,19 +486,8 @@ impl<L: ReplicatedLog, R: Rules + Default> Workload<L, Replica<Store<R>>> for Cl
     }
 
     fn finish(&mut self) -> Result<(), Violation> {
+        self.watchers.judge(&self.history)?;
         self.history.judge()
-    }
-}
-
-/// What the store says of a write, in the words of the judge.
-fn output_of(written: &Written) -> Output {
-    match written {
-        Written::Stored { revision } | Written::Deleted { revision } => {
-            Output::Written { revision: Some(*revision) }
-        }
-        Written::Txn(done) if done.succeeded => Output::Written { revision: Some(done.revision) },
-        Written::Absent => Output::Absent,
-        Written::Differs { .. } | Written::Txn(_) => Output::Differs,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a simulated client remembers: its session, and for each of its lanes the call that it is at.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use synod_kv::message::{Query, Response, SessionId};
@@ -28,7 +29,7 @@ pub(super) struct Lane {
 pub(super) enum Task {
     Rest,
     Open(Attempts),
-    Write { session: SessionId, number: u64, operation: usize, attempts: Attempts },
+    Write { session: SessionId, number: u64, operations: Range<usize>, attempts: Attempts },
     Read { key: u64, operation: usize, attempts: Attempts },
 }
 

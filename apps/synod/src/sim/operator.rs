@@ -337,7 +337,7 @@ fn leaders(members: &Membership) -> usize {
 }
 
 /// How a node is known now.
-fn contact<L: ReplicatedLog, R: Rules + Default>(
+pub(super) fn contact<L: ReplicatedLog, R: Rules + Default>(
     world: &mut World<'_, L, R>,
     node: NodeId,
 ) -> Contact {
@@ -345,6 +345,6 @@ fn contact<L: ReplicatedLog, R: Rules + Default>(
     Contact { incarnation, address: node.to_string(), client_address: String::new() }
 }
 
-fn pick<'a, T>(dice: &mut Dice, among: &'a [T]) -> &'a T {
+pub(super) fn pick<'a, T>(dice: &mut Dice, among: &'a [T]) -> &'a T {
     &among[dice.below(among.len() as u64) as usize]
 }

@@ -1,6 +1,7 @@
 //! What clients ask of a [`Replica`](super::Replica), and what they hear.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use synod_consensus::{Change, Index, Membership, Outcome, Refusal, Role};
@@ -57,7 +58,8 @@ pub enum Answer<R, A> {
 /// What a request waits for.
 pub(super) enum Waits<Q> {
     Write,
-    Read(Q),
+    /// What is asked, and since when.
+    Read(Q, Duration),
     Change,
     Transfer,
 }
@@ -67,7 +69,7 @@ impl<Q> Waits<Q> {
     pub(super) fn failed<R, A>(&self, how: Failed) -> Answer<R, A> {
         match self {
             Self::Write => Answer::Written(how.outcome()),
-            Self::Read(_) => Answer::Read(how.outcome()),
+            Self::Read(..) => Answer::Read(how.outcome()),
             Self::Change => Answer::Changed(how.outcome()),
             Self::Transfer => Answer::Transferred(how.outcome()),
         }
