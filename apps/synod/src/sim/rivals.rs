@@ -1,5 +1,5 @@
 //! Operators that know nothing of each other, one beside each node: as soon as that node leads, it is asked
-//! for one change of members after the other, sensible or not, whatever became of the last.
+//! for one change of members after the other, whatever became of the last.
 //!
 //! The careful [`operator`](super::operator) waits for the end of each change, as people do. These find
 //! what goes wrong when changes meet in the air: the bug of 2015 (a new leader that changes members before
@@ -8,9 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use synod_consensus::{Change, Membership, Outcome, Refusal, ReplicatedLog};
+use synod_consensus::{Change, Membership, Outcome, Refusal, ReplicatedLog, Role};
 use synod_kv::Store;
-use synod_kv::message::{Answer, Response};
+use synod_kv::message::{Answer, Query, Response};
 use synod_kv::rules::Rules;
 use synod_sim::replicated::{Answer as Reply, Call, Replica};
 use synod_sim::{ClientId, Outside};
@@ -38,7 +38,7 @@ pub(super) struct Rivals {
 /// What one of them knows of its node.
 #[derive(Clone, Debug, Default)]
 struct Beside {
-    /// It did not say that it does not lead.
+    /// As far as it last said.
     leads: bool,
     /// Who the members are, as it said last.
     members: Arc<Membership>,
@@ -73,12 +73,9 @@ impl Rivals {
         }
         let place = (client.0 - RIVALS) as usize;
         let node = world.nodes()[place];
-        if world.dice().chance(300_000) {
-            world.call(client, node, Call::Ask);
-        }
         let Beside { leads, members } = &self.beside[place];
-        let wish = wish(world, members).map(|wish| Call::Change(vec![wish]));
-        world.call(client, node, wish.unwrap_or(Call::Transfer(None)));
+        let call = wish(world, members).unwrap_or(Call::Ask);
+        world.call(client, node, call);
         let most = if *leads { HASTE } else { self.pause };
         let pause = Duration::from_nanos(world.dice().below(most.as_nanos() as u64));
         world.wake(client, Duration::from_millis(1) + pause);
@@ -92,8 +89,8 @@ impl Rivals {
     ) {
         let place = (client.0 - RIVALS) as usize;
         let beside = &mut self.beside[place];
-        if let Reply::Told { members, .. } = reply {
-            beside.members = members.clone();
+        if let Reply::Told { members, role, .. } = reply {
+            (beside.members, beside.leads) = (members.clone(), *role == Role::Leader);
         }
         let (Reply::Changed(outcome) | Reply::Transferred(outcome)) = reply else { return };
         beside.leads = !matches!(outcome, Outcome::Refused(Refusal::NotLeader { .. }));
@@ -105,30 +102,38 @@ impl Rivals {
     }
 }
 
-/// What a node that knows these members might be asked: two majorities of one change each have no node in
-/// common only where the count of voters was even, so there are mostly four.
+/// What a node that knows these members might be asked next, if anything. Two majorities of one change each
+/// have no node in common only where the count of voters was even: so there are four most of the time.
 fn wish<L: ReplicatedLog, R: Rules + Default>(
     world: &mut World<'_, L, R>,
     members: &Membership,
-) -> Option<Change> {
+) -> Option<Call<Query>> {
     let nodes = world.nodes().to_vec();
     let voters: Vec<_> = members.quorum().incoming().iter().collect();
-    let grows = match voters.len() {
-        0..=3 => world.dice().chance(900_000),
-        4 => world.dice().chance(300_000),
-        _ => world.dice().chance(50_000),
+    let (grows, shrinks) = match voters.len() {
+        0..=3 => (60, 2),
+        4 => (4, 8),
+        _ => (1, 50),
     };
-    if world.dice().chance(50_000) {
+    let dice = world.dice();
+    let turn = dice.below(100);
+    if turn == 99 {
+        return Some(Call::Transfer(None));
+    }
+    if turn < shrinks {
+        let node = *pick(dice, if voters.is_empty() { &nodes } else { &voters });
+        let stays = dice.chance(700_000);
+        let wish = if stays { Change::Demote(node) } else { Change::Remove(node) };
+        return Some(Call::Change(vec![wish]));
+    }
+    let others: Vec<_> = nodes.into_iter().filter(|node| !voters.contains(node)).collect();
+    if turn >= shrinks + grows || others.is_empty() {
         return None;
     }
-    if !grows {
-        let node = *pick(world.dice(), if voters.is_empty() { &nodes } else { &voters });
-        let stays = world.dice().chance(500_000);
-        return Some(if stays { Change::Demote(node) } else { Change::Remove(node) });
-    }
-    let node = *pick(world.dice(), &nodes);
-    match members.member(node) {
-        Some(_) => Some(Change::Promote(node)),
-        None => Some(Change::Add { node, contact: contact(world, node) }),
-    }
+    let node = *pick(dice, &others);
+    let wish = match members.member(node) {
+        Some(_) => Change::Promote(node),
+        None => Change::Add { node, contact: contact(world, node) },
+    };
+    Some(Call::Change(vec![wish]))
 }
