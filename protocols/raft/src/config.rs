@@ -239,7 +239,7 @@ mod tests {
     fn every_knob_is_refused_from_its_bound_on() {
         type Set = fn(&mut Config, u64);
         let day_ms = 86_400_000;
-        let knobs: [(&str, Set, u64, u64); 18] = [
+        let knobs: [(&str, Set, u64, u64); 19] = [
             ("heartbeat_ms", |it, to| it.heartbeat_ms = to, 1, 0),
             ("election_timeout_min_ms", |it, to| it.election_timeout_min_ms = to, 100, 99),
             ("election_timeout_max_ms", |it, to| it.election_timeout_max_ms = to, 301, 300),
@@ -269,6 +269,7 @@ mod tests {
             ("max_unapplied_bytes", |it, to| it.max_unapplied_bytes = to as usize, 1, 0),
             ("max_pending_reads", |it, to| it.max_pending_reads = to as usize, 1, 0),
             ("snapshot_every ", |it, to| it.snapshot_every = to, 1, 0),
+            ("snapshot_growth", |it, to| it.snapshot_growth = to as u32, 1, 0),
             ("snapshot_every_bytes", |it, to| it.snapshot_every_bytes = to as usize, 1, 0),
             ("max_log_bytes", |it, to| it.max_log_bytes = to as usize, (256 << 20) + 1, 256 << 20),
             ("lease", |it, to| it.lease = Some(Lease { max_drift_percent: to as u8 }), 50, 51),
@@ -276,6 +277,7 @@ mod tests {
         ];
         for (knob, set, passes, refused) in knobs {
             let mut config = Config::new(NodeId(1), [1, 2, 3].map(NodeId));
+            config.snapshot_every_bytes = 256 << 20;
             set(&mut config, passes);
             assert_eq!(config.check(), Ok(()), "{knob} {passes}");
             set(&mut config, refused);
@@ -288,7 +290,7 @@ mod tests {
     fn what_is_cached_by_default_is_still_kept_on_disk_and_looked_up_in_small_parts() {
         let mut config = Config::new(NodeId(1), [1, 2, 3].map(NodeId));
         assert!(config.keep_log_bytes >= config.max_cached_log_bytes);
-        assert!(config.keep_log_bytes < config.snapshot_every_bytes);
+        assert!(config.keep_log_bytes < config.max_log_bytes);
         assert!(config.max_forwarded_bytes >= config.max_command_bytes);
         assert_eq!((1 << 30) / config.stretch_bytes(), 16 * 1024, "of a log of 1 GiB");
         config.keep_log_bytes = 1000;
