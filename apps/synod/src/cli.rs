@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use synod_engine::ClusterId;
 
 use crate::commands::bench::{BenchArgs, FailoverArgs, MachineArgs};
 use crate::commands::kv::Operation;
@@ -117,6 +118,9 @@ pub(crate) struct RepairArgs {
     /// Give up the log and the snapshots even if nothing is damaged, or if that cannot be told
     #[arg(long)]
     pub(crate) force: bool,
+    /// Join this cluster (16 hexadecimal digits, as `synod recover` told it) from now on, with --force
+    #[arg(long, value_name = "ID", requires = "force", value_parser = cluster_id)]
+    pub(crate) cluster: Option<ClusterId>,
     /// Print JSON, for programs
     #[arg(long)]
     pub(crate) json: bool,
@@ -132,6 +136,12 @@ pub(crate) struct RecoverArgs {
     /// Print JSON, for programs
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn cluster_id(text: &str) -> Result<ClusterId, String> {
+    let id = Some(text).filter(|text| text.len() == 16);
+    let id = id.and_then(|text| u64::from_str_radix(text, 16).ok());
+    id.map(ClusterId).ok_or_else(|| "a cluster id has 16 hexadecimal digits".into())
 }
 
 /// Which cluster a command is about.

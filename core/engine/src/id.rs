@@ -57,3 +57,26 @@ id! {
     /// A local request, named by the local user who made it and who will be answered by this name.
     Token(u64), "#"
 }
+impl Incarnation {
+    /// A life that lost what an earlier one promised ends in so many zero bits.
+    const MARK_BITS: u32 = 16;
+
+    /// The first life of a directory, named by these random bits.
+    #[must_use]
+    pub const fn first(random: u64) -> Self {
+        Self(random | 1)
+    }
+
+    /// The life of a directory whose log was given up, named by these random bits. It shows, so that even
+    /// one who never met the life before does not take it for a member of the first hour.
+    #[must_use]
+    pub const fn repaired(random: u64) -> Self {
+        Self((random | 1) << Self::MARK_BITS)
+    }
+
+    /// Whether an earlier life of it promised what it may have forgotten.
+    #[must_use]
+    pub const fn is_repaired(self) -> bool {
+        self.0.trailing_zeros() >= Self::MARK_BITS
+    }
+}

@@ -38,7 +38,8 @@ impl Lives {
     ) -> bool {
         match self.0.get(&peer) {
             Some(Some(named)) => *named == life,
-            Some(None) => first.is_none_or(|first| first == life),
+            // Whoever never met the life before this one must not count it either.
+            Some(None) => !life.is_repaired() && first.is_none_or(|first| first == life),
             None => true,
         }
     }
@@ -55,7 +56,7 @@ pub(crate) enum Admission {
     Named,
     /// Where it is a member, another life is named.
     Replaced {
-        /// Which one.
+        /// Which one; 0 if it is not known, and was the first.
         by: Incarnation,
     },
     /// Nothing is said: it depends on who was met first.
@@ -87,6 +88,9 @@ impl Admissions {
             }
         }
         let founder = groups.iter().any(|lives| lives.0.get(&peer) == Some(&None));
+        if founder && life.is_repaired() {
+            return Admission::Replaced { by: Incarnation(0) };
+        }
         if founder { Admission::Open } else { admission }
     }
 
@@ -141,6 +145,20 @@ mod tests {
         let lives = members(&[None]);
         assert!(lives.count(PEER, OLD, Some(OLD)) && !lives.count(PEER, NEW, Some(OLD)));
         assert!(lives.count(PEER, OLD, None));
+    }
+
+    /// Founders 1, 2 and 3; 2 and 3 commit, 3 is repaired, 2 stops, and 1 starts for the first time: it must
+    /// not make a majority with the new life of 3, the first that it meets.
+    #[test]
+    fn a_founder_that_was_repaired_counts_for_nobody_not_even_who_never_met_it_before() {
+        let lives = members(&[None]);
+        let repaired = Incarnation::repaired(5);
+        assert!(!lives.count(PEER, repaired, None) && !lives.count(PEER, repaired, Some(repaired)));
+        let admissions = Admissions::new(vec![lives]);
+        let refused = Admission::Replaced { by: Incarnation(0) };
+        assert_eq!(admissions.judge(PEER, repaired), refused);
+        admissions.learn(Place(0), members(&[Some(repaired)]));
+        assert_eq!(admissions.judge(PEER, repaired), Admission::Named, "until the members name it");
     }
 
     #[test]

@@ -250,7 +250,7 @@ impl Lock {
             return Err(IdentityError::Damaged { file: self.file(), why });
         }
         let io = |error| IdentityError::Io { path: self.dir.clone(), error };
-        let incarnation = Incarnation(directory::random_u64().map_err(io)?);
+        let incarnation = Incarnation::first(directory::random_u64().map_err(io)?);
         let peers = BTreeMap::new();
         let (log_begun, is_repaired) = (false, false);
         let identity = Identity { cluster, node, incarnation, peers, log_begun, is_repaired };

@@ -12,7 +12,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use synod_codec::Hash;
-use synod_engine::{Blob, GroupId, Incarnation, Record as _};
+use synod_engine::{Blob, ClusterId, GroupId, Incarnation, Record as _};
 use synod_wal::{Cut, Entry, Log, OpenError};
 
 use crate::hosted::HostedLog;
@@ -162,17 +162,18 @@ fn check(path: &Path, blob: Blob) -> Result<(), String> {
 }
 
 /// Moves the log and the snapshots of the locked directory to `damaged-N` beside them, and makes the
-/// node a newcomer: the same node of the same cluster, under a new incarnation, member of nothing.
+/// node a newcomer: the same node of the same cluster, or of `cluster` if one is named, under a new
+/// incarnation, member of nothing.
 ///
 /// If it fails half-way, the node does not start, since its log is gone; do it again.
 ///
 /// # Errors
 /// [`RepairError`]; nothing was deleted.
-pub fn give_up(lock: &Lock) -> Result<Renewed, RepairError> {
+pub fn give_up(lock: &Lock, cluster: Option<ClusterId>) -> Result<Renewed, RepairError> {
     let dir = lock.dir();
     let missing =
         || IdentityError::Damaged { file: dir.join("identity.toml"), why: "it is missing".into() };
-    let identity = lock.read()?.ok_or_else(missing)?;
+    let mut identity = lock.read()?.ok_or_else(missing)?;
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |error| RepairError::Io { path, error }
@@ -194,7 +195,10 @@ pub fn give_up(lock: &Lock) -> Result<Renewed, RepairError> {
         Some(aside)
     };
     // Last: with the old incarnation and no log the node does not start.
-    let incarnation = Incarnation(directory::random_u64().map_err(failed(dir))?);
+    let incarnation = Incarnation::repaired(directory::random_u64().map_err(failed(dir))?);
+    if let Some(cluster) = cluster {
+        identity = identity.refounded(cluster);
+    }
     let identity = identity.reborn(incarnation);
     identity.write(dir).map_err(failed(&dir.join("identity.toml")))?;
     Ok(Renewed { identity, aside })

@@ -19,7 +19,7 @@ const LOST: NodeId = NodeId(3);
 /// Gives up what the node has, and starts it as the newcomer that it is.
 fn reborn(config: &NodeConfig) -> (Incarnation, LineNode) {
     let lock = Lock::take_existing(&config.dir).unwrap();
-    let renewed = repair::give_up(&lock).unwrap();
+    let renewed = repair::give_up(&lock, None).unwrap();
     drop(lock);
     assert!(renewed.identity.is_repaired() && renewed.aside.unwrap().join("log").exists());
     (renewed.identity.incarnation, newcomer(config))

@@ -28,13 +28,12 @@ impl Acquaintances {
         Incarnation(self.incarnations.get(&node).copied().unwrap_or(FIRST))
     }
 
-    /// A node lost all that it had, among these many: it is new, and everybody is new to it.
-    pub(crate) fn lost_all(&mut self, node: u32, nodes: u32) {
+    /// A node lost all that it had: it is new. Others that did so before are no more to it than to anybody:
+    /// it shows that they did.
+    pub(crate) fn lost_all(&mut self, node: u32) {
         *self.incarnations.entry(node).or_insert(FIRST) += 1;
         self.told.retain(|(observer, _), _| *observer != node);
-        for other in (0..nodes).filter(|other| *other != node) {
-            self.met.insert((node, other), self.incarnation(other).0);
-        }
+        self.met.retain(|(observer, _), _| *observer != node);
     }
 
     /// Everybody takes this node for what it is now, and it takes everybody so.
@@ -83,9 +82,9 @@ mod tests {
         let mut all = Acquaintances::default();
         assert!(all.knows(0, 1));
         let before = all.generation(0, 1);
-        all.lost_all(1, 3);
+        all.lost_all(1);
         assert!(!all.knows(0, 1) && !all.knows(2, 1));
-        assert!(all.knows(1, 0) && all.knows(0, 2), "it takes all for what they are");
+        assert!(all.knows(1, 0) && all.knows(0, 2), "who lost nothing is known to all");
         assert_ne!(all.generation(0, 1), before);
         all.told(0, [(1, all.incarnation(1))].into_iter());
         assert!(all.knows(0, 1) && !all.knows(2, 1), "0 was told of it, 2 was not");
@@ -95,7 +94,9 @@ mod tests {
         assert!(!all.knows(0, 1), "another life of it is meant");
         all.admit(1, 3);
         assert!(all.knows(2, 1));
-        all.lost_all(1, 3);
+        all.lost_all(1);
         assert!(!all.knows(2, 1));
+        all.lost_all(2);
+        assert!(!all.knows(2, 1), "though it never met another");
     }
 }

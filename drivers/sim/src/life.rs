@@ -105,7 +105,7 @@ where
         it.body.lose_all();
         self.invariants.wiped(it.body.id);
         let world = &mut self.world;
-        world.network.acquaintances().lost_all(node, world.ids.len() as u32);
+        world.network.acquaintances().lost_all(node);
         world.counts.wipes += 1;
         world.sometimes.reached("node wiped");
         world.event(node, world.counts.wipes);

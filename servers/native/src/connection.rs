@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use synod_kv::limits::MAX_COMMAND_BYTES;
+use synod_kv::limits::{MAX_COMMAND_BYTES, MAX_KEY_BYTES};
 use synod_kv::wire::{
     self, Ask, FromClient, Garbled, Goodbye, Hello, Limits, Outcome, PROTOCOL, Request, Welcome,
 };
@@ -197,6 +197,12 @@ fn submit(
                     others.push((id, Outcome::BadRequest(what)));
                 }
                 Ask::Write(command) => calls.push(propose(outbox, id, &command)),
+                Ask::Read(query) | Ask::Stale { query, .. }
+                    if query.longest_key_bytes() > MAX_KEY_BYTES =>
+                {
+                    let what = format!("a key has at most {MAX_KEY_BYTES} bytes");
+                    others.push((id, Outcome::BadRequest(what)));
+                }
                 Ask::Read(query) => {
                     calls.push(Call::Read { query, reply: ReplyTo::client(outbox.clone(), id) });
                 }

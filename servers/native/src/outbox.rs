@@ -11,6 +11,7 @@ use synod_runtime::{Answer, Outcome, Reply};
 use tokio::sync::Notify;
 
 use crate::addresses::Addresses;
+use crate::readiness::Readiness;
 use crate::watched::Watched;
 
 /// Answers to one client that it has not been sent yet.
@@ -112,6 +113,8 @@ enum To {
     },
     /// A tick of the store's clock; the flag says that one is under way.
     Clock(Arc<AtomicBool>),
+    /// The node's own question whether it has caught up.
+    Readiness(Readiness),
 }
 
 impl ReplyTo {
@@ -122,6 +125,10 @@ impl ReplyTo {
     /// A client that wants an answer of this revision or a later one.
     pub(crate) fn client_at(outbox: Arc<Outbox>, id: u64, at_least: Revision) -> Self {
         Self(To::Client { outbox, id, at_least })
+    }
+
+    pub(crate) fn readiness(question: Readiness) -> Self {
+        Self(To::Readiness(question))
     }
 
     pub(crate) fn clock(under_way: Arc<AtomicBool>) -> Self {
@@ -147,6 +154,10 @@ impl ReplyTo {
                     | Answer::Operated(Outcome::Unknown) => wire::Outcome::Unknown,
                 };
                 outbox.push(id, outcome).then_some(outbox)
+            }
+            To::Readiness(question) => {
+                question.told(matches!(answer, Answer::Read(Outcome::Done(_))));
+                None
             }
             To::Clock(under_way) => {
                 under_way.store(false, Ordering::Release);

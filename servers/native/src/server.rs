@@ -7,11 +7,13 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use prometheus_client::registry::Registry;
 use synod_consensus::{Contact, Status};
 use synod_engine::{ClusterId, NodeId};
+use synod_kv::message::Query;
 use synod_kv::wire::{Goodbye, Leader, NodeReport};
-use synod_runtime::Handle;
+use synod_runtime::{Call, Handle};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
@@ -179,7 +181,11 @@ impl Shared {
     }
 
     pub(crate) fn is_ready(&self, log: &Status) -> bool {
-        self.readiness.is_ready(log)
+        let ask = |question| {
+            let query = Query::Get { key: Bytes::new() };
+            self.handle.call_all(vec![Call::Read { query, reply: ReplyTo::readiness(question) }]);
+        };
+        self.readiness.look(ask) && log.leader.is_some()
     }
 
     pub(crate) fn report(&self) -> NodeReport {

@@ -16,8 +16,9 @@ pub const MAX_VALUE_BYTES: usize = 1 << 20;
 /// Longest encoded command in bytes: a compare-and-swap of two longest values still fits.
 pub const MAX_COMMAND_BYTES: usize = 2 * MAX_VALUE_BYTES + MAX_KEY_BYTES + 256;
 
-/// Most sessions open at a time. With [`MAX_UNANSWERED`] this bounds the table of answers to about
-/// 1 GiB in the worst case; a client that acknowledges what it got costs some 200 bytes.
+/// Most sessions open at a time. With [`MAX_UNANSWERED`] this bounds the table of small answers to about
+/// 1 GiB in the worst case, and with [`MAX_KEPT_BYTES`] the large ones of transactions to some GiB more in
+/// a snapshot; a client that acknowledges what it got costs some 200 bytes.
 pub const MAX_SESSIONS: usize = 16_384;
 
 /// How far a command's number may be above the lowest unanswered one of its session.

@@ -183,13 +183,15 @@ impl Session {
 
     /// Whether a store at `clock_ms` and `revision` could have this session.
     pub(crate) fn is_possible(&self, clock_ms: u64, revision: Revision) -> bool {
-        let window = self.answered_below..self.answered_below.saturating_add(MAX_UNANSWERED);
+        let in_window = |number: u64| {
+            number.checked_sub(self.answered_below).is_some_and(|ahead| ahead < MAX_UNANSWERED)
+        };
         (MIN_LEASE_MS..=MAX_LEASE_MS).contains(&self.lease_ms)
             && self.expires_ms > clock_ms
             && self.expires_ms - clock_ms <= self.lease_ms
             && self.answers.iter().is_sorted_by(|(one, _), (next, _)| one < next)
             && self.answers.iter().all(|(number, outcome)| {
-                window.contains(number) && is_possible_outcome(outcome, revision)
+                in_window(*number) && is_possible_outcome(outcome, revision)
             })
     }
 

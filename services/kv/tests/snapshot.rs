@@ -8,7 +8,7 @@ use synod_codec::frame;
 use synod_consensus::{RestoreError, StateMachine};
 use synod_engine::Random;
 use synod_kv::Store;
-use synod_kv::limits::{MAX_VALUE_BYTES, MIN_LEASE_MS};
+use synod_kv::limits::{MAX_UNANSWERED, MAX_VALUE_BYTES, MIN_LEASE_MS};
 use synod_kv::snapshot::PIECE_BYTES;
 
 fn restored(pieces: impl IntoIterator<Item = Bytes>) -> Result<Log, RestoreError> {
@@ -37,6 +37,21 @@ fn a_restored_store_equals_the_one_it_was_taken_from() {
     assert!(pieces.len() > 4, "the large value spans pieces");
     assert!(restored(pieces).unwrap().store == log.store);
     assert!(restored(snapshot(&Store::new())).unwrap().store == Store::new());
+}
+
+/// A client may number its commands as it likes. The first snapshot after a number near the end of the
+/// numbers was refused by whoever read it: no node started again.
+#[test]
+fn the_highest_numbers_survive_a_snapshot() {
+    for number in [u64::MAX, u64::MAX - 1, u64::MAX - MAX_UNANSWERED, u64::MAX / 2] {
+        let mut log = Log::default();
+        let session = log.open(MIN_LEASE_MS);
+        let done = log.write_above(session, number, number, put("k", "v"));
+        assert_eq!(done, stored(1), "number {number}");
+        let mut restored = restored(snapshot(&log.store)).unwrap();
+        assert!(restored.store == log.store);
+        assert_eq!(restored.write_above(session, number, number, put("k", "v")), stored(1));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use synod_engine::Sound;
 use synod_native::{ReplyTo, Server, Watched};
 use synod_raft::Raft;
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &NodeArgs, log_format: LogFormat) -> Result<Exit> {
 }
 
 async fn live(config: &Node) -> Result<Exit> {
+    allow_connections(config.limits.native().max_connections);
     let (client, peer, http) = config.listen();
     let clients = bind(client, "clients")?;
     let http = http.map(|address| bind(address, "metrics and health")).transpose()?;
@@ -100,6 +102,28 @@ async fn live(config: &Node) -> Result<Exit> {
             let what = format!("{what}; the node stopped; nothing that was acknowledged is lost");
             Err(Failure::new(Exit::Fatal, what))
         }
+    }
+}
+
+/// Asks the system for as many open files as all clients may take, and some for the node itself. If it
+/// allows fewer, connections beyond are not accepted, and peers may not be either.
+fn allow_connections(clients: u32) {
+    /// The log's files, snapshots, peers, health checks.
+    const OWN: u64 = 512;
+    let wanted = u64::from(clients) + OWN;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let allowed = maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum });
+    if raised.is_err() || allowed < wanted {
+        tracing::warn!(
+            wanted,
+            allowed,
+            "the system allows fewer open files than max_connections and the node may need: raise its \
+             limit (ulimit -n), or lower max_connections"
+        );
     }
 }
 

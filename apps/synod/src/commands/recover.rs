@@ -44,7 +44,11 @@ fn recover(args: &RecoverArgs) -> Result<Exit> {
     say!("Node {node} is the only member of a new cluster, {cluster}. {PRICE}");
     say!("1. In its configuration and in cluster.toml, set: cluster = \"{cluster}\"");
     say!("2. Start it. It leads at once.");
-    say!("3. Every other node: `synod repair`, the new cluster id and `join = true` in its");
-    say!("   configuration, start it, and `synod members add` it.");
+    say!(
+        "3. Every other node that is left: `synod repair --force --cluster {cluster} DIR`, the new"
+    );
+    say!(
+        "   cluster id and `join = true` in its configuration, start it, and `synod members add` it."
+    );
     Ok(Exit::Done)
 }

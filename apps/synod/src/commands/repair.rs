@@ -55,7 +55,8 @@ fn repair(args: &RepairArgs) -> Result<Exit> {
 }
 
 fn give_up(args: &RepairArgs, lock: &Lock, report: &Value) -> Result<Exit> {
-    let renewed = repair::give_up(lock).map_err(|error| Failure::new(Exit::Data, error))?;
+    let renewed =
+        repair::give_up(lock, args.cluster).map_err(|error| Failure::new(Exit::Data, error))?;
     let Renewed { identity, aside } = renewed;
     let incarnation = format!("{:016x}", identity.incarnation.0);
     if args.json {
@@ -72,6 +73,12 @@ fn give_up(args: &RepairArgs, lock: &Lock, report: &Value) -> Result<Exit> {
         say!("Moved its log and snapshots to {}; nothing was deleted.", aside.display());
     }
     let node = identity.node.0;
+    if let Some(cluster) = args.cluster {
+        say!(
+            "It belongs to cluster {:016x}: set that, and `join = true`, in its configuration.",
+            cluster.0
+        );
+    }
     say!("Node {node} is incarnation {incarnation} now, and a member of nothing: it counts in no");
     say!("quorum, and the other nodes refuse it, until they are told. Start it, and then say");
     say!("`synod members replace {node} ADDRESS`, where clients reach it.");

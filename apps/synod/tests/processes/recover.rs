@@ -41,4 +41,21 @@ async fn a_survivor_becomes_the_cluster_and_the_old_members_are_fenced_off() {
     })
     .await;
     assert_eq!(cluster.synod(&["kv", "get", "k"]).out, "w\n");
+
+    // What the survivor was told to do with the others.
+    cluster.kill(1);
+    let dir = cluster.path("node1");
+    let repair = |flags: &[&str]| run(synod(Path::new(".")).arg("repair").arg(&dir).args(flags));
+    assert_eq!(repair(&["--cluster", new]).code, Some(2), "only with --force");
+    let repaired = repair(&["--force", "--cluster", new]);
+    assert_eq!(repaired.code, Some(0), "{repaired:?}");
+    let file = cluster.config(1);
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("join = true\n{}", text.replace(OLD, new))).unwrap();
+    cluster.run(1);
+    until("it waits to be added", async || cluster.status(1).await).await;
+    let added = cluster.synod(&["members", "add", &cluster.clients[0]]);
+    assert_eq!(added.code, Some(0), "{added:?}");
+    cluster.ready().await;
+    assert_eq!(cluster.synod(&["kv", "get", "k", "--cluster", &cluster.clients[0]]).out, "w\n");
 }

@@ -72,7 +72,7 @@ pub(crate) enum Refusal {
     Stranger,
     /// The other side knew this node by another incarnation: its directory was emptied or replaced.
     Replaced {
-        /// What it was.
+        /// What it was; 0 if the other side never met it, and sees that it was repaired.
         known: Incarnation,
     },
     /// The other side knows the node, and no group of it has it as a member any more.
@@ -95,6 +95,11 @@ impl fmt::Display for Refusal {
             ),
             Self::Stranger => write!(f, "no group there has such a member; it may be added"),
             Self::NoMember => write!(f, "this node was removed from the members of its groups"),
+            Self::Replaced { known: Incarnation(0) } => write!(
+                f,
+                "this node was repaired and lost what it had promised; `synod members replace` takes it in \
+                 under its new incarnation"
+            ),
             Self::Replaced { known } => write!(
                 f,
                 "it knew this node by incarnation {:016x}, so the directory was emptied, repaired or \

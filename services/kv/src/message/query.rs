@@ -35,6 +35,20 @@ pub enum Query {
     },
 }
 
+impl Query {
+    /// The longest of the keys that it names, in bytes. No key of the store is longer than
+    /// [`MAX_KEY_BYTES`](crate::limits::MAX_KEY_BYTES).
+    #[must_use]
+    pub fn longest_key_bytes(&self) -> usize {
+        let range = |start: &Bytes, end: Option<&Bytes>| start.len().max(end.map_or(0, Bytes::len));
+        match self {
+            Self::Get { key } | Self::Changes { keys: Span::One(key), .. } => key.len(),
+            Self::Range { start, end, .. }
+            | Self::Changes { keys: Span::Range { start, end }, .. } => range(start, end.as_ref()),
+        }
+    }
+}
+
 /// What a query answers, all of it as of one revision.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Answer {
