@@ -13,25 +13,36 @@
 //! acknowledges nothing to anyone, and nobody but the puller changes. Nobody serves, or takes in, a pull
 //! while there is a leader: that brings everyone up to date.
 //!
-//! **Why it is safe.** Let L be the puller's log and M the other's when it answered, with M at least as up
-//! to date as L: last(M) >= last(L), the comparison of §5.4.1. Claim: *what of L is committed, or could
-//! ever be committed, is in M.* Take an entry of L that this node acknowledged to the leader of term t, so
-//! that last(L) is of term t or later.
+//! **Why it is safe.** Let L be the puller's log, which ends in term l, and M the other's when it answered,
+//! at least as up to date as L: last(M) >= last(L), the comparison of §5.4.1. What of L departs from M is
+//! cut. Two things must stay true of that.
+//!
+//! *No leader counts this node for what it cuts.* A leader of term t commits by counting who holds some
+//! entry f of term t itself (§5.4.2). So only if f is in L, and then t <= l, may this node be counted.
+//! Claim: then M holds f as well, or f is never committed by counting.
 //!
 //! * If both logs end in the same term, M holds last(L): its leader wrote both, at most one per index, and
-//!   L's is not behind M's. By Log Matching L is the beginning of M, and nothing is lost.
-//! * Else M ends in a later term u > t, with an entry that the leader of u wrote. If the entry was ever
-//!   committed in term t, then by Leader Completeness that leader had it, and before its own entries; by
-//!   Log Matching so has M. If it was not committed when u's leader was elected, a majority had by then
+//!   L's is not behind M's. By Log Matching L is the beginning of M, and nothing is cut.
+//! * Else M ends in a later term u > l >= t, with an entry that the leader of u wrote. If f was committed
+//!   in term t, or a majority had it before u's leader was elected, then by Leader Completeness that
+//!   leader had it, and before its own entries; by Log Matching so has M. If not, a majority had by then
 //!   promised to take nothing from the leader of t any more, so it never will be by that one.
 //!
-//! By Log Matching again, what both hold is where they begin alike. So cutting L where it departs from M
-//! loses nothing that counts, and what comes behind it is as some leader wrote it: the node is as if it
-//! had followed that leader. This holds after every piece, so it may crash in between, and the other may
-//! be another one, or have another log, the next time. It needs M to be at least as up to date as L *when
-//! the piece is taken in*: a piece that comes late, when the node has followed a leader meanwhile, could
-//! cut what that leader counted. That is the rule [`Rules::catch_up_on_better_log_only`], and invariant 7
-//! watches it.
+//! *No leader believes that this node still holds what it cuts.* The leader of this node's own term may live
+//! on among others, and t may be later than u: it was told of entries of L from before its term, as it
+//! brought this node up to date, and none of its own arrived. It counts this node for nothing yet; but it
+//! says in its heartbeats how far the logs agree, and the node would commit up to there. So before
+//! anything is cut the node enters the next term, and that is durable first: the leader of the old one
+//! reaches it no more. That is the rule [`Rules::new_term_before_cut`]. An entry that is committed among
+//! others may be cut here, as it may by a leader of an earlier term in plain Raft; what invariant 7 says
+//! is that this happens to no log that may have been counted.
+//!
+//! By Log Matching again, what both hold is where they begin alike, and what comes behind it is as some
+//! leader wrote it: the node is as if it had followed that leader. This holds after every piece, so it may
+//! crash in between, and the other may be another one, or have another log, the next time. It needs M to
+//! be at least as up to date as L *when the piece is taken in*: a piece that comes late, when the node has
+//! followed a leader meanwhile, could cut what that leader counted. That is the rule
+//! [`Rules::catch_up_on_better_log_only`].
 //!
 //! The pieces say the sender's term, which is at least that of all its entries, and count only in that
 //! term: so no log holds an entry of a later term than its node's.
@@ -83,8 +94,8 @@ impl<R: Rules> Raft<R> {
         }
     }
 
-    /// Takes in a piece of a better log: replaces its own from where they differ. Campaigns once it has
-    /// all of it, and asks for more until then.
+    /// Takes in a piece of a better log: replaces its own from where they differ, in a new term. Campaigns
+    /// once it has all of it, and asks for more until then.
     pub(crate) fn pulled(
         &mut self,
         context: &mut Context<'_, Self>,
@@ -109,6 +120,10 @@ impl<R: Rules> Raft<R> {
             let Some(news) = news(&self.state, &batch) else { continue };
             if news.first() <= self.state.commit {
                 return;
+            }
+            let cuts = news.first() <= self.state.log.last().index;
+            if cuts && self.state.rules().new_term_before_cut() {
+                self.enter(context, self.state.term().next());
             }
             self.state.store(context, news);
         }

@@ -40,6 +40,8 @@ struct Node {
     base: Index,
     base_chain: u64,
     chain: Vec<u64>,
+    /// The term of the last entry in `chain`.
+    last_term: Term,
     leads: Option<Term>,
     /// Whether the newest membership in its log is a joint one.
     joint: bool,
@@ -196,6 +198,9 @@ impl Invariants {
         let replaces = batch.first() <= node.last();
         if replaces {
             sometimes.reached("uncommitted entries replaced");
+            if !matches!(&after.role, Role::Follower(follower) if follower.leader.is_some()) {
+                sometimes.reached("a pull cut entries");
+            }
         }
         if replaces
             && matches!(after.role, Role::Leader(_))
@@ -215,7 +220,10 @@ impl Invariants {
         let kept = batch.first().0.saturating_sub(node.base.0 + 1) as usize;
         let first = node.base.0 as usize + kept;
         let (cut, known) = (node.chain.iter().skip(kept), self.committed.iter().skip(first));
-        if let Some(place) = cut.zip(known).position(|(cut, (committed, _))| cut == committed) {
+        let is_lost = |(cut, (committed, term)): (&u64, &(u64, Term))| {
+            cut == committed && *term <= node.last_term
+        };
+        if let Some(place) = cut.zip(known).position(is_lost) {
             return Err(Violation {
                 invariant: "Committed Entries Stay",
                 detail: format!("{id} replaces the committed entry {}", first + place + 1),
@@ -272,6 +280,7 @@ impl Invariants {
     fn extend(&mut self, id: NodeId, mut previous: u64, batch: &Batch) -> Result<(), Violation> {
         let node = self.nodes.entry(id).or_default();
         let term = batch.epoch();
+        node.last_term = term;
         for (index, payload) in batch.iter() {
             previous = link(previous, term, payload);
             node.chain.push(previous);

@@ -29,7 +29,8 @@
 //!    terms.
 //! 5. **State Machine Safety**: no two nodes are told different committed entries for an index.
 //! 6. **One Vote Per Term**: no node tells two candidates of a term that it votes for them (§5.2).
-//! 7. **Committed Entries Stay**: a log that holds a committed entry never loses it.
+//! 7. **Committed Entries Stay**: a log that holds a committed entry, and ends in the term that it was
+//!    committed in or later, never loses it.
 //! 8. **Forwarded Once**: a proposal that a follower forwarded has one place in its leader's log.
 //!
 //! # Where it departs from the paper
@@ -63,7 +64,7 @@
 //! | section | file |
 //! |---|---|
 //! | figure 2, state | `state`, `record` (persistent), `log`, `members`, `progress` (`nextIndex`, `matchIndex`), `written` |
-//! | figure 2, rules for servers; §5.1 terms | `node` |
+//! | figure 2, rules for servers; §5.1 terms | `node`, `terms` |
 //! | figure 4 and §5 roles | `role`, `role/follower`, `role/candidate`, `role/leader` |
 //! | §5.2 election, §5.4.1 who may win; thesis §9.6 pre-vote | `elections`, `role/candidate`; timeouts: `role/follower`, `config` (§5.6, §9.3) |
 //! | thesis §4.2.3 disruptive servers | `elections` |
@@ -105,6 +106,7 @@ mod record;
 mod role;
 mod rules;
 mod state;
+mod terms;
 mod view;
 mod written;
 

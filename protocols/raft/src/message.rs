@@ -100,7 +100,8 @@ pub enum Message {
         /// What the leader knows to be committed; counts up to what the follower knows to share.
         commit: Index,
         /// Up to here the leader knows the follower's log to be its own, by an answer of this term.
-        /// A follower that forgot (it restarted, or campaigned in vain) knows it again.
+        /// A follower that forgot (it restarted, or campaigned in vain) knows it again: it cuts nothing
+        /// of that before it leaves the term.
         matched: Index,
         /// The round of read confirmations to answer (thesis §6.4); `None` where none is wanted.
         round: Option<u64>,

@@ -1,4 +1,4 @@
-//! A Raft node: the term rule, the dispatch table, and the one place where a role changes.
+//! A Raft node: the dispatch table, and the one place where a role changes.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,7 +13,6 @@ use synod_engine::{
 };
 
 use crate::message::{ReadId, ReadResult};
-use crate::record::HardState;
 use crate::role::{Asks, Becomes, Campaign, Candidate, Follower, Leader, Role, Transfer};
 use crate::state::State;
 use crate::{AppendResult, Config, Log, Message, Record, Rules, Term, View};
@@ -301,67 +300,6 @@ impl<R: Rules> Raft<R> {
         may_speak
             && message.term().0 <= furthest.min(u64::MAX - MAX_TERM_LEAP)
             && message.makes_sense()
-    }
-
-    /// Enters a higher term; returns whether the message is of the node's term (§5.1).
-    fn observe_term(&mut self, context: &mut Context<'_, Self>, message: &Message) -> bool {
-        if matches!(message, Message::PreVote { .. } | Message::PreVoteReply { granted: true, .. })
-        {
-            return true;
-        }
-        let term = message.term();
-        if term > self.state.term() {
-            let hard = HardState { term, vote: None };
-            if self.state.rules().vote_is_durable() {
-                self.state.set_hard(context, hard);
-            } else {
-                self.state.hard = hard;
-            }
-            self.become_(context, Becomes::Follower { leader: None });
-        }
-        let is_reply = matches!(
-            message,
-            Message::VoteReply { .. }
-                | Message::AppendReply { .. }
-                | Message::HeartbeatReply { .. }
-                | Message::ReadIndexReply { .. }
-        );
-        term == self.state.term() || is_reply && !self.state.rules().replies_are_of_this_term()
-    }
-
-    /// Tells the sender of a request of an earlier term the term that has come since; says nothing
-    /// else.
-    fn answer_from_later_term(
-        &self,
-        context: &mut Context<'_, Self>,
-        from: NodeId,
-        message: &Message,
-    ) {
-        let term = self.state.term();
-        let answer = match message {
-            Message::Vote { .. } => Message::VoteReply { term, granted: false },
-            Message::Append { .. } | Message::Install { .. } => {
-                let nothing = AppendResult::Matches(Index::ZERO);
-                Message::AppendReply { term, result: nothing }
-            }
-            Message::Heartbeat { .. } | Message::TimeoutNow { .. } | Message::Rest { .. } => {
-                Message::HeartbeatReply { term, round: 0, promise_ms: 0 }
-            }
-            Message::ReadIndex { id, .. } => {
-                Message::ReadIndexReply { term, id: *id, result: ReadResult::NotLeader }
-            }
-            Message::Pull { .. }
-            | Message::Pulled { .. }
-            | Message::PreVote { .. }
-            | Message::PreVoteReply { .. }
-            | Message::VoteReply { .. }
-            | Message::AppendReply { .. }
-            | Message::HeartbeatReply { .. }
-            | Message::Forward { .. }
-            | Message::Forwarded { .. }
-            | Message::ReadIndexReply { .. } => return,
-        };
-        context.send(from, answer);
     }
 
     /// A follower asks which index its reads must reach.

@@ -44,6 +44,9 @@ synod_engine::rules! {
         /// A node without a leader takes entries of another only if that log is more up to date than its
         /// own.
         fn catch_up_on_better_log_only;
+        /// A node without a leader that cuts entries enters a new term first: the leader of the last one
+        /// may live on, and believe that they agree.
+        fn new_term_before_cut;
         /// A leader appends what a follower forwards once, however often it arrives (decision 0007).
         fn forwarded_once;
         /// While a joint change is under way both majorities decide (§6).

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use synod_consensus::{Batch, Change, Epoch, Role};
+use synod_consensus::{Batch, Change, Epoch, Index, Role};
 use synod_engine::{NodeId, Sound, Without};
 use synod_raft::{EntryId, Message, Rules, Timer};
 
@@ -191,6 +191,33 @@ fn what_only_a_node_of_priority_0_has_is_not_lost_and_stops_nobody() {
     cluster.assert_sound();
 }
 
+/// The same, where it has not heard yet that the terms went on.
+#[test]
+fn a_node_of_priority_0_in_an_earlier_term_is_pulled_from() {
+    let mut cluster = group(3, 0, Sound);
+    let wish = Change::Prioritise { node: NodeId(2), priority: 0 };
+    cluster.at(1, |node| node.change(20, [wish]));
+    cluster.settle();
+    cluster.beat(1);
+    cluster.isolate(&[3]);
+    cluster.at(1, |node| node.propose(21, "x"));
+    cluster.settle();
+    // Node 1 restarts, gets the vote of 3, and dies before it leads; 2 hears nothing of that.
+    cluster.heal();
+    cluster.isolate(&[2]);
+    cluster.crash(1);
+    cluster.nodes.values_mut().for_each(|node| node.wait(Duration::from_secs(1)));
+    cluster.at(1, |node| node.fire(Timer::Election));
+    cluster.settle_but(|envelope| matches!(envelope.message, Message::VoteReply { .. }));
+    assert_eq!([2, 3].map(|id| cluster.nodes[&id].view().term.0), [1, 2]);
+    cluster.heal();
+    cluster.isolate(&[1]);
+    cluster.run(LONG, |_| false);
+    assert_eq!(cluster.leader(), Some(3));
+    assert_eq!(cluster.commits()[1..], [4, 4]);
+    cluster.assert_sound();
+}
+
 /// A healthy group never pulls: whoever's log is good campaigns a moment later.
 #[test]
 fn nobody_pulls_where_a_good_candidate_is_heard() {
@@ -223,4 +250,57 @@ pub(crate) fn a_piece_comes_late(rules: Without) -> Option<String> {
     });
     let violation = cluster.violation.as_ref()?;
     Some(format!("{}: {}", violation.invariant, violation.detail))
+}
+
+/// Node 1 leads term 3 and brings 4 up to date as far as entry 6 of term 1. Then 4 and 5 are cut off together,
+/// and 4 pulls another entry 6, of term 2, while 1 commits its own with 2 and 3. Then all hear all again.
+fn pulled_what_was_acknowledged<R: Rules>(rules: R) -> Cluster<R> {
+    let logs: &[&[u64]] = &[&[1; 8], &[1; 4], &[1; 4], &[1; 3], &[1, 1, 1, 1, 1, 2]];
+    let mut cluster = Cluster::with_logs(2, logs, |id| {
+        let mut config = config_with(id, 5, rules);
+        config.max_append_bytes = 1;
+        config
+    });
+    cluster.isolate(&[5]);
+    let last = |envelope: &Envelope| match &envelope.message {
+        Message::Append { entries: Some(entries), .. } => Some(entries.last().0),
+        _ => None,
+    };
+    let mut probed = false;
+    cluster.elect_but(1, |envelope| {
+        let is_late = last(envelope).is_some_and(|last| last > 6);
+        let is_lost = if envelope.to == 4 { is_late && probed } else { last(envelope).is_some() };
+        probed |= envelope.to == 4 && is_late;
+        is_lost
+    });
+    assert_eq!(cluster.nodes[&4].terms(), [1; 6]);
+    cluster.heal();
+    cluster.isolate(&[4, 5]);
+    cluster.run(LONG, |_| false);
+    assert_eq!((cluster.leader(), cluster.nodes[&1].view().commit), (Some(1), Index(9)));
+    assert_eq!(cluster.nodes[&4].terms(), [1, 1, 1, 1, 1, 2]);
+    cluster.heal();
+    cluster
+}
+
+/// The rule's story. Node 1 believes that the log of 4 is still its own up to entry 6, and says so.
+pub(crate) fn a_leader_lives_on_while_its_follower_pulls(rules: Without) -> Option<String> {
+    let mut cluster = pulled_what_was_acknowledged(rules);
+    cluster.at(1, |node| node.fire(Timer::Heartbeat));
+    cluster.settle();
+    let violation = cluster.violation.as_ref()?;
+    Some(format!("{}: {}", violation.invariant, violation.detail))
+}
+
+/// Its leader is not heard any more, and the next one finds where their logs depart.
+#[test]
+fn a_log_that_cut_what_it_acknowledged_is_repaired() {
+    let mut cluster = pulled_what_was_acknowledged(Sound);
+    assert_eq!(cluster.sometimes.count("a pull cut entries"), 1);
+    assert_eq!(cluster.nodes[&4].view().commit, Index(0));
+    cluster.run(LONG, |_| false);
+    for node in cluster.nodes.values() {
+        assert_eq!(node.terms()[..9], [1, 1, 1, 1, 1, 1, 1, 1, 3], "{}", node.view());
+    }
+    cluster.assert_sound();
 }

@@ -148,6 +148,23 @@ fn a_committed_entry_that_is_lost_or_a_snapshot_of_what_is_not_committed_are_see
     assert_eq!(watch.sees(&two, checkpoint(3)), Some("State Machine Safety"));
 }
 
+/// Who was not counted may lose a committed entry, to a leader that was deposed and does not know it yet.
+#[test]
+fn a_log_that_may_have_been_counted_keeps_what_is_committed() {
+    let [one, two, mut three] = followers();
+    three.hear(1, vote_reply(3, false));
+    three.win(&[1]);
+    assert_eq!(three.view().term, Epoch(4));
+    let mut watch = Watch::default();
+    for node in [&one, &two, &three] {
+        assert_eq!(watch.sees(node, writes(1, &[1])), None);
+    }
+    assert_eq!(watch.sees(&one, writes(2, &[4])), None);
+    assert_eq!(watch.sees(&three, tells(1, &[1])), None, "in term 4");
+    assert_eq!(watch.sees(&two, writes(1, &[2])), None, "it holds nothing of term 4");
+    assert_eq!(watch.sees(&one, writes(1, &[2])), Some("Committed Entries Stay"));
+}
+
 /// A vote that was told binds its voter's directory: across crashes, and not when that is wiped.
 #[test]
 fn a_second_vote_in_a_term_is_seen() {

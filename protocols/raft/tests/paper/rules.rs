@@ -14,7 +14,7 @@ use crate::{catch_up, forwarding, leases, membership};
 /// Returns what went wrong.
 type Story = fn(Without) -> Option<String>;
 
-const STORIES: [(&str, &str, Story); 20] = [
+const STORIES: [(&str, &str, Story); 21] = [
     ("vote_is_durable", "One Vote Per Term", a_voter_crashes_and_is_asked_by_another),
     ("one_vote_per_term", "One Vote Per Term", two_candidates_ask_the_same_voter),
     ("vote_for_up_to_date_log", "Leader Completeness", one_who_missed_it_all_campaigns),
@@ -33,6 +33,11 @@ const STORIES: [(&str, &str, Story); 20] = [
     ("noop_before_change", "Leader Completeness", membership::the_single_server_bug_of_2015),
     ("one_change_at_a_time", "Leader Completeness", membership::two_changes_at_once),
     ("catch_up_on_better_log_only", "Committed Entries Stay", catch_up::a_piece_comes_late),
+    (
+        "new_term_before_cut",
+        "State Machine Safety",
+        catch_up::a_leader_lives_on_while_its_follower_pulls,
+    ),
     ("forwarded_once", "applied 3 times", forwarding::a_forward_is_doubled),
     ("both_majorities", "Leader Completeness", membership::the_old_majority_is_not_asked),
 ];
