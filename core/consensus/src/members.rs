@@ -104,6 +104,9 @@ pub enum BadChange {
     NoVoters,
     /// More members, or a longer address, than the bounds allow.
     TooMany,
+    /// It votes, and would go on under another incarnation or address: that is another voter. Remove it
+    /// first, and promote it once that is committed.
+    OtherLife(NodeId),
 }
 
 /// The members of a group at one moment, in order of their ids.
@@ -217,10 +220,25 @@ impl Membership {
         let come = after.iter().filter(|node| !before.contains(*node)).count();
         let go = before.iter().filter(|node| !after.contains(*node)).count();
         let next = if come + go <= 1 { next } else { self.towards(&next) };
+        if let Some(node) = self.reborn_voter(&next) {
+            return Err(BadChange::OtherLife(node));
+        }
         if next.0.len() > MAX_MEMBERS {
             return Err(BadChange::TooMany);
         }
         Ok(next)
+    }
+
+    /// A voter of this membership under whose id another life decides in `next`. Majorities count ids, so
+    /// the two would be one voter to them, which decides here by one life and there by the other.
+    fn reborn_voter(&self, next: &Self) -> Option<NodeId> {
+        let (before, after) = (self.quorum(), next.quorum());
+        let lives_on = |member: &&Member| {
+            next.member(member.node).is_none_or(|later| later.contact == member.contact)
+        };
+        let mut reborn = self.0.iter().filter(|member| !lives_on(member));
+        let decides = |node| before.contains(node) && after.contains(node);
+        reborn.find(|member| decides(member.node)).map(|member| member.node)
     }
 
     /// The joint membership between this one and `next`.
@@ -364,6 +382,10 @@ impl fmt::Display for BadChange {
             }
             Self::NoVoters => write!(f, "no voter that may lead would be left"),
             Self::TooMany => write!(f, "more members, or a longer address, than a group may have"),
+            Self::OtherLife(node) => write!(
+                f,
+                "{node} votes: its next life is added once it is removed, and promoted after that"
+            ),
         }
     }
 }
@@ -436,6 +458,21 @@ mod tests {
         assert_eq!(one.changed(&[never]), Err(BadChange::NoVoters), "nobody would lead ever more");
         let crowd: Vec<_> = (2..=70).map(add).collect();
         assert_eq!(one.changed(&crowd), Err(BadChange::TooMany));
+    }
+
+    #[test]
+    fn no_voter_is_exchanged_for_another_life_of_itself_in_one_step() {
+        let known = founded(&[1, 2, 3]).changed(&[add(4)]).unwrap();
+        let three = NodeId(3);
+        let exchange = [Change::Remove(three), add(3)];
+        let learns = known.changed(&exchange).unwrap();
+        assert_eq!(learns.to_string(), "{n1,n2,n3~,n4~}", "a voter went");
+        assert!(learns.changed(&[Change::Promote(three)]).is_ok(), "and one came");
+        for also in [Change::Promote(three), Change::Promote(NodeId(4)), Change::Demote(NodeId(1))]
+        {
+            let wishes = [&exchange[..], &[also]].concat();
+            assert_eq!(known.changed(&wishes), Err(BadChange::OtherLife(three)), "{wishes:?}");
+        }
     }
 
     #[test]

@@ -283,6 +283,22 @@ fn who_lost_its_data_is_sent_the_log_from_scratch() {
     assert_eq!(matched(3), Some(0));
 }
 
+/// A voter that is only cut off would decide with one of the others, and its new life with the leader.
+#[test]
+fn a_voter_is_not_exchanged_for_another_life_in_one_step() {
+    let mut cluster = group(3, 1, Sound);
+    cluster.beat(1);
+    let exchange = [remove(3), add(3)];
+    for (token, also) in [(50, 3), (51, 4)] {
+        cluster.at(1, |node| node.change(token, [&exchange[..], &[promote(also)]].concat()));
+        let refused = Refusal::BadChange(BadChange::OtherLife(NodeId(3)));
+        assert_eq!(refusal(&cluster.nodes[&1], token), Some(refused));
+    }
+    cluster.at(1, |node| node.change(52, exchange));
+    cluster.settle();
+    assert!(is_committed(&cluster.nodes[&1], 52), "it learns first, as anyone does");
+}
+
 /// A node that lost its data reads on its way about the member that it was; what that one was entitled
 /// to, it is not. Seed 1689 of the store's simulation had two leaders.
 #[test]
