@@ -16,7 +16,7 @@ pub(crate) struct Snapshotting {
     running: Option<TaskId>,
     /// Whether the driver asked for it: then nothing is kept behind it for late followers.
     is_asked: bool,
-    /// After a failure: not again before this much is applied, unless the driver asks.
+    /// After a failure: not again before this much is applied, unless the driver asks or the log is full.
     not_before: Index,
 }
 
@@ -66,6 +66,19 @@ impl<R: Rules> State<R> {
         }
     }
 
+    /// The log is as long as it may become, so that nothing more is applied by which a snapshot would come
+    /// due: starts one, if it holds more than the last, though the last attempt failed just now.
+    pub(crate) fn snapshot_if_full(&mut self, context: &mut Context<'_, R>) {
+        if self.is_log_full() && self.applied > self.snapshot_id().index {
+            self.begin_snapshot(context);
+        }
+    }
+
+    /// Whether the bound on what is not in a snapshot is reached.
+    pub(crate) fn is_log_full(&self) -> bool {
+        self.fresh_bytes > self.config.max_log_bytes
+    }
+
     /// The disk is short of room: starts a snapshot that is not due, if it holds more than the last. What
     /// is kept behind it for late followers is given up.
     pub(crate) fn snapshot_asked(&mut self, context: &mut Context<'_, R>) {
@@ -81,10 +94,8 @@ impl<R: Rules> State<R> {
     fn begin_snapshot(&mut self, context: &mut Context<'_, R>) {
         // A node that joined and has not read yet who belongs to the group cannot write it down.
         let is_member = !self.members.at(self.applied).is_empty();
-        if is_member
-            && self.snapshots.running.is_none()
-            && self.applied >= self.snapshots.not_before
-        {
+        let is_time = self.applied >= self.snapshots.not_before || self.is_log_full();
+        if is_member && self.snapshots.running.is_none() && is_time {
             let id = self.new_task();
             self.snapshots.running = Some(id);
             context.start_task(id, Task::Snapshot);

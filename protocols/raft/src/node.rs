@@ -77,6 +77,7 @@ impl<R: Rules> Engine for Raft<R> {
             Input::Timer(Timer::Heartbeat) => {
                 if let Role::Leader(leader) = &mut self.role {
                     leader.heartbeat(&self.state, context);
+                    self.state.snapshot_if_full(context);
                 }
             }
             Input::Timer(Timer::Transfer) => {

@@ -176,7 +176,7 @@ impl Leader {
     /// Whether the bounds on what is not committed, not durable, or not in a snapshot, are reached.
     fn is_full<R: Rules>(&self, state: &State<R>) -> bool {
         self.open_bytes + self.proposals.gathered_bytes() > state.config.max_uncommitted_bytes
-            || state.fresh_bytes > state.config.max_log_bytes
+            || state.is_log_full()
     }
 
     /// Turns what was proposed since the last flush into entries.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use synod_consensus::{Epoch, Event, Index, Output, Request, Snapshot};
+use synod_consensus::{Epoch, Event, Index, Output, Refusal, Request, Snapshot};
 use synod_engine::{Input, Message as _, Token};
 use synod_raft::{Checkpoint, Message, Record, Timer};
 
@@ -357,6 +357,33 @@ fn proposals_are_refused_while_no_snapshot_can_be_written_and_memory_is_full() {
     let request = Request::Propose("x".into());
     node.input(Input::Request { token: Token(9), request });
     assert!(!node.events.iter().any(is_refused));
+}
+
+/// Nothing more is proposed or applied then, by which the next one would come due.
+#[test]
+fn a_snapshot_that_failed_is_tried_again_at_heartbeats_while_the_log_is_full() {
+    let mut config = config(1, 1);
+    (config.snapshot_every_bytes, config.max_log_bytes) = (30, 60);
+    let mut node = Node::recover(config, []);
+    (0..2).for_each(|token| node.propose(token, "0123456789abcdef"));
+    node.input(Input::Applied(3));
+    let fail = |node: &mut Node| {
+        let (id, _) = node.tasks.pop().expect("a snapshot is due");
+        node.input(Input::TaskDone { id, output: Output::SnapshotFailed });
+    };
+    fail(&mut node);
+    node.fire(Timer::Heartbeat);
+    assert_eq!(node.tasks.len(), 0, "the log has room, and the next attempt waits");
+    (2..9).for_each(|token| node.propose(token, "0123456789abcdef"));
+    assert!(node.events.contains(&Event::Refused { token: Token(8), refusal: Refusal::Busy }));
+    for _ in 0..3 {
+        node.fire(Timer::Heartbeat);
+        fail(&mut node);
+        assert_eq!(node.tasks.len(), 0);
+    }
+    node.fire(Timer::Heartbeat);
+    node.fire(Timer::Heartbeat);
+    assert_eq!(node.tasks.len(), 1, "one at a time");
 }
 
 /// A late snapshot of another driver task, or one behind an installed one, is dropped.
