@@ -11,7 +11,7 @@ use bytes::Bytes;
 use synod_consensus::{Index, Refusal};
 use synod_engine::{NodeId, Random, Token};
 
-/// Heartbeats after which an answer is taken to be lost.
+/// Times of a heartbeat after which an answer is taken to be lost.
 const PATIENCE_HEARTBEATS: u32 = 20;
 /// What a proposal costs besides its command, where they wait.
 const OVERHEAD_BYTES: usize = 64;
@@ -31,6 +31,8 @@ pub(crate) struct Forwards {
     /// Bytes of both.
     size_bytes: usize,
     placed: BTreeMap<Index, Token>,
+    /// Whether the timer runs by which proposals grow old.
+    pub(crate) is_timed: bool,
 }
 
 /// A proposal that was sent on.
@@ -39,7 +41,7 @@ struct Unanswered {
     number: u64,
     token: Token,
     size_bytes: usize,
-    /// Heartbeats since.
+    /// Times of a heartbeat since.
     age: u32,
 }
 
@@ -131,7 +133,7 @@ impl Forwards {
         core::mem::replace(&mut self.placed, rest).into_iter().collect()
     }
 
-    /// A heartbeat was heard: takes out what was not answered for so long that the answer is lost.
+    /// A heartbeat's time is over: takes out what was not answered for so long that the answer is lost.
     pub(crate) fn grow_old(&mut self) -> Vec<Token> {
         self.unanswered.iter_mut().for_each(|it| it.age += 1);
         let mut lost = Vec::new();
@@ -140,6 +142,11 @@ impl Forwards {
             lost.push(it.token);
         }
         lost
+    }
+
+    /// Whether something was sent and not answered.
+    pub(crate) fn waits_for_answers(&self) -> bool {
+        !self.unanswered.is_empty()
     }
 
     /// The link to the leader broke: takes out what was not answered.

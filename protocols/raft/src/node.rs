@@ -43,6 +43,8 @@ pub enum Timer {
     Transfer,
     /// A follower's patience with questions about reads.
     Read,
+    /// A follower's patience with what it forwarded.
+    Forward,
 }
 
 impl<R: Rules> Engine for Raft<R> {
@@ -88,6 +90,11 @@ impl<R: Rules> Engine for Raft<R> {
             Input::Timer(Timer::Read) => {
                 if let Role::Follower(follower) = &mut self.role {
                     follower.read_timeout(&self.state, context);
+                }
+            }
+            Input::Timer(Timer::Forward) => {
+                if let Role::Follower(follower) = &mut self.role {
+                    follower.forward_timeout(&self.state, context);
                 }
             }
             Input::Request { token, request } => self.request(context, token, request),
@@ -250,7 +257,6 @@ impl<R: Rules> Raft<R> {
                         follower.confirm(state, context, from, round);
                     }
                     follower.learn_commit(state, context, commit, matched);
-                    follower.age_forwards(context);
                 }
             }
             Message::Install { snapshot, members, .. } => {

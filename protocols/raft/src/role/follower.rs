@@ -91,7 +91,7 @@ impl Follower {
     }
 
     /// The leader rests, its log ending with `last`: so does this node, if it has all of it and knows
-    /// that it is committed, and its user waits for nothing that it counts heartbeats for.
+    /// that it is committed, and its user waits for nothing that it forwarded.
     pub(crate) fn rest<R: Rules>(
         &mut self,
         state: &State<R>,

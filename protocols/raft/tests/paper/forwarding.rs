@@ -123,10 +123,7 @@ fn a_parcel_that_comes_late_is_not_taken_after_later_ones() {
         (effects(&cluster.nodes[&1], "first"), effects(&cluster.nodes[&1], "second")),
         (0, 1)
     );
-    for _ in 0..25 {
-        cluster.at(1, |node| node.fire(Timer::Heartbeat));
-        cluster.settle();
-    }
+    cluster.run(Duration::from_secs(2), |_| false);
     assert_eq!(endings(&cluster.nodes[&2], 1), ["unknown"], "no answer came");
 }
 
@@ -163,6 +160,43 @@ fn when_leader_link_or_answer_are_lost_the_fate_is_unknown_and_what_was_not_sent
     assert_eq!(endings(&cluster.nodes[&2], 2).len(), 1, "{peer} leads no more");
     cluster.settle();
     assert_eq!(effects(&cluster.nodes[&1], "x"), 0);
+}
+
+/// Node 2, which forwarded a proposal with token 7 to its leader 1, in this lane.
+fn forwarder() -> (Node, u64) {
+    let mut config = config(2, 3);
+    config.forward_proposals = true;
+    let mut node = Node::recover(config, []);
+    node.hear(1, append(1, entry(0, 0), &[1; 30], 0));
+    node.propose(7, "x");
+    let Some(Message::Forward { lane, .. }) = node.said_to(1).pop() else {
+        panic!("it is forwarded")
+    };
+    (node, lane)
+}
+
+/// The leader commits for others meanwhile, and says so each time: that makes nothing old. Time does.
+#[test]
+fn an_answer_is_taken_to_be_lost_after_a_time_and_not_after_so_many_messages() {
+    let (mut node, lane) = forwarder();
+    (1..=30).for_each(|commit| node.hear(1, heartbeat(1, commit)));
+    let mut waits = node.clone();
+    let (term, answers) = (Epoch(1), vec![Ok(Index(31))]);
+    node.hear(1, Message::Forwarded { term, lane, first: 0, answers });
+    node.hear(1, append(1, entry(30, 1), &[1], 31));
+    assert_eq!(endings(&node, 7), ["committed at 31"]);
+    node.fire(Timer::Forward);
+    assert!(!node.timers.contains_key(&Timer::Forward), "nothing waits");
+    let times = (1..=100).find(|_| {
+        waits.hear(1, heartbeat(1, 30));
+        waits.fire(Timer::Forward);
+        !endings(&waits, 7).is_empty()
+    });
+    assert_eq!((times, endings(&waits, 7)), (Some(21), vec!["unknown".into()]));
+    assert!(!waits.timers.contains_key(&Timer::Forward));
+    let (mut deposed, _) = forwarder();
+    deposed.hear(3, heartbeat(2, 0));
+    assert!(!deposed.timers.contains_key(&Timer::Forward), "its proposals have ended");
 }
 
 #[test]

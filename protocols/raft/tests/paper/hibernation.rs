@@ -205,8 +205,7 @@ fn a_follower_rests_only_with_all_there_is() {
     assert!(cluster.nodes[&2].timers.contains_key(&Timer::Election), "a heartbeat wakes it");
 }
 
-/// Heartbeats tell a follower that the answer to what it forwarded is lost, so it rests only when nothing
-/// is under way.
+/// Its answer may be lost, or its leader be another by now, so it rests only when nothing is under way.
 #[test]
 fn a_follower_whose_user_waits_for_its_leader_does_not_rest() {
     let mut config = config(2, 3);

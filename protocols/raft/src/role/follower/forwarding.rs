@@ -12,7 +12,7 @@ use synod_engine::{NodeId, Token};
 use crate::forwards::Answer;
 use crate::role::Follower;
 use crate::state::{Context, State};
-use crate::{Message, Rules};
+use crate::{Message, Rules, Timer};
 
 impl Follower {
     /// A command for the leader, which the next flush sends on.
@@ -48,6 +48,10 @@ impl Follower {
             let (lane, first, commands) = parcel;
             context.send_now(leader, Message::Forward { term, lane, first, commands });
         }
+        if self.forwards.waits_for_answers() && !self.forwards.is_timed {
+            self.forwards.is_timed = true;
+            context.set_timer(Timer::Forward, state.config.heartbeat());
+        }
     }
 
     /// The leader says what became of proposals.
@@ -69,9 +73,17 @@ impl Follower {
         unknown(context, late);
     }
 
-    /// A heartbeat was heard: what was not answered for long is lost.
-    pub(crate) fn age_forwards<R: Rules>(&mut self, context: &mut Context<'_, R>) {
+    /// A heartbeat's time is over: what was not answered for long is lost.
+    pub(crate) fn forward_timeout<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+    ) {
         unknown(context, self.forwards.grow_old());
+        self.forwards.is_timed = self.forwards.waits_for_answers();
+        if self.forwards.is_timed {
+            context.set_timer(Timer::Forward, state.config.heartbeat());
+        }
     }
 
     /// The leader, or the link to it, is lost: so is what it did not answer.
@@ -95,6 +107,9 @@ impl Follower {
         context: &mut Context<'_, R>,
         leader: Option<NodeId>,
     ) {
+        if self.forwards.is_timed {
+            context.cancel_timer(Timer::Forward);
+        }
         let (never_sent, sent) = core::mem::take(&mut self.forwards).drain();
         let refusal = Refusal::NotLeader { leader };
         for token in never_sent {
