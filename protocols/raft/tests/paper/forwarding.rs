@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use synod_consensus::{Epoch, Event, Index, Payload, Refusal};
+use synod_consensus::{Epoch, Event, Index, Payload, Refusal, Role};
 use synod_engine::{Input, LinkState, NodeId, Token, Without};
 use synod_raft::{Message, Rules, Timer};
 
@@ -197,6 +197,30 @@ fn an_answer_is_taken_to_be_lost_after_a_time_and_not_after_so_many_messages() {
     let (mut deposed, _) = forwarder();
     deposed.hear(3, heartbeat(2, 0));
     assert!(!deposed.timers.contains_key(&Timer::Forward), "its proposals have ended");
+}
+
+/// What a node appended while it led may be committed by the next leader: not even a copy of it that comes
+/// late is refused.
+#[test]
+fn who_may_have_led_a_term_refuses_nothing_that_was_forwarded_in_it() {
+    let mut config = config(1, 3);
+    config.forward_proposals = true;
+    let mut node = Node::recover(config, []);
+    let forward = |term, first| {
+        let commands = vec!["x".into()];
+        Message::Forward { term: Epoch(term), lane: 7, first, commands }
+    };
+    node.win(&[2]);
+    assert!(matches!(node.answer(2, forward(1, 0))[..], [Message::Forwarded { .. }, ..]));
+    node.fire(Timer::Election);
+    assert_eq!((node.view().role, node.view().last), (Role::Follower, entry(2, 1)));
+    for number in [0, 1] {
+        assert_eq!(node.answer(2, forward(1, number)), []);
+    }
+    node.crash();
+    assert_eq!(node.answer(2, forward(1, 0)), [], "its vote is durable");
+    let refused = node.answer(2, forward(2, 0));
+    assert!(matches!(refused[..], [Message::Forwarded { term: Epoch(2), .. }]), "it never led");
 }
 
 #[test]

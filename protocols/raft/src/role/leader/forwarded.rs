@@ -15,7 +15,8 @@ use crate::state::{Context, State};
 use crate::{Message, Raft, Rules};
 
 impl<R: Rules> Raft<R> {
-    /// A member forwards its user's proposals.
+    /// A member forwards its user's proposals. Who does not lead refuses them, unless it may have led this
+    /// term and appended them: then the follower finds out by itself, or never.
     pub(crate) fn forwarded(
         &mut self,
         context: &mut Context<'_, R>,
@@ -25,7 +26,7 @@ impl<R: Rules> Raft<R> {
     ) {
         if let Role::Leader(leader) = &mut self.role {
             leader.forwarded(&self.state, from, (lane, first), commands);
-        } else {
+        } else if self.state.hard.vote != Some(self.state.me()) {
             let refusal = Refusal::NotLeader { leader: self.status().leader };
             let (term, answers) = (self.state.term(), vec![Err(refusal); commands.len()]);
             context.send(from, Message::Forwarded { term, lane, first, answers });
