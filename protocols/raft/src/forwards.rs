@@ -15,8 +15,9 @@ use synod_engine::{NodeId, Random, Token};
 const PATIENCE_HEARTBEATS: u32 = 20;
 /// What a proposal costs besides its command, where they wait.
 const OVERHEAD_BYTES: usize = 64;
-/// Lanes of one follower that a leader remembers in one term: a follower takes another when it
-/// restarts, or campaigns in vain.
+/// Lanes of one follower that a leader remembers in one term. A follower takes another when it restarts, or
+/// campaigns in vain; the one that it has not used for longest is forgotten. What comes twice is taken twice
+/// only if its follower has used so many others in between, in one term.
 const MAX_LANES: usize = 64;
 
 /// What a follower forwards to its leader.
@@ -169,34 +170,33 @@ pub type Answer = Result<Index, Refusal>;
 /// Which numbers of which lanes a leader has taken.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Lanes {
-    /// The next number of each lane that is taken.
-    next: BTreeMap<(NodeId, u64), u64>,
+    /// The lanes of each follower, the one that was last used at the end.
+    used: BTreeMap<NodeId, VecDeque<Lane>>,
 }
 
-/// Whether a leader takes what arrived in a lane.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Taken {
-    /// It is new.
-    New,
-    /// It was taken before, or something sent after it was.
-    Before,
-    /// The follower has used too many lanes.
-    TooMany,
+/// A lane, and the next number in it that is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Lane {
+    name: u64,
+    next: u64,
 }
 
 impl Lanes {
-    /// So many proposals of `peer` arrived in `lane`, the first with this number.
-    pub(crate) fn take(&mut self, peer: NodeId, lane: u64, first: u64, count: u64) -> Taken {
-        let known = self.next.contains_key(&(peer, lane));
-        if !known && self.next.range((peer, 0)..=(peer, u64::MAX)).count() >= MAX_LANES {
-            return Taken::TooMany;
+    /// So many proposals of `peer` arrived in `lane`, the first with this number. Whether they are new;
+    /// else they were taken before, or something sent after them was.
+    pub(crate) fn take(&mut self, peer: NodeId, lane: u64, first: u64, count: u64) -> bool {
+        let used = self.used.entry(peer).or_default();
+        let place = used.iter().rposition(|it| it.name == lane);
+        if place.is_some_and(|place| first < used[place].next) {
+            return false;
         }
-        let next = self.next.entry((peer, lane)).or_default();
-        if first < *next {
-            return Taken::Before;
+        match place {
+            Some(place) => drop(used.remove(place)),
+            None if used.len() >= MAX_LANES => drop(used.pop_front()),
+            None => {}
         }
-        *next = first.saturating_add(count);
-        Taken::New
+        used.push_back(Lane { name: lane, next: first.saturating_add(count) });
+        true
     }
 }
 
@@ -250,15 +250,23 @@ mod tests {
     fn a_lane_is_taken_in_order_and_nothing_twice() {
         let mut lanes = Lanes::default();
         let mut take = |peer, lane, first, count| lanes.take(NodeId(peer), lane, first, count);
-        assert_eq!(take(2, 7, 0, 3), Taken::New);
-        assert_eq!(take(2, 7, 0, 3), Taken::Before);
-        assert_eq!(take(2, 7, 5, 1), Taken::New, "what was between is lost, or late");
-        assert_eq!(take(2, 7, 3, 2), Taken::Before);
-        assert_eq!(take(3, 7, 0, 1), Taken::New, "another follower's lane");
-        for lane in 100..100 + MAX_LANES as u64 - 1 {
-            assert_eq!(take(2, lane, 0, 1), Taken::New);
+        assert!(take(2, 7, 0, 3));
+        assert!(!take(2, 7, 0, 3));
+        assert!(take(2, 7, 5, 1), "what was between is lost, or late");
+        assert!(!take(2, 7, 3, 2));
+        assert!(take(3, 7, 0, 1), "another follower's lane");
+    }
+
+    #[test]
+    fn of_many_lanes_the_one_that_was_not_used_for_longest_is_forgotten() {
+        let mut lanes = Lanes::default();
+        let mut take = |lane, first| lanes.take(NodeId(2), lane, first, 1);
+        (0..MAX_LANES as u64).for_each(|lane| assert!(take(lane, 0)));
+        assert!(take(0, 1));
+        assert!(take(99, 0), "one more");
+        for lane in [0, 2, 99] {
+            assert!(!take(lane, 0), "{lane} is remembered");
         }
-        assert_eq!(take(2, 99, 0, 1), Taken::TooMany);
-        assert_eq!(take(2, 7, 6, 1), Taken::New, "those that are known go on");
+        assert!(take(1, 0));
     }
 }

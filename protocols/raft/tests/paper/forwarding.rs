@@ -7,7 +7,9 @@ use synod_engine::{Input, LinkState, NodeId, Token, Without};
 use synod_raft::{Message, Rules, Timer};
 
 use crate::cluster::{Cluster, Envelope};
-use crate::driver::{Node, append, config, config_with, entry, founders, heartbeat, snapshot};
+use crate::driver::{
+    Node, append, config, config_with, entry, founders, heartbeat, matches, snapshot,
+};
 
 /// Node 1 leads three that forward.
 fn group<R: Rules>(rules: R) -> Cluster<R> {
@@ -221,6 +223,26 @@ fn who_may_have_led_a_term_refuses_nothing_that_was_forwarded_in_it() {
     assert_eq!(node.answer(2, forward(1, 0)), [], "its vote is durable");
     let refused = node.answer(2, forward(2, 0));
     assert!(matches!(refused[..], [Message::Forwarded { term: Epoch(2), .. }]), "it never led");
+}
+
+/// It takes another lane each time that it restarts, or campaigns in vain.
+#[test]
+fn a_follower_that_took_many_lanes_in_a_term_still_forwards() {
+    let mut config = config(1, 3);
+    config.forward_proposals = true;
+    let mut node = Node::recover(config, []);
+    node.win(&[2]);
+    for lane in 0..100 {
+        let (term, commands) = (Epoch(1), vec!["x".into()]);
+        let answer = node.answer(2, Message::Forward { term, lane, first: 0, commands });
+        let is_taken = |message: &Message| match message {
+            Message::Forwarded { answers, .. } => answers.iter().all(Result::is_ok),
+            _ => false,
+        };
+        assert!(answer.iter().any(is_taken), "lane {lane}");
+        let last = node.view().last.index.0;
+        node.hear(2, matches(1, last));
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use synod_consensus::{Refusal, ReplicatedLog as _};
 use synod_engine::NodeId;
 
-use crate::forwards::{Answer, Taken};
+use crate::forwards::Answer;
 use crate::proposals::{Forwarded, Owner};
 use crate::role::{Leader, Role};
 use crate::state::{Context, State};
@@ -46,17 +46,13 @@ impl Leader {
         if !self.followers.contains_key(&from) {
             return;
         }
-        let taken = self.lanes.take(from, lane, first, commands.len() as u64);
-        if taken == Taken::Before && state.rules().forwarded_once() {
+        let is_new = self.lanes.take(from, lane, first, commands.len() as u64);
+        if !is_new && state.rules().forwarded_once() {
             return;
         }
         for (number, command) in (first..).zip(commands) {
             let forwarded = Forwarded { from, lane, number };
-            let refusal = match taken {
-                Taken::TooMany => Some(Refusal::Busy),
-                Taken::New | Taken::Before => self.refusal(state, &command),
-            };
-            match refusal {
+            match self.refusal(state, &command) {
                 Some(refusal) => self.answers.push((forwarded, Err(refusal))),
                 None => self.proposals.gather(Owner::Peer(forwarded), command),
             }
