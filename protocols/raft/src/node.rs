@@ -380,7 +380,7 @@ impl<R: Rules> Raft<R> {
         }
     }
 
-    /// The one place where the role changes. Who followed already goes on waiting: only a leader that
+    /// The one place where the role changes. Who followed already goes on waiting, unless it rested: only a leader that
     /// is heard, or a vote that is granted, starts the timeout anew (figure 2).
     pub(crate) fn become_(&mut self, context: &mut Context<'_, Self>, becomes: Becomes) {
         let state = &mut self.state;
@@ -397,7 +397,9 @@ impl<R: Rules> Raft<R> {
             Becomes::Leader => (Role::Leader(Leader::new(state, context)), Becomes::Same),
         };
         let (waited, transfer) = match core::mem::replace(&mut self.role, role) {
-            Role::Follower(follower) => (true, follower.retire(context, self.leadership().1)),
+            Role::Follower(follower) => {
+                (!follower.asleep, follower.retire(context, self.leadership().1))
+            }
             Role::Candidate(_) => (false, None),
             Role::Leader(leader) => (false, leader.retire(context, self.leadership().1)),
         };

@@ -23,7 +23,7 @@ pub(crate) struct Follower {
     /// When the leader was last heard.
     heard: Option<Instant>,
     /// The leader rests, and so does this node: no timeout is under way.
-    asleep: bool,
+    pub(crate) asleep: bool,
     /// Up to here the log is known to be the leader's.
     shared: Index,
     /// What the next flush acknowledges.

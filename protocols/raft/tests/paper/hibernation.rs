@@ -222,6 +222,20 @@ fn a_follower_whose_user_waits_for_its_leader_does_not_rest() {
     assert!(!node.timers.contains_key(&Timer::Election));
 }
 
+/// An answer wakes nobody, but this one ends what the node rested for.
+#[test]
+fn a_follower_that_rests_and_hears_of_a_later_term_waits_for_a_leader() {
+    let mut config = config(3, 3);
+    config.hibernate_after_heartbeats = Some(10);
+    let mut node = Node::recover(config, []);
+    node.hear(1, append(1, entry(0, 0), &[1], 1));
+    node.hear(1, Message::Rest { term: Epoch(1), last: entry(1, 1) });
+    assert!(node.timers.is_empty());
+    node.hear(2, Message::PreVoteReply { term: Epoch(2), granted: false, better: None });
+    assert_eq!(node.view().term, Epoch(2));
+    assert!(node.timers.contains_key(&Timer::Election));
+}
+
 /// A heartbeat may be due between a proposal and the flush that appends it.
 #[test]
 fn a_leader_with_a_proposal_at_hand_does_not_rest() {
