@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use synod_consensus::MAX_MEMBERS;
 use synod_engine::{Incarnation, NodeId, Sound};
 use synod_quorum::Voters;
 
@@ -152,6 +153,10 @@ impl<R> Config<R> {
                 self.priority_takeover_ms.is_some_and(|wait_ms| wait_ms > MAX_TIMEOUT_MS),
                 "priority_takeover_ms must be at most one day",
             ),
+            (
+                self.hibernate_after_heartbeats == Some(0),
+                "hibernate_after_heartbeats must be above 0",
+            ),
             (self.max_append_bytes == 0, "max_append_bytes must be above 0"),
             (self.max_in_flight_appends == 0, "max_in_flight_appends must be above 0"),
             (self.max_in_flight_bytes == 0, "max_in_flight_bytes must be above 0"),
@@ -177,6 +182,10 @@ impl<R> Config<R> {
             (
                 self.initial_voters.as_ref().is_some_and(|voters| !voters.contains(self.node)),
                 "initial_voters must contain the node itself",
+            ),
+            (
+                self.initial_voters.as_ref().is_some_and(|voters| voters.len() > MAX_MEMBERS),
+                "initial_voters must be no more than a group may have members",
             ),
         ];
         match faults.into_iter().find(|(fault, _)| *fault) {
@@ -239,7 +248,7 @@ mod tests {
     fn every_knob_is_refused_from_its_bound_on() {
         type Set = fn(&mut Config, u64);
         let day_ms = 86_400_000;
-        let knobs: [(&str, Set, u64, u64); 19] = [
+        let knobs: [(&str, Set, u64, u64); 21] = [
             ("heartbeat_ms", |it, to| it.heartbeat_ms = to, 1, 0),
             ("election_timeout_min_ms", |it, to| it.election_timeout_min_ms = to, 100, 99),
             ("election_timeout_max_ms", |it, to| it.election_timeout_max_ms = to, 301, 300),
@@ -254,6 +263,12 @@ mod tests {
                 |it, to| it.priority_takeover_ms = Some(to),
                 day_ms,
                 day_ms + 1,
+            ),
+            (
+                "hibernate_after_heartbeats",
+                |it, to| it.hibernate_after_heartbeats = Some(to as u32),
+                1,
+                0,
             ),
             ("max_append_bytes", |it, to| it.max_append_bytes = to as usize, 1, 0),
             ("max_in_flight_appends", |it, to| it.max_in_flight_appends = to as usize, 1, 0),
@@ -274,6 +289,12 @@ mod tests {
             ("max_log_bytes", |it, to| it.max_log_bytes = to as usize, (256 << 20) + 1, 256 << 20),
             ("lease", |it, to| it.lease = Some(Lease { max_drift_percent: to as u8 }), 50, 51),
             ("initial_voters", |it, to| it.node = NodeId(to), 3, 4),
+            (
+                "initial_voters",
+                |it, to| it.initial_voters = Some((1..=to).map(NodeId).collect()),
+                64,
+                65,
+            ),
         ];
         for (knob, set, passes, refused) in knobs {
             let mut config = Config::new(NodeId(1), [1, 2, 3].map(NodeId));
