@@ -306,7 +306,10 @@ impl Message {
             Self::Forwarded { first, answers, .. } => {
                 *first < LAST_INDEX.0 && answers.iter().flatten().all(|index| *index < LAST_INDEX)
             }
-            Self::TimeoutNow { term, last } | Self::Rest { term, last } => last.term <= *term,
+            Self::TimeoutNow { term, last }
+            | Self::Rest { term, last }
+            | Self::Vote { term, last, .. } => last.term <= *term,
+            Self::PreVote { term, last } => last.term < *term,
             Self::ReadIndexReply { result: ReadResult::Index(index), .. } => *index < LAST_INDEX,
             Self::Pull { term, last, shared } => {
                 last.term <= *term && shared.term <= last.term && shared.index <= last.index
@@ -316,9 +319,7 @@ impl Message {
                     && last.term <= *term
                     && last.index < LAST_INDEX
             }
-            Self::PreVote { .. }
-            | Self::PreVoteReply { .. }
-            | Self::Vote { .. }
+            Self::PreVoteReply { .. }
             | Self::VoteReply { .. }
             | Self::AppendReply { result: AppendResult::Matches(_), .. }
             | Self::Heartbeat { .. }

@@ -141,7 +141,7 @@ fn only_the_current_leader_and_a_granted_vote_restart_the_election_timeout() {
         (append(1, entry(2, 1), &[], 0), false),
         (heartbeat(1, 0), false),
         (vote(3, entry(1, 1)), false),
-        (vote(1, entry(9, 9)), false),
+        (vote(1, entry(9, 1)), false),
         (pre_vote(3, entry(2, 2)), false),
         (matches(2, 2), false),
     ];
@@ -350,8 +350,9 @@ fn who_hears_a_leader_and_who_leads_would_not_vote() {
 
 #[test]
 fn a_pre_vote_for_no_later_term_is_refused_with_the_own_term() {
-    assert_eq!(follower().answer(3, pre_vote(2, entry(9, 2))), [pre_vote_reply(2, false)]);
-    assert_eq!(follower().answer(3, pre_vote(1, entry(9, 2))), [pre_vote_reply(2, false)]);
+    let mut node = Node::with_log(1, 3, 3, &[1, 1]);
+    assert_eq!(node.answer(3, pre_vote(3, entry(9, 2))), [pre_vote_reply(3, false)]);
+    assert_eq!(node.answer(3, pre_vote(2, entry(9, 1))), [pre_vote_reply(3, false)]);
 }
 
 /// openraft #1808: a pre-vote that is answered after the election it led to was won.

@@ -6,7 +6,9 @@ use synod_consensus::{Epoch, Index, Refusal, Role, Snapshot};
 use synod_engine::{Engine, Random};
 use synod_raft::{AppendResult, Message, ReadId, ReadResult, Timer};
 
-use crate::driver::{Node, append, batches, entry, founders, matches, pre_vote_reply, snapshot};
+use crate::driver::{
+    Node, append, batches, entry, founders, matches, pre_vote, pre_vote_reply, snapshot, vote,
+};
 
 const END: u64 = u64::MAX;
 
@@ -171,6 +173,8 @@ fn what_contradicts_itself_is_not_even_heard() {
             Message::TimeoutNow { term, last: entry(9, 5) },
             Message::TimeoutNow { term, last: entry(9, 6) },
         ),
+        (vote(5, entry(9, 5)), vote(5, entry(9, 6))),
+        (pre_vote(5, entry(9, 4)), pre_vote(5, entry(9, 5))),
         (Message::Rest { term, last: entry(9, 5) }, Message::Rest { term, last: entry(9, 6) }),
         (install(5, snapshot(last_index, 5), &[1]), install(5, snapshot(last_index + 1, 5), &[1])),
         (install(5, snapshot(9, 5), &[1]), install(5, snapshot(9, 5), &[])),
