@@ -25,14 +25,18 @@ impl<R: Rules> Raft<R> {
     /// group. What is persisted must be durable before its next life.
     ///
     /// # Errors
-    /// [`NothingToRecover`] if it never belonged to a group, as far as it knows; nothing was changed.
+    /// [`NothingToRecover`] if it never belonged to a group, or not as the life that it is, as far as it
+    /// knows; nothing was changed.
     pub fn force_alone(&mut self, context: &mut Context<'_, R>) -> Result<(), NothingToRecover> {
         let State { hard, members, log, config, .. } = &self.state;
         let known = members.current();
         if known.is_empty() {
-            return Err(NothingToRecover);
+            return Err(NothingToRecover::NoGroup);
         }
         let me = known.member(config.node).cloned().unwrap_or(Member::founder(config.node));
+        if !self.state.is_this_life(&me) {
+            return Err(NothingToRecover::NoMember);
+        }
         let alone =
             Membership::new([Member { seat: Seat::Voter, priority: me.priority.max(1), ..me }])
                 .expect("one voter is a membership");
@@ -46,13 +50,23 @@ impl<R: Rules> Raft<R> {
     }
 }
 
-/// This node never belonged to a group: there is nothing to recover.
+/// Why a node cannot be made a group of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NothingToRecover;
+pub enum NothingToRecover {
+    /// It never belonged to a group.
+    NoGroup,
+    /// Its log names no member that it is: it was being added, or lost its data. It would never lead.
+    NoMember,
+}
 
 impl core::fmt::Display for NothingToRecover {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("this node never belonged to a group: there is nothing to recover")
+        f.write_str(match self {
+            Self::NoGroup => "this node never belonged to a group: there is nothing to recover",
+            Self::NoMember => {
+                "the log of this node does not name it as a member in this life: it could never lead"
+            }
+        })
     }
 }
 

@@ -137,7 +137,7 @@ impl<R: Rules> State<R> {
     /// Whether this member of the node's own name is the node as it is, and not one that lost its data
     /// (what that one was entitled to, this one is not). A member of the first hour is meant as it was
     /// founded.
-    fn is_this_life(&self, member: &Member) -> bool {
+    pub(crate) fn is_this_life(&self, member: &Member) -> bool {
         let Some(incarnation) = self.config.incarnation else { return true };
         match &member.contact {
             Some(contact) => contact.incarnation == incarnation,

@@ -4,10 +4,10 @@ use synod_consensus::{BadChange, Change, Event, Refusal, Role};
 use synod_engine::{
     Context, Effect, Engine, Incarnation, Instant, NodeId, Random, Sound, Token, Without,
 };
-use synod_raft::{Message, RULES, Rules, Timer};
+use synod_raft::{Config, Message, NothingToRecover, RULES, Raft, Record, Rules, Timer};
 
 use crate::cluster::{Cluster, Envelope};
-use crate::driver::{Node, add, config_with};
+use crate::driver::{Node, add, config_with, lived};
 
 /// Node 1 leads `voters` of them, with its no-op committed and `learners` more that have caught up.
 pub(crate) fn group<R: Rules>(voters: u64, learners: u64, rules: R) -> Cluster<R> {
@@ -27,7 +27,7 @@ trait Of {
     fn of(self, id: u64) -> Self;
 }
 
-impl<R> Of for synod_raft::Config<R> {
+impl<R> Of for Config<R> {
     fn of(mut self, id: u64) -> Self {
         self.node = NodeId(id);
         self
@@ -399,10 +399,27 @@ fn a_survivor_that_is_forced_alone_keeps_its_log_and_leads_at_once() {
 fn a_node_of_no_group_cannot_be_forced_alone() {
     let mut config = config_with(1, 1, Sound);
     config.initial_voters = None;
-    let mut raft = synod_raft::Raft::new(config);
+    assert_eq!(forced_alone(config, vec![]), (Err(NothingToRecover::NoGroup), 0));
+}
+
+/// It would be a group that nobody leads.
+#[test]
+fn a_node_that_its_log_does_not_name_in_this_life_cannot_be_forced_alone() {
+    let mut config = config_with(3, 3, Sound);
+    (config.initial_voters, config.incarnation) = (None, Some(Incarnation(7)));
+    let records = lived(3, 1, None, &[1]);
+    assert_eq!(forced_alone(config.clone(), records.clone()), (Err(NothingToRecover::NoMember), 0));
+    config.incarnation = None;
+    assert_eq!(forced_alone(config, records).0, Ok(()), "where lives are not counted");
+}
+
+/// What comes of it, and how many effects.
+fn forced_alone(config: Config, records: Vec<Record>) -> (Result<(), NothingToRecover>, usize) {
+    let mut raft = Raft::new(config);
+    records.into_iter().for_each(|record| raft.replay(record).expect("a sound record"));
     let (mut random, mut effects) = (Random::new(1), Vec::new());
     let forced = raft.force_alone(&mut Context::new(Instant::START, &mut random, &mut effects));
-    assert_eq!((forced, effects.len()), (Err(synod_raft::NothingToRecover), 0));
+    (forced, effects.len())
 }
 
 fn violated(cluster: &Cluster<Without>) -> Option<String> {
