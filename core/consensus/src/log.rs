@@ -65,7 +65,8 @@ pub enum Event {
         /// Which reads.
         tokens: Vec<Token>,
     },
-    /// This request did not take effect and never will.
+    /// This request did not take effect and never will; but a successor that was told to take over may
+    /// still do so after its transfer was refused.
     Refused {
         /// Which request.
         token: Token,

@@ -25,7 +25,8 @@ pub enum Record {
     HardState(HardState),
     /// These entries are in the log; whatever it held from their first index on is gone.
     Entries(Batch),
-    /// Everything, with the records that it keeps. The first record of every node is one.
+    /// Everything, with the records that it keeps. The first record of every founder is one; who joins
+    /// writes its first when it takes or installs a snapshot.
     Checkpoint(Checkpoint),
 }
 

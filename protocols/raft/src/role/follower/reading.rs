@@ -1,8 +1,8 @@
 //! A follower or learner serves reads: its leader names the index, its own state machine answers (thesis
 //! §6.4).
 //!
-//! Every read ends: ready, once everything up to its index was told; or refused, when the leader has no
-//! answer or is lost. A question that a heartbeat's time did not answer is asked again under another
+//! A read ends ready, once everything up to its index was told; or refused, when the leader has no answer
+//! or is lost. A question that a heartbeat's time did not answer is asked again under another
 //! name, since it may be lost; after an election timeout of that its reads are refused.
 
 use synod_consensus::{Event, Refusal};
