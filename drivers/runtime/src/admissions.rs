@@ -1,10 +1,15 @@
 //! Which life of each peer counts: the one that the members of a group name.
 //!
 //! A node whose directory was repaired or emptied comes back under a new incarnation, and may have
-//! forgotten what the old one promised. Where a group's members name an incarnation, only that one is
-//! let in and listened to, from the moment the group knows of it, and for as long as it does. Where they
-//! name none (a member of the first hour), the life that was met first counts:
-//! [`crate::acquaintances`]. Whoever is no member at all may speak too: it counts in no quorum.
+//! forgotten what the old one promised. Where a group's members name an incarnation, only that one
+//! counts, from the moment the group knows of it, and for as long as it does. Where they name none (a
+//! member of the first hour), the life that was met first counts: [`crate::acquaintances`].
+//!
+//! Another life is refused, as is whoever is no member, by a node that knows who leads: so it hears why.
+//! A node that knows no leader lets both in, since the members may have changed while it was away: of what
+//! they say, only that is dropped which its receiver would count in a quorum
+//! ([`Message::counts`](synod_engine::Message::counts)). A leader is followed whoever it was before. Only
+//! the life that was met first, where the members name another, is refused always: it is surely older.
 //!
 //! A link is shared by all groups, and they may name different lives: so it is judged twice, for the node
 //! when it is made, and for each group by [`Lives::count`].

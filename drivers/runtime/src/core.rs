@@ -286,7 +286,7 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> Core<L, S, R> {
         if session.is_some() && session != current.map(|current| current.number) {
             return;
         }
-        if self.groups[place.0].own.ignored.contains(&from) {
+        if message.counts() && self.groups[place.0].own.strange.contains(&from) {
             self.metrics.dropped.inc();
             return;
         }

@@ -80,6 +80,8 @@ pub(crate) struct Shared<L: ReplicatedLog, S: StateMachine, R> {
     pub(crate) links: BTreeMap<NodeId, Link>,
     /// Groups whose members changed in this turn.
     pub(crate) regrouped: Vec<Place>,
+    /// Whether another leads a group, or nobody, than when the turn began.
+    pub(crate) is_leader_news: bool,
     pub(crate) works: Vec<(Place, Work<S, R>)>,
     pub(crate) pool: Arc<Pool<L, S, R>>,
     pub(crate) snapshots: Snapshots,
@@ -140,8 +142,10 @@ pub(crate) struct Own<S: StateMachine, R> {
     pub(crate) members: Arc<Membership>,
     /// The lives of peers that the members name.
     pub(crate) lives: Lives,
-    /// Peers that are connected in a life that does not count.
-    pub(crate) ignored: BTreeSet<NodeId>,
+    /// Peers that are connected in a life that does not count: they are heard, but in no quorum.
+    pub(crate) strange: BTreeSet<NodeId>,
+    /// Who leads it, as far as this node knows.
+    pub(crate) leader: Option<NodeId>,
     /// Whether its status is to be published at once.
     pub(crate) is_urgent: bool,
 }
@@ -219,7 +223,7 @@ impl<S: StateMachine, R> Own<S, R> {
         Admitted::Request(self.pending.insert(waiting), request)
     }
 
-    /// Whether this life of `peer` counts, whose life `first` was met first. If not, it is ignored.
+    /// Whether this life of `peer` counts, whose life `first` was met first. If not, it is strange.
     pub(crate) fn judge(
         &mut self,
         peer: NodeId,
@@ -228,9 +232,9 @@ impl<S: StateMachine, R> Own<S, R> {
     ) -> bool {
         let counts = self.lives.count(peer, life, first);
         if counts {
-            self.ignored.remove(&peer);
+            self.strange.remove(&peer);
         } else {
-            self.ignored.insert(peer);
+            self.strange.insert(peer);
         }
         counts
     }
@@ -275,7 +279,7 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> GroupOutlets<'_, L, S, R> {
         shared.net.admissions.learn(own.place, own.lives.clone());
         for (peer, link) in &shared.links {
             let Some(Session { number, life }) = link.session else { continue };
-            let counted = !own.ignored.contains(peer);
+            let counted = !own.strange.contains(peer);
             let counts = own.judge(*peer, life, shared.net.acquaintances.first(*peer));
             if counts != counted && link.outbox.close(number) {
                 info!(%peer, group = %own.group, "the members name another life of it");
@@ -335,9 +339,6 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> Outlets<L> for GroupOutlets<'_, 
 
     fn send(&mut self, to: NodeId, message: L::Message) {
         let Self { shared, own } = self;
-        if own.ignored.contains(&to) {
-            return;
-        }
         if let Some(blob) = message.attachment() {
             send::send(&shared.net, own.group, to, &message, blob);
             return;
@@ -419,6 +420,8 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> Outlets<L> for GroupOutlets<'_, 
                 self.shared.metrics.elections.inc();
                 info!(group = %self.own.group, %role, ?leader, %epoch, "leadership");
                 self.own.is_urgent = true;
+                self.shared.is_leader_news |= self.own.leader != leader;
+                self.own.leader = leader;
                 self.own.door.publish_leadership(Leadership { role, leader, epoch });
             }
         }

@@ -187,6 +187,7 @@ impl<L: HostedLog> Plant<L> {
             links: BTreeMap::new(),
             // All of them, as far as the core is concerned.
             regrouped: (0..count).map(Place).collect(),
+            is_leader_news: false,
             net: self.net,
             works: Vec::new(),
             pool,
@@ -265,7 +266,8 @@ impl<L: HostedLog> Plant<L> {
             door: Arc::new(Door::new(place, bell.clone(), status.clone())),
             members: status.log.members.clone(),
             lives: Lives::of(&status.log.members),
-            ignored: BTreeSet::new(),
+            strange: BTreeSet::new(),
+            leader: None,
             is_urgent: false,
         };
         Group::new(Host::new(self.net.me, others, engine, self.random.fork()), own, status)

@@ -91,11 +91,23 @@ impl<E: Engine> Net<E> {
 
     /// Whether this life of `peer` is let in. One met for the first time is remembered durably: may wait
     /// for the disk.
+    ///
+    /// While nobody is known to lead, another life than the one that is known is let in too: it may have
+    /// been admitted while this node was away, and lead. What it says counts in no quorum. Not so the life
+    /// that was met first, where the members name another: that one is surely older.
     pub(crate) fn recognise(&self, peer: NodeId, life: Incarnation) -> io::Result<Acquaintance> {
-        match self.admissions.judge(peer, life) {
-            Admission::Named => Ok(Acquaintance::Known),
-            Admission::Replaced { by } => Ok(Acquaintance::Replaced { known: by }),
-            Admission::Open => self.acquaintances.meet(peer, life),
+        let met = match self.admissions.judge(peer, life) {
+            Admission::Named => Acquaintance::Known,
+            Admission::Replaced { by } => Acquaintance::Replaced { known: by },
+            Admission::Open => self.acquaintances.meet(peer, life)?,
+        };
+        match met {
+            Acquaintance::Replaced { .. }
+                if self.peers.is_astray() && self.acquaintances.first(peer) != Some(life) =>
+            {
+                Ok(Acquaintance::Known)
+            }
+            Acquaintance::Known | Acquaintance::Replaced { .. } => Ok(met),
         }
     }
 

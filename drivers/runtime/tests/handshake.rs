@@ -12,7 +12,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use story::{CLUSTER, addresses, begin, config, until, write};
-use stranger::{HELLO, MESSAGE, REFUSED, WELCOME, admit, hello, lonely, ready, say};
+use stranger::{HELLO, MESSAGE, REFUSED, WELCOME, admit, hello, lonely, lonely_in, ready, say};
 use synod_codec::frame::{self, Frame};
 use synod_engine::{ClusterId, Incarnation, NodeId};
 
@@ -27,6 +27,7 @@ fn refusal(frames: Option<Vec<Frame>>) -> u8 {
 #[tokio::test]
 async fn whoever_does_not_belong_is_told_why() {
     let (_dir, node, address) = lonely();
+    write(&[&node], "it leads").await;
     assert_eq!(refusal(say(address, &hello(2, ClusterId(9), 1, 2))), 0, "wrong cluster");
     assert_eq!(refusal(say(address, &hello(2, CLUSTER, 1, 3))), 1, "wrong node");
     assert_eq!(refusal(say(address, &hello(9, CLUSTER, 1, 2))), 2, "unknown version");
@@ -94,25 +95,41 @@ async fn a_message_for_a_group_that_is_not_hosted_here_is_dropped_and_harms_no_o
     write(&[&node], "unharmed").await;
 }
 
-#[tokio::test]
-async fn a_peer_that_comes_back_as_another_is_refused_even_after_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let addresses = addresses(2);
-    let config = config(2, dir.path(), &addresses);
-    let node = begin(&config).unwrap();
-    let mut first = TcpStream::connect(addresses[1]).unwrap();
-    first.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    first.write_all(&hello(2, CLUSTER, 1, 2)).unwrap();
-    let mut welcome = [0; 18];
-    first.read_exact(&mut welcome).unwrap();
-    assert_eq!(welcome[13], WELCOME);
-    node.shutdown().await;
-    let _node = begin(&config).unwrap();
-    let mut other = Vec::new();
-    frame::write(HELLO, 0, &mut other, |out| {
+/// The hello of node 1 in a life in which it never was admitted.
+fn reborn() -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::write(HELLO, 0, &mut out, |out| {
         out.extend_from_slice(b"synod/p2");
         out.extend_from_slice(&2u16.to_le_bytes());
         synod_codec::encode(&(CLUSTER, NodeId(1), NodeId(2), Incarnation(8), 0u8), out);
     });
-    assert_eq!(refusal(say(addresses[1], &other)), 4, "known by another incarnation");
+    out
+}
+
+#[tokio::test]
+async fn a_peer_that_comes_back_as_another_is_refused_even_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let addresses = addresses(2);
+    let node = lonely_in(&dir, &addresses);
+    admit(&node).await;
+    assert_eq!(refusal(say(addresses[1], &reborn())), 4, "known by another incarnation");
+    node.shutdown().await;
+    let node = lonely_in(&dir, &addresses);
+    write(&[&node], "it leads again").await;
+    assert_eq!(refusal(say(addresses[1], &reborn())), 4, "known by another incarnation");
+}
+
+#[tokio::test]
+async fn who_knows_no_leader_hears_a_peer_that_comes_back_as_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let addresses = addresses(2);
+    let _waits_for_the_other = begin(&config(2, dir.path(), &addresses)).unwrap();
+    for hello in [hello(2, CLUSTER, 1, 2), reborn()] {
+        let mut stream = TcpStream::connect(addresses[1]).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.write_all(&hello).unwrap();
+        let mut welcome = [0; 18];
+        stream.read_exact(&mut welcome).unwrap();
+        assert_eq!(welcome[13], WELCOME);
+    }
 }

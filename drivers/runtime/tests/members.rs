@@ -76,6 +76,23 @@ async fn change(nodes: &[&LineNode], wish: Change) {
     panic!("{wish} is never done");
 }
 
+/// Hands leadership to this one.
+async fn lead(nodes: &[&LineNode], to: &LineNode) {
+    let id = to.identity().node;
+    for _ in 0..1000 {
+        if to.handle().status().log.role == Role::Leader {
+            return;
+        }
+        for node in nodes {
+            match node.handle().operate(Operation::Transfer(Some(id))).await {
+                Outcome::Done(()) | Outcome::Refused(_) | Outcome::Unknown => {}
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{id} never leads");
+}
+
 fn peers(node: &LineNode) -> Vec<(u64, bool)> {
     let peers = node.handle().status().peers;
     peers.iter().map(|peer| (peer.node.0, peer.version.is_some())).collect()
@@ -152,4 +169,36 @@ async fn a_stranger_whom_nobody_added_stays_one() {
     assert_eq!(peers(&one), [(2, true)]);
     add(&world, &[&one, &two], &three).await;
     write(&[&one, &two, &three], "now it is let in").await;
+}
+
+/// Found by churn of real processes: who was away knew one follower, and took the leader for a stranger.
+#[tokio::test]
+async fn who_was_away_follows_a_leader_of_whom_it_never_heard() {
+    let world = World::new(4, [1, 2]);
+    let [one, two] = [world.begin(1), world.begin(2)];
+    write(&[&one, &two], "first").await;
+    let three = world.begin(3);
+    add(&world, &[&one, &two], &three).await;
+    until("it has heard of the third", || {
+        one.handle().status().log.commit == two.handle().status().log.commit
+    })
+    .await;
+    one.shutdown().await;
+    // The founders' addresses are in no log: a newcomer that may have to call them must be told.
+    let mut config = world.config(4);
+    config.peers = world.config(1).peers;
+    let mut raft = raft(&config);
+    raft.initial_voters = None;
+    let four = begin_with(&config, raft).unwrap();
+    add(&world, &[&two, &three], &four).await;
+    change(&[&two, &three, &four], Change::Remove(NodeId(3))).await;
+    three.shutdown().await;
+    lead(&[&two, &four], &four).await;
+    write(&[&four], "by the newcomer").await;
+    let one = world.begin(1);
+    until("it has caught up", || {
+        one.handle().status().log.applied == four.handle().status().log.applied
+    })
+    .await;
+    assert_eq!(four.handle().status().log.role, Role::Leader);
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod churn;
 mod cluster;
 mod command_line;
 mod crashes;

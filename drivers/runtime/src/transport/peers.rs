@@ -3,6 +3,8 @@
 //! The configuration's list of peers says where members of the first hour are, whose contact the log does
 //! not name. While a group has no members yet, because the node is new and waits to be added, that list
 //! counts in full, and strangers of the same cluster may call: the leader does, once the node is a member.
+//! So they may while nobody is known to lead a group: what this node knows of the members may be old, and
+//! who leads them now one of whom it has never heard.
 //!
 //! The core changes the table when the members of a group change; everybody else only looks.
 
@@ -35,6 +37,8 @@ struct Table {
     peers: BTreeMap<NodeId, Arc<Peer>>,
     /// A group has no members yet.
     is_joining: bool,
+    /// A group has no leader, as far as this node knows.
+    is_astray: bool,
 }
 
 /// What became of the peers.
@@ -58,7 +62,7 @@ impl Peers {
             me,
             hints: hints.map(|(node, address)| (*node, address.to_string())).collect(),
             max_outbox_bytes,
-            table: Mutex::new(Table { peers: BTreeMap::new(), is_joining: true }),
+            table: Mutex::new(Table { peers: BTreeMap::new(), is_joining: true, is_astray: true }),
         }
     }
 
@@ -81,11 +85,22 @@ impl Peers {
         self.lock().peers.values().cloned().collect()
     }
 
+    /// Whether a group has no leader, as far as this node knows, or all have one.
+    pub(crate) fn astray(&self, is_astray: bool) {
+        self.lock().is_astray = is_astray;
+    }
+
+    /// Whether what this node knows of the members may be old.
+    pub(crate) fn is_astray(&self) -> bool {
+        self.lock().is_astray
+    }
+
     /// Whether `node` may call.
     pub(crate) fn is_welcome(&self, node: NodeId) -> bool {
         let table = self.lock();
+        let is_open = table.is_joining || table.is_astray;
         table.peers.contains_key(&node)
-            || table.is_joining && table.peers.len() < MAX_MEMBERS && node != self.me
+            || is_open && table.peers.len() < MAX_MEMBERS && node != self.me
     }
 
     /// The peer that calls, if it may: one that was not known is from now on.
@@ -184,6 +199,7 @@ mod tests {
     #[test]
     fn members_are_found_by_their_contact_or_by_the_configuration() {
         let peers = peers();
+        peers.astray(false);
         let changes = peers.update([members(&[1, 2], &[(4, "four:1")])].iter());
         assert_eq!(added(&changes), [(2, Some("127.0.0.1:7002")), (4, Some("four:1"))]);
         assert!(!peers.is_welcome(NodeId(3)), "the configuration alone makes no member");
@@ -195,6 +211,7 @@ mod tests {
     #[test]
     fn a_peer_stays_while_any_group_has_it_and_goes_when_it_is_told_to() {
         let peers = peers();
+        peers.astray(false);
         peers.update([members(&[1, 2, 3], &[]), members(&[1, 3], &[])].iter());
         let changes = peers.update([members(&[1], &[]), members(&[1, 3], &[])].iter());
         assert_eq!(changes.departing, [NodeId(2)]);
@@ -208,6 +225,7 @@ mod tests {
     #[test]
     fn who_waits_to_be_added_listens_to_strangers_until_then() {
         let peers = peers();
+        peers.astray(false);
         let changes = peers.update([Membership::default(), members(&[1, 2], &[])].iter());
         assert_eq!(changes.added.len(), 2, "all of the configuration");
         let stranger = peers.caller(NodeId(8)).unwrap();
@@ -218,5 +236,14 @@ mod tests {
         let changes = peers.update([members(&[1, 8], &[]), members(&[1, 2], &[])].iter());
         assert!(changes.departing.contains(&NodeId(3)) && !changes.departing.contains(&NodeId(8)));
         assert!(peers.caller(NodeId(9)).is_none());
+    }
+
+    #[test]
+    fn who_knows_no_leader_listens_to_strangers() {
+        let peers = peers();
+        peers.update([members(&[1, 2], &[])].iter());
+        assert!(peers.is_welcome(NodeId(9)), "nobody is known to lead at first");
+        peers.astray(false);
+        assert!(!peers.is_welcome(NodeId(9)));
     }
 }

@@ -24,12 +24,17 @@ pub(crate) const MESSAGES: u8 = 18;
 pub(crate) fn lonely() -> (TempDir, LineNode, SocketAddr) {
     let dir = tempfile::tempdir().unwrap();
     let addresses = addresses(2);
-    let mut config = config(2, dir.path(), &addresses);
+    let node = lonely_in(&dir, &addresses);
+    (dir, node, addresses[1])
+}
+
+/// The same, in this directory.
+pub(crate) fn lonely_in(dir: &TempDir, addresses: &[SocketAddr]) -> LineNode {
+    let mut config = config(2, dir.path(), addresses);
     config.limits.handshake_timeout_ms = 200;
     let mut raft = story::raft(&config);
     raft.initial_voters = synod_raft::Config::new(NodeId(2), [NodeId(2)]).initial_voters;
-    let node = story::begin_with(&config, raft).unwrap();
-    (dir, node, addresses[1])
+    story::begin_with(&config, raft).unwrap()
 }
 
 /// Node 1 becomes a member, in the life that says hello here. It is a learner: nobody waits for it.
