@@ -10,6 +10,7 @@
 //! An event is encoded once, by the first who needs it, for all.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use synod_codec::encode;
@@ -27,6 +28,8 @@ const FULL_BLOCK_BYTES: usize = 256 << 10;
 pub struct Feed {
     shown: Mutex<Shown>,
     newest: watch::Sender<Revision>,
+    /// How many sessions the store has.
+    sessions: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -62,14 +65,24 @@ pub(crate) struct Compacted(pub(crate) Revision);
 
 impl Default for Feed {
     fn default() -> Self {
-        Self { shown: Mutex::default(), newest: watch::Sender::new(0) }
+        Self {
+            shown: Mutex::default(),
+            newest: watch::Sender::new(0),
+            sessions: AtomicUsize::new(0),
+        }
     }
 }
 
 impl Feed {
+    /// How many sessions were open when the store was last looked at.
+    pub(crate) fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
     /// Shows what has happened to `store` since the last call, or, if it was restored from a snapshot
     /// that is further on than what it remembers reaches back, all that it remembers.
     pub(crate) fn publish(&self, store: &Store) {
+        self.sessions.store(store.sessions(), Ordering::Relaxed);
         let revision = store.revision();
         if revision == self.revision() {
             return;

@@ -126,9 +126,9 @@ impl Server {
         http::serve(&self.shared, listener).await
     }
 
-    /// Moves the store's time on while this node leads; never ends.
+    /// Moves the store's time on while this node leads and there are sessions; never ends.
     pub async fn keep_time(&self) {
-        ticks::run(self.shared.handle.clone()).await;
+        ticks::run(self.shared.handle.clone(), self.shared.feed.clone()).await;
     }
 
     /// Stops serving: requests under way are waited for within bounds, then clients are told.

@@ -1,4 +1,6 @@
 //! The clock of the store: while this node leads, it tells the log how much time has passed.
+//!
+//! Only sessions grow old, so without one no time is told, and an idle group may fall quiet.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,17 +12,18 @@ use synod_kv::message::Command;
 use synod_runtime::Handle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::feed::Feed;
 use crate::outbox::ReplyTo;
 use crate::watched::Watched;
 
 /// How often time is told. Sessions live for tens of seconds.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Proposes a tick every second while the node leads, for ever.
+/// Proposes a tick every second while the node leads and a session is open, for ever.
 ///
 /// One tick is under way at a time: after a time without a quorum, in which no client could be heard
 /// either, the store's clock moves on by one bounded tick and sessions live on.
-pub(crate) async fn run(handle: Handle<Watched, ReplyTo>) {
+pub(crate) async fn run(handle: Handle<Watched, ReplyTo>, feed: Arc<Feed>) {
     let leadership = handle.leader_changes();
     let under_way = Arc::new(AtomicBool::new(false));
     let mut beat = interval(EVERY);
@@ -31,7 +34,7 @@ pub(crate) async fn run(handle: Handle<Watched, ReplyTo>) {
         let now = beat.tick().await;
         let leads = *leadership.borrow();
         let current = (leads.role == Role::Leader).then_some(leads.epoch);
-        if current.is_none() || current != reign {
+        if current.is_none() || current != reign || feed.sessions() == 0 {
             (reign, told) = (current, now);
             continue;
         }

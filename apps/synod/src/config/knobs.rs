@@ -20,6 +20,12 @@ pub(crate) struct RaftKnobs {
     max_cached_log_bytes: Option<usize>,
     max_log_bytes: Option<usize>,
     max_uncommitted_bytes: Option<usize>,
+    priority_takeover_ms: Option<u64>,
+    hibernate_after_heartbeats: Option<u32>,
+    forward_proposals: Option<bool>,
+    max_forwarded_bytes: Option<usize>,
+    max_in_flight_appends: Option<usize>,
+    max_in_flight_bytes: Option<usize>,
     lease_max_drift_percent: Option<u8>,
 }
 
@@ -73,7 +79,17 @@ impl RaftKnobs {
             max_cached_log_bytes,
             max_log_bytes,
             max_uncommitted_bytes,
+            forward_proposals,
+            max_forwarded_bytes,
+            max_in_flight_appends,
+            max_in_flight_bytes,
         );
+        config.hibernate_after_heartbeats = self.hibernate_after_heartbeats;
+        config.priority_takeover_ms = match self.priority_takeover_ms {
+            Some(0) => None,
+            Some(takeover_ms) => Some(takeover_ms),
+            None => config.priority_takeover_ms,
+        };
         config.lease =
             self.lease_max_drift_percent.map(|max_drift_percent| Lease { max_drift_percent });
         config

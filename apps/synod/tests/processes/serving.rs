@@ -9,9 +9,14 @@ use synod_kv::wire::{Hello, PROTOCOL, write_query};
 
 use crate::cluster::{Cluster, until};
 
-/// A counter of a node.
+/// A counter of the first node.
 fn counter(cluster: &Cluster, name: &str) -> Option<u64> {
-    let page = get(&cluster.https[0], "/metrics");
+    counter_of(cluster, 1, name)
+}
+
+/// A counter of a node.
+pub(crate) fn counter_of(cluster: &Cluster, node: usize, name: &str) -> Option<u64> {
+    let page = get(&cluster.https[node - 1], "/metrics");
     page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
@@ -85,6 +90,8 @@ async fn metrics_health_and_status_are_served() {
 #[tokio::test]
 async fn the_leader_tells_the_store_the_time_while_nobody_calls() {
     let cluster = Cluster::start(1).await;
+    let clerk = cluster.clerk(Duration::from_secs(20)).await;
+    clerk.put("k", "v, and a session stays open").await.unwrap();
     let commit = async || cluster.status(1).await.map(|report| report.log.commit);
     let begin = commit().await.unwrap();
     until("two ticks are committed", async || (commit().await?.0 >= begin.0 + 2).then_some(()))
