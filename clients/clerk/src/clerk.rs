@@ -15,7 +15,7 @@ use crate::connection::Connection;
 use crate::driver::{Ask, Driver, Whom};
 use crate::error::{ConnectError, ReadError, Reason, Trouble, WriteError};
 use crate::options::{Options, bounded};
-use crate::route::Route;
+use crate::route::{Route, Servers};
 use crate::watch::{Happened, Waiting, WatchError, WatchOptions, Watcher};
 use crate::watching::NewWatch;
 
@@ -48,7 +48,7 @@ pub enum Reads {
 #[derive(Debug)]
 struct Aside {
     options: Arc<Options>,
-    servers: Vec<String>,
+    servers: Servers,
     asks: OnceLock<mpsc::UnboundedSender<Ask>>,
     watches: AtomicU64,
 }
@@ -93,7 +93,7 @@ pub enum Changes {
 
 impl Clerk {
     /// A clerk of the cluster whose servers are at `addresses` (`host:port`). Some suffice: the others
-    /// are learned from them. Spawns one task on the current tokio runtime.
+    /// are learned from them, and so are those that take their place later. Spawns one task on the current tokio runtime.
     ///
     /// # Errors
     /// [`ConnectError`] if no server welcomed it.
@@ -106,7 +106,8 @@ impl Clerk {
         for (asked, address) in servers.iter().enumerate() {
             match Connection::open(address.clone(), &options).await {
                 Ok(connection) => {
-                    return Ok(Self::start(connection, Route::new(servers, asked), options));
+                    let route = Route::new(Servers::new(servers), asked);
+                    return Ok(Self::start(connection, route, options));
                 }
                 Err(error) => attempts.push((address.clone(), error)),
             }
@@ -119,7 +120,7 @@ impl Clerk {
         let places = Arc::new(Semaphore::new(options.max_in_flight()));
         let timeout = options.timeout();
         let (options, seen) = (Arc::new(options), Arc::new(AtomicU64::new(0)));
-        let servers = route.servers().to_vec();
+        let servers = route.servers().clone();
         let (made, watches) = (OnceLock::new(), AtomicU64::new(0));
         let aside = Aside { options: options.clone(), servers, asks: made, watches };
         let driver = Driver::new(options, asked, seen.clone(), Whom::Leader, route);

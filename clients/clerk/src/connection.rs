@@ -4,7 +4,9 @@ use std::io;
 
 use bytes::BytesMut;
 use synod_engine::ClusterId;
-use synod_kv::wire::{FromServer, Garbled, Goodbye, Hello, Limits, PROTOCOL, Welcome};
+use synod_kv::wire::{
+    FromServer, Garbled, Goodbye, Hello, Limits, OLDEST_PROTOCOL, PROTOCOL, Welcome,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -57,17 +59,32 @@ pub(crate) struct Connection {
 impl Connection {
     /// Opens one and waits for the welcome.
     pub(crate) async fn open(address: String, options: &Options) -> Result<Self, OpenError> {
-        match timeout(options.open_timeout(), Self::shake_hands(address, options.cluster)).await {
+        let cluster = options.cluster;
+        let shake_hands = async {
+            match Self::shake_hands(address.clone(), cluster, PROTOCOL).await {
+                Err(OpenError::Goodbye(Goodbye::Protocol { speaks }))
+                    if (OLDEST_PROTOCOL..PROTOCOL).contains(&speaks) =>
+                {
+                    Self::shake_hands(address, cluster, speaks).await
+                }
+                result => result,
+            }
+        };
+        match timeout(options.open_timeout(), shake_hands).await {
             Ok(result) => result,
             Err(_) => Err(OpenError::Timeout),
         }
     }
 
-    async fn shake_hands(address: String, cluster: Option<ClusterId>) -> Result<Self, OpenError> {
+    async fn shake_hands(
+        address: String,
+        cluster: Option<ClusterId>,
+        protocol: u16,
+    ) -> Result<Self, OpenError> {
         let mut stream = TcpStream::connect(&address).await?;
         stream.set_nodelay(true)?;
         let mut output = Vec::new();
-        Hello { protocol: PROTOCOL, cluster }.write(&mut output);
+        Hello { protocol, cluster }.write(&mut output);
         stream.write_all(&output).await?;
         output.clear();
         let mut input = BytesMut::with_capacity(READ_BYTES);
@@ -75,9 +92,12 @@ impl Connection {
             match FromServer::read(&mut input)? {
                 Some(FromServer::Welcome(welcome)) => break welcome,
                 Some(FromServer::Goodbye(goodbye)) => return Err(OpenError::Goodbye(goodbye)),
-                Some(FromServer::Reply(_) | FromServer::Told(..) | FromServer::Progress(_)) => {
-                    return Err(OpenError::NoWelcome);
-                }
+                Some(
+                    FromServer::Reply(_)
+                    | FromServer::Told(..)
+                    | FromServer::Progress(_)
+                    | FromServer::Members(_),
+                ) => return Err(OpenError::NoWelcome),
                 None if stream.read_buf(&mut input).await? == 0 => {
                     return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
                 }

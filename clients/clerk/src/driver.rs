@@ -280,6 +280,10 @@ impl Driver {
                     self.watching.on_progress(through);
                     continue;
                 }
+                FromServer::Members(addresses) => {
+                    self.route.servers().learn(addresses);
+                    continue;
+                }
                 FromServer::Goodbye(goodbye) => return Err(OpenError::Goodbye(goodbye)),
                 FromServer::Welcome(_) => return Err(OpenError::NoWelcome),
             };

@@ -72,7 +72,10 @@ async fn ask(
             match connection.read()? {
                 Some(FromServer::Reply(reply)) => return Ok(reply.outcome),
                 Some(FromServer::Goodbye(goodbye)) => return Err(OpenError::Goodbye(goodbye)),
-                Some(_) => return Err(OpenError::NoWelcome),
+                Some(FromServer::Members(_)) => {}
+                Some(FromServer::Welcome(_) | FromServer::Told(..) | FromServer::Progress(_)) => {
+                    return Err(OpenError::NoWelcome);
+                }
                 None => connection.progress().await?,
             }
         }

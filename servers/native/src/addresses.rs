@@ -23,9 +23,18 @@ impl Addresses {
         Self { configured, members: Box::new(members) }
     }
 
+    /// `host:port` of every member that says so, or whom the configuration names.
+    pub(crate) fn all(&self) -> Vec<String> {
+        let members = (self.members)();
+        members.iter().filter_map(|member| self.within(&members, member.node)).collect()
+    }
+
     /// `host:port` of a node.
     pub(crate) fn of(&self, node: NodeId) -> Option<String> {
-        let members = (self.members)();
+        self.within(&(self.members)(), node)
+    }
+
+    fn within(&self, members: &Membership, node: NodeId) -> Option<String> {
         let contact = members.member(node).and_then(|member| member.contact.as_ref());
         match contact {
             Some(contact) => Some(contact.client_address.clone()),
@@ -62,5 +71,6 @@ mod tests {
         let addresses = Addresses::new(configured, move || members.clone());
         let found = [1, 2, 3].map(|id| addresses.of(NodeId(id)));
         assert_eq!(found, [Some("configured:1".into()), Some("client:2".into()), None]);
+        assert_eq!(addresses.all(), ["configured:1", "client:2"]);
     }
 }

@@ -8,11 +8,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use synod_kv::limits::{MAX_COMMAND_BYTES, MAX_KEY_BYTES};
 use synod_kv::wire::{
-    self, Ask, FromClient, Garbled, Goodbye, Hello, Limits, Outcome, PROTOCOL, Request, Welcome,
+    self, Ask, FromClient, Garbled, Goodbye, Hello, Limits, OLDEST_PROTOCOL, Outcome, PROTOCOL,
+    Request, TELLS_MEMBERS, Welcome,
 };
 use synod_runtime::{Call, Operation};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::outbox::{Outbox, Overflowed, ReplyTo};
@@ -41,7 +43,7 @@ pub(crate) async fn run(shared: &Arc<Shared>, mut stream: TcpStream) {
     let mut input = BytesMut::with_capacity(READ_BYTES);
     let hello = Duration::from_millis(shared.limits.hello_timeout_ms);
     let end = match timeout(hello, welcome(shared, &mut stream, &mut input)).await {
-        Ok(Ok(())) => converse(shared, &mut stream, input).await,
+        Ok(Ok(protocol)) => converse(shared, &mut stream, input, protocol).await,
         Ok(Err(end)) => end,
         Err(_) => End::Part(Goodbye::Malformed("no hello came in time".into())),
     };
@@ -78,7 +80,12 @@ async fn part(stream: &mut TcpStream, goodbye: &Goodbye) {
     }
 }
 
-async fn welcome(shared: &Shared, stream: &mut TcpStream, input: &mut BytesMut) -> Result<(), End> {
+/// Welcomes a client; the version that it speaks.
+async fn welcome(
+    shared: &Shared,
+    stream: &mut TcpStream,
+    input: &mut BytesMut,
+) -> Result<u16, End> {
     stream.set_nodelay(true)?;
     let Hello { protocol, cluster } = loop {
         match FromClient::read(input, MAX_REQUEST_BYTES)? {
@@ -91,7 +98,7 @@ async fn welcome(shared: &Shared, stream: &mut TcpStream, input: &mut BytesMut) 
             None => {}
         }
     };
-    if protocol != PROTOCOL {
+    if !(OLDEST_PROTOCOL..=PROTOCOL).contains(&protocol) {
         return Err(End::Part(Goodbye::Protocol { speaks: PROTOCOL }));
     }
     if cluster.is_some_and(|cluster| cluster != shared.cluster) {
@@ -104,11 +111,43 @@ async fn welcome(shared: &Shared, stream: &mut TcpStream, input: &mut BytesMut) 
     let (cluster, node, leader) = (shared.cluster, shared.node, shared.leader());
     let mut output = Vec::new();
     Welcome { protocol, cluster, node, leader, limits }.write(&mut output);
-    Ok(stream.write_all(&output).await?)
+    stream.write_all(&output).await?;
+    Ok(protocol)
 }
 
-async fn converse(shared: &Shared, stream: &mut TcpStream, mut input: BytesMut) -> End {
-    match try_converse(shared, stream, &mut input).await {
+/// What a client is told of the members.
+struct Members {
+    known: watch::Receiver<Arc<[String]>>,
+    is_news: bool,
+    is_told: bool,
+}
+
+impl Members {
+    fn of(shared: &Shared, protocol: u16) -> Self {
+        let is_told = protocol >= TELLS_MEMBERS;
+        Self { known: shared.members(), is_news: is_told, is_told }
+    }
+
+    fn tell(&mut self, output: &mut Vec<u8>) {
+        if std::mem::take(&mut self.is_news) {
+            wire::write_members(&self.known.borrow_and_update(), output);
+        }
+    }
+
+    /// Waits until there is something to tell. Safe to cancel.
+    async fn news(&mut self) {
+        // Without a sender there is no server, and nobody to tell.
+        self.is_news |= self.known.changed().await.is_ok();
+    }
+}
+
+async fn converse(
+    shared: &Shared,
+    stream: &mut TcpStream,
+    mut input: BytesMut,
+    protocol: u16,
+) -> End {
+    match try_converse(shared, stream, &mut input, protocol).await {
         Ok(end) | Err(end) => end,
     }
 }
@@ -117,6 +156,7 @@ async fn try_converse(
     shared: &Shared,
     stream: &mut TcpStream,
     input: &mut BytesMut,
+    protocol: u16,
 ) -> Result<End, End> {
     let outbox = Arc::new(shared.outbox());
     let mut stopping = pin!(shared.stopping());
@@ -124,6 +164,7 @@ async fn try_converse(
     let mut drained_by = None;
     let (mut reader, mut writer) = stream.split();
     let mut watches = Watches::new(shared.feed.clone(), shared.limits);
+    let mut members = Members::of(shared, protocol);
     let mut output = Vec::new();
     let mut sent = 0;
     let mut progress = Instant::now();
@@ -141,6 +182,7 @@ async fn try_converse(
         if output.is_empty() {
             outbox.take(&mut output)?;
             watches.tell(&mut output);
+            members.tell(&mut output);
             progress = Instant::now();
         }
         let unsent = &output[sent..];
@@ -164,6 +206,7 @@ async fn try_converse(
                 submit(shared, &outbox, &mut watches, input, &mut output)?;
             }
             () = outbox.filled() => {}
+            () = members.news(), if unsent.is_empty() && members.is_told => {}
             () = watches.filled(), if unsent.is_empty() && !watches.is_empty() => {}
             () = &mut stopping, if drained_by.is_none() => {
                 let drain = Duration::from_millis(shared.limits.drain_ms);

@@ -26,6 +26,9 @@ use crate::readiness::Readiness;
 use crate::watched::Watched;
 use crate::{connection, http, ticks};
 
+/// How soon clients are told that the members have changed.
+const LOOK_AT_MEMBERS: Duration = Duration::from_millis(50);
+
 /// How long accepting pauses when the process has run out of sockets or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -61,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) registry: Mutex<Registry>,
     addresses: Arc<Addresses>,
+    /// Where clients find the members, as connections were last told.
+    members: watch::Sender<Arc<[String]>>,
     readiness: Readiness,
     started: Instant,
     stopping: watch::Sender<bool>,
@@ -92,6 +97,7 @@ impl Server {
             metrics,
             registry: Mutex::new(registry),
             contact,
+            members: watch::Sender::default(),
             addresses: Arc::new(Addresses::new(clients, members)),
             readiness: Readiness::default(),
             started: Instant::now(),
@@ -103,6 +109,13 @@ impl Server {
 
     /// Serves clerks until the server is stopped. Each connection is a task.
     pub async fn serve_clients(&self, listener: TcpListener) {
+        tokio::select! {
+            () = self.accept(listener) => {}
+            () = self.watch_members() => {}
+        }
+    }
+
+    async fn accept(&self, listener: TcpListener) {
         let mut stopping = pin!(self.shared.stopping());
         loop {
             tokio::select! {
@@ -141,6 +154,15 @@ impl Server {
         tokio::time::timeout(patience, closed).await.ok();
     }
 
+    /// Tells connections whenever the members change; never ends.
+    async fn watch_members(&self) {
+        let mut beat = tokio::time::interval(LOOK_AT_MEMBERS);
+        loop {
+            beat.tick().await;
+            self.shared.look_at_members();
+        }
+    }
+
     fn admit(&self, stream: TcpStream) {
         let shared = self.shared.clone();
         match shared.connections.clone().try_acquire_owned() {
@@ -173,6 +195,23 @@ impl Shared {
             // Without a sender there is no server, which is as good as stopped.
             stopping.wait_for(|stopping| *stopping).await.ok();
         }
+    }
+
+    /// Follows where clients find the members.
+    pub(crate) fn members(&self) -> watch::Receiver<Arc<[String]>> {
+        self.look_at_members();
+        self.members.subscribe()
+    }
+
+    fn look_at_members(&self) {
+        let found = self.addresses.all();
+        self.members.send_if_modified(|known| {
+            let is_news = **known != *found;
+            if is_news {
+                *known = found.into();
+            }
+            is_news
+        });
     }
 
     pub(crate) fn leader(&self) -> Option<Leader> {

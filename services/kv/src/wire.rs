@@ -29,8 +29,14 @@ pub use watch::{
     Ended, Filter, Said, Watch, write_cancel, write_events, write_progress, write_said, write_watch,
 };
 
-/// The version of the protocol; the only one spoken.
-pub const PROTOCOL: u16 = 2;
+/// The newest version of the protocol.
+pub const PROTOCOL: u16 = 3;
+
+/// The oldest version that is still spoken. In version 2 a server says nothing of the members.
+pub const OLDEST_PROTOCOL: u16 = 2;
+
+/// From this version on the server tells who the [members](FromServer::Members) are.
+pub const TELLS_MEMBERS: u16 = 3;
 
 /// Largest message that a client reads, in bytes: beyond every bound of the store.
 pub const MAX_REPLY_BYTES: usize = 8 << 20;
@@ -47,7 +53,7 @@ pub struct Hello {
 /// The server's first message to a client that it serves.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Welcome {
-    /// The version that the server speaks.
+    /// The version that both speak: the client's.
     pub protocol: u16,
     /// The cluster that it belongs to.
     pub cluster: ClusterId,
@@ -82,7 +88,7 @@ pub struct Limits {
 pub enum Goodbye {
     /// It does not speak the client's version.
     Protocol {
-        /// The version that it speaks.
+        /// The newest version that it speaks.
         speaks: u16,
     },
     /// It belongs to another cluster than the client asked for.
@@ -232,6 +238,9 @@ pub enum FromServer {
     Welcome(Welcome),
     /// From then on.
     Reply(Reply),
+    /// After the welcome, and whenever it changes: `host:port` where clients find each member that the
+    /// server can name, itself included.
+    Members(Vec<String>),
     /// To one watch, of this id.
     Told(u64, Said),
     /// To all watches of the connection that have been told that they have begun and not that they
@@ -255,6 +264,7 @@ mod kind {
     pub(super) const TOLD: u8 = 11;
     pub(super) const PROGRESS: u8 = 12;
     pub(super) const OPERATE: u8 = 13;
+    pub(super) const MEMBERS: u8 = 14;
 }
 
 const ID_BYTES: usize = 8;
@@ -312,6 +322,7 @@ impl FromServer {
                 Self::Told(payload.get_u64_le(), whole(&payload)?)
             }
             kind::PROGRESS => Self::Progress(whole(&payload)?),
+            kind::MEMBERS => Self::Members(whole(&payload)?),
             kind => return Err(Garbled::Kind(kind)),
         }))
     }
@@ -343,6 +354,11 @@ impl Reply {
     pub fn write(&self, out: &mut Vec<u8>) {
         frame::write(kind::REPLY, 0, out, |out| encode(self, out));
     }
+}
+
+/// Appends where clients find the members to `out`.
+pub fn write_members(addresses: &[String], out: &mut Vec<u8>) {
+    frame::write(kind::MEMBERS, 0, out, |out| encode(addresses, out));
 }
 
 /// Appends a request to apply `command` to `out`.

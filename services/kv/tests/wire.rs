@@ -12,7 +12,8 @@ use synod_kv::message::{Command, Op, Query, SessionId, Span};
 use synod_kv::wire::{
     Ask, Ended, Filter, FromClient, FromServer, Garbled, Goodbye, Hello, Leader, Limits, Outcome,
     PROTOCOL, Reply, Request, Said, Watch, Welcome, is_for_hosts, write_cancel, write_command,
-    write_events, write_progress, write_query, write_said, write_stale, write_status, write_watch,
+    write_events, write_members, write_progress, write_query, write_said, write_stale,
+    write_status, write_watch,
 };
 
 const MAX: usize = 1 << 16;
@@ -59,11 +60,13 @@ fn what_a_server_says_is_what_the_client_hears() {
     let reply = Reply { id: 5, outcome: Outcome::Refused { refusal, leader } };
     let mut stream = buffer(|out| {
         welcome.write(out);
+        write_members(&["localhost:7".into()], out);
         reply.write(out);
         Goodbye::ShuttingDown.write(out);
     });
     let mut heard = || FromServer::read(&mut stream).unwrap();
     assert_eq!(heard(), Some(FromServer::Welcome(welcome)));
+    assert_eq!(heard(), Some(FromServer::Members(vec!["localhost:7".into()])));
     assert_eq!(heard(), Some(FromServer::Reply(reply)));
     assert_eq!(heard(), Some(FromServer::Goodbye(Goodbye::ShuttingDown)));
     assert_eq!(heard(), None);

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 use bytes::BytesMut;
-use synod_kv::wire::{FromServer, Goodbye, Hello, PROTOCOL};
+use synod_kv::wire::{FromServer, Goodbye, Hello, OLDEST_PROTOCOL, PROTOCOL};
 
 use crate::cluster::{Cluster, Ran, run, synod};
 
@@ -138,6 +138,8 @@ async fn what_is_no_message_is_answered_with_a_goodbye() {
     let said = last_words(address, &hello(PROTOCOL, stranger));
     assert!(matches!(parts(&said), Goodbye::OtherCluster { .. }));
     let said = last_words(address, &hello(PROTOCOL + 1, None));
+    assert_eq!(parts(&said), Goodbye::Protocol { speaks: PROTOCOL });
+    let said = last_words(address, &hello(OLDEST_PROTOCOL - 1, None));
     assert_eq!(parts(&said), Goodbye::Protocol { speaks: PROTOCOL });
     assert_eq!(cluster.synod(&["kv", "put", "k", "v"]).code, Some(0), "and serves on");
 }

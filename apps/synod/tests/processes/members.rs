@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use synod_clerk::Reads;
+
 use crate::cluster::{Cluster, until};
 use crate::history::Load;
 
@@ -44,6 +46,28 @@ async fn a_founder_is_replaced_under_load_and_nothing_is_lost() {
     cluster.kill(1);
     load.next_write().await;
     assert_eq!(voters(&cluster).await, [2, 3, 4]);
+    cluster.ready().await;
+    load.judge().await;
+}
+
+/// The clients were told of the founders only, and see all of them go.
+#[tokio::test]
+async fn all_founders_are_replaced_one_after_another_under_load_and_nothing_is_lost() {
+    let mut cluster = Cluster::start(3).await;
+    let clerk = cluster.clerk(CALL).await;
+    let anywhere = clerk.with_reads(Reads::LinearizableAnywhere);
+    let load = Load::start_on(&[clerk, anywhere], 20, 200);
+    for old in 1..=3 {
+        load.next_write().await;
+        let new = cluster.join();
+        up(&cluster, new).await;
+        let address = cluster.clients[new - 1].clone();
+        members(&cluster, &["replace", &old.to_string(), &address]).await;
+        load.next_write().await;
+        cluster.kill(old);
+        load.next_write().await;
+    }
+    assert_eq!(voters(&cluster).await, [4, 5, 6]);
     cluster.ready().await;
     load.judge().await;
 }

@@ -16,7 +16,7 @@ use synod_kv::limits::MAX_COMMAND_BYTES;
 use synod_kv::message::{Command, Event, Response};
 use synod_kv::wire::{
     Ask, Ended, FromClient, Goodbye, Hello, Leader, Limits, NodeReport, Outcome, PROTOCOL, Reply,
-    Request, Said, Watch, Welcome, write_said,
+    Request, Said, TELLS_MEMBERS, Watch, Welcome, write_members, write_said,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -88,6 +88,10 @@ struct Script {
     no_session: Option<Refusal>,
     /// How many events a connection tells its watches before it breaks.
     tells: Option<usize>,
+    /// The newest version that it speaks.
+    speaks: u16,
+    /// Whom it names as members.
+    members: Vec<String>,
 }
 
 /// A watch of one connection, and the first revision that it has not been told.
@@ -110,6 +114,8 @@ impl Fake {
             lease_ms: None,
             no_session: None,
             tells: None,
+            speaks: PROTOCOL,
+            members: Vec::new(),
         };
         let fake = Self {
             address: address.to_string(),
@@ -148,6 +154,17 @@ impl Fake {
     /// Breaks each connection that has told its watches so many events.
     pub(crate) fn tells_at_most(&self, events: usize) {
         self.script.lock().unwrap().tells = Some(events);
+    }
+
+    /// Speaks no newer version than this.
+    pub(crate) fn speaks(&self, protocol: u16) {
+        self.script.lock().unwrap().speaks = protocol;
+    }
+
+    /// Names these as the members to whom it welcomes.
+    pub(crate) fn names(&self, members: &[&Fake]) {
+        let addresses = members.iter().map(|member| member.address.clone());
+        self.script.lock().unwrap().members = addresses.collect();
     }
 
     /// The commands that have reached it.
@@ -239,9 +256,17 @@ impl Fake {
             Goodbye::OtherCluster { cluster: CLUSTER }.write(output);
             return false;
         }
+        let script = self.script.lock().unwrap();
+        if hello.protocol > script.speaks {
+            Goodbye::Protocol { speaks: script.speaks }.write(output);
+            return false;
+        }
         let limits = Limits { max_request_bytes: MAX_COMMAND_BYTES as u64, max_in_flight: 10_000 };
-        let (protocol, cluster, node, leader) = (PROTOCOL, CLUSTER, self.node, None);
+        let (protocol, cluster, node, leader) = (hello.protocol, CLUSTER, self.node, None);
         Welcome { protocol, cluster, node, leader, limits }.write(output);
+        if protocol >= TELLS_MEMBERS {
+            write_members(&script.members, output);
+        }
         true
     }
 

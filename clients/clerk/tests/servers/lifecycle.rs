@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use synod_clerk::{Clerk, Options, Reason, Trouble, WriteError};
 use synod_kv::message::Command;
+use synod_kv::wire::OLDEST_PROTOCOL;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -40,6 +41,28 @@ async fn a_thousand_calls_at_once_are_each_done_once_whatever_is_lost() {
         let entry = clerk.get(format!("key {n}")).await.unwrap().unwrap();
         assert_eq!(&entry.value[..], b"0.1.2.");
     }
+}
+
+#[tokio::test]
+async fn a_clerk_goes_on_at_members_of_whom_it_was_told() {
+    let world = World::default();
+    let (given, member) = (Fake::start(&world).await, Fake::start(&world).await);
+    given.names(&[&given, &member]);
+    let clerk = clerk(&[&given]).await;
+    clerk.put("k", "v").await.unwrap();
+    given.will([], Act::LoseRequest);
+    clerk.put("k", "w").await.unwrap();
+    assert_eq!(&clerk.get("k").await.unwrap().unwrap().value[..], b"w");
+}
+
+#[tokio::test]
+async fn a_server_that_knows_only_the_older_version_is_spoken_to_in_it() {
+    let world = World::default();
+    let server = Fake::start(&world).await;
+    server.speaks(OLDEST_PROTOCOL);
+    let clerk = clerk(&[&server]).await;
+    clerk.put("k", "v").await.unwrap();
+    assert_eq!(&clerk.get("k").await.unwrap().unwrap().value[..], b"v");
 }
 
 #[tokio::test]
