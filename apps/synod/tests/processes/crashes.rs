@@ -14,6 +14,15 @@ const CALL: Duration = Duration::from_secs(20);
 /// How long it took each time until a write was acknowledged that was asked for after the kill.
 async fn kill_leaders(kills: usize, lanes: u64, keys: u64) -> Vec<Duration> {
     let mut cluster = Cluster::start(3).await;
+    kill_leaders_of(&mut cluster, kills, (lanes, keys)).await
+}
+
+/// The same in this cluster, with a load of so many lanes and keys.
+pub(crate) async fn kill_leaders_of(
+    cluster: &mut Cluster,
+    kills: usize,
+    (lanes, keys): (u64, u64),
+) -> Vec<Duration> {
     let load = Load::start(&cluster.clerk(CALL).await, lanes, keys);
     let mut gaps = Vec::new();
     for _ in 0..kills {

@@ -12,6 +12,7 @@ mod command_line;
 mod crashes;
 mod history;
 mod members;
+mod modes;
 mod partitions;
 mod proxy;
 mod recover;
