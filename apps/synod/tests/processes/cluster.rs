@@ -151,9 +151,6 @@ impl Cluster {
         let mut command = synod_of(program, self.dir.path());
         command.args(["node", "--config"]).arg(self.config(node));
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        if let Some(network) = &self.network {
-            network.runs_as(node, child.id());
-        }
         assert!(self.running.insert(node, child).is_none(), "node {node} runs already");
     }
 

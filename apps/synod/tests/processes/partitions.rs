@@ -16,6 +16,9 @@ const CALL: Duration = Duration::from_secs(20);
 /// How long nobody may be able to write after a cut: what it takes to notice it, and an election.
 const BOUND: Duration = Duration::from_secs(6);
 
+/// Where nobody may be taken for dead because the machine is busy.
+const PATIENT: &str = "[raft]\nelection_timeout_min_ms = 1500\nelection_timeout_max_ms = 3000";
+
 /// A load by clients of the whole cluster, and by clients who read at one node each.
 pub(crate) async fn load(cluster: &Cluster) -> Load {
     let mut clerks = vec![cluster.clerk(CALL).await];
@@ -82,7 +85,7 @@ async fn a_leader_that_hears_nobody_is_replaced() {
 
 #[tokio::test]
 async fn a_follower_that_is_cut_off_costs_neither_writes_nor_the_leader() {
-    let mut cluster = Cluster::start_in_network(3, "").await;
+    let mut cluster = Cluster::start_in_network(3, PATIENT).await;
     let load = load(&cluster).await;
     let leader = cluster.ready().await;
     let term = epoch(&cluster, leader).await;
@@ -107,7 +110,7 @@ async fn a_follower_that_is_cut_off_costs_neither_writes_nor_the_leader() {
 /// leader, disturbs nobody.
 #[tokio::test]
 async fn a_chain_with_the_leader_at_its_end_keeps_its_leader() {
-    let mut cluster = Cluster::start_in_network(3, "").await;
+    let mut cluster = Cluster::start_in_network(3, PATIENT).await;
     let load = load(&cluster).await;
     let leader = cluster.ready().await;
     let term = epoch(&cluster, leader).await;

@@ -1,16 +1,19 @@
 //! The network between the nodes, which a test can cut: in one direction or both, in three ways.
 //!
 //! Each node is reached by the others through a listener of this network, which passes on what it is
-//! sent to where the node really listens. Who dialled is learned from the system: the process at the
-//! other end of the connection. So each direction between each two nodes has a fate of its own,
-//! whichever of them dialled. It runs on a thread of its own: tests may block theirs.
+//! sent to where the node really listens. Who dialled is read in its hello. So each direction between
+//! each two nodes has a fate of its own, whichever of them dialled. It runs on a thread of its own: tests
+//! may block theirs.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
-use std::sync::{Arc, Mutex};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use bytes::BytesMut;
+use synod_codec::frame;
+use synod_engine::{ClusterId, Incarnation, NodeId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -43,14 +46,12 @@ pub(crate) struct Network {
 struct Shared {
     /// Ways that are not here are whole.
     fates: watch::Sender<BTreeMap<Way, Fate>>,
-    /// Which node runs in which process.
-    nodes: Mutex<BTreeMap<u32, usize>>,
 }
 
 impl Network {
     pub(crate) fn new() -> Self {
         let fates = watch::channel(BTreeMap::new()).0;
-        let shared = Arc::new(Shared { fates, nodes: Mutex::default() });
+        let shared = Arc::new(Shared { fates });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
@@ -67,19 +68,12 @@ impl Network {
         self.handle.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             loop {
-                let (stream, dialler) = listener.accept().await.unwrap();
-                // One that has hung up already, or a test's own.
-                let Some(from) = shared.who(dialler, address) else { continue };
+                let (stream, _) = listener.accept().await.unwrap();
                 let shared = shared.clone();
-                tokio::spawn(async move { shared.relay((from, node), stream, to).await.ok() });
+                tokio::spawn(async move { shared.relay(stream, (node, to)).await.ok() });
             }
         });
         address
-    }
-
-    /// The process of a node.
-    pub(crate) fn runs_as(&self, node: usize, pid: u32) {
-        self.shared.nodes.lock().unwrap().insert(pid, node);
     }
 
     /// Decides what becomes of bytes on each of these ways from now on.
@@ -118,24 +112,9 @@ impl Drop for Network {
 }
 
 impl Shared {
-    /// The node whose process has the connection from `local` to `remote`.
-    fn who(&self, local: SocketAddr, remote: SocketAddr) -> Option<usize> {
-        let connections = std::fs::read_to_string("/proc/net/tcp").ok()?;
-        let inode = connections.lines().skip(1).find_map(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            (address(fields[1]) == Some(local) && address(fields[2]) == Some(remote))
-                .then(|| format!("socket:[{}]", fields[9]))
-        })?;
-        let nodes = self.nodes.lock().unwrap().clone();
-        let has = |pid: &u32| {
-            let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
-            let mut links = files.flatten().flat_map(|file| std::fs::read_link(file.path()));
-            links.any(|link| link.as_os_str() == inode.as_str())
-        };
-        nodes.into_iter().find(|(pid, _)| has(pid)).map(|(_, node)| node)
-    }
-
-    async fn relay(&self, (from, to): Way, stream: TcpStream, at: SocketAddr) -> io::Result<()> {
+    /// Passes on a connection to the node `to`, which listens at `at`.
+    async fn relay(&self, mut stream: TcpStream, (to, at): (usize, SocketAddr)) -> io::Result<()> {
+        let (from, hello) = introduction(&mut stream).await?;
         // The greeting of a connection goes both ways.
         self.passes((from, to)).await?;
         self.passes((to, from)).await?;
@@ -143,7 +122,11 @@ impl Shared {
         stream.set_nodelay(true)?;
         onward.set_nodelay(true)?;
         let ((here, back), (there, forth)) = (stream.into_split(), onward.into_split());
-        tokio::try_join!(self.pump((from, to), here, forth), self.pump((to, from), there, back))?;
+        let nothing = BytesMut::new();
+        tokio::try_join!(
+            self.pump((from, to), hello, here, forth),
+            self.pump((to, from), nothing, there, back)
+        )?;
         Ok(())
     }
 
@@ -163,19 +146,23 @@ impl Shared {
         fate(&fates.expect("the network lives as long as this task"))
     }
 
-    /// Passes on one direction of a connection until it ends, or is of no use any more.
+    /// Passes on one direction of a connection, of which `chunk` was read, until it ends, or is of no use
+    /// any more.
     async fn pump(
         &self,
         way: Way,
+        mut chunk: BytesMut,
         mut from: OwnedReadHalf,
         mut to: OwnedWriteHalf,
     ) -> io::Result<()> {
         let moving = async {
-            let mut buffer = vec![0; 64 << 10];
             let mut is_torn = false;
             loop {
-                self.decided(way, |fate| fate != Fate::Hangs).await;
-                let count = from.read(&mut buffer).await?;
+                if chunk.is_empty() {
+                    self.decided(way, |fate| fate != Fate::Hangs).await;
+                    from.read_buf(&mut chunk).await?;
+                }
+                let count = chunk.len();
                 match self.decided(way, |fate| fate != Fate::Hangs).await {
                     Fate::Vanishes => {
                         is_torn = true;
@@ -184,9 +171,10 @@ impl Shared {
                     _ if is_torn => return Err(io::ErrorKind::ConnectionReset.into()),
                     _ if count == 0 => return to.shutdown().await,
                     Fate::Passes | Fate::Hangs | Fate::Breaks => {
-                        to.write_all(&buffer[..count]).await?;
+                        to.write_all(&chunk).await?;
                     }
                 }
+                chunk.clear();
             }
         };
         tokio::select! {
@@ -196,10 +184,18 @@ impl Shared {
     }
 }
 
-/// An address as the system spells it: the bytes of a number in the machine's order.
-fn address(hexadecimal: &str) -> Option<SocketAddr> {
-    let (ip, port) = hexadecimal.split_once(':')?;
-    let ip = u32::from_str_radix(ip, 16).ok()?;
-    let ip = Ipv4Addr::from(ip.to_ne_bytes());
-    Some(SocketAddrV4::new(ip, u16::from_str_radix(port, 16).ok()?).into())
+/// What the dialler says first, and who it says it is.
+async fn introduction(stream: &mut TcpStream) -> io::Result<(usize, BytesMut)> {
+    let mut said = BytesMut::new();
+    loop {
+        if let Some(hello) = frame::read(&mut said.clone(), 1 << 10).map_err(io::Error::other)? {
+            // After the magic and the version: cluster, who, whom, incarnation, what for.
+            let hello: (ClusterId, NodeId, NodeId, Incarnation, u8) =
+                synod_codec::decode(&hello.payload[10..]).map_err(io::Error::other)?;
+            return Ok((hello.1.0 as usize, said));
+        }
+        if stream.read_buf(&mut said).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
 }
