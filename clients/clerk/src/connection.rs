@@ -30,7 +30,7 @@ pub enum OpenError {
     #[error("{0}")]
     Goodbye(Goodbye),
     /// It belongs to another cluster.
-    #[error("the server belongs to cluster {0}")]
+    #[error("the server belongs to cluster {id:016x}", id = .0.0)]
     OtherCluster(ClusterId),
     /// It does not speak the clerk's protocol.
     #[error("not a server of this protocol: {0}")]

@@ -153,7 +153,7 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> Core<L, S, R> {
         let now = self.clock.now();
         self.take_durable(now);
         self.watch_stall(now);
-        self.watch_disk();
+        self.watch_disk(now);
         self.shorten_log(now);
         self.fire(now);
         self.take_control(now);
@@ -200,13 +200,17 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> Core<L, S, R> {
 
     /// Hands over what this node leads if its disk has stalled for too long.
     fn watch_stall(&mut self, now: Instant) {
-        if !self.stall.look(now, self.shared.persisted, self.durable) {
-            return;
+        if self.stall.look(now, self.shared.persisted, self.durable) {
+            self.hand_over_leadership(now, "stalls");
         }
+    }
+
+    /// Whoever leads here hands over, if there is anybody to lead instead: the disk is no good.
+    fn hand_over_leadership(&mut self, now: Instant, why: &str) {
         for place in (0..self.groups.len()).map(Place) {
             let group = &self.groups[place.0];
             if group.host.engine().status().role == Role::Leader {
-                warn!(group = %group.own.group, "the disk stalls: leadership is to be handed over");
+                warn!(group = %group.own.group, "the disk {why}: leadership is to be handed over");
                 self.metrics.stall_handovers.inc();
                 let request = Request::Transfer(None);
                 self.input(place).host.step(now, Input::Request { token: NOBODY, request });
@@ -214,15 +218,20 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> Core<L, S, R> {
         }
     }
 
-    fn watch_disk(&mut self) {
+    /// A disk that gets low costs proposals, and leadership once: of several nodes with low disks one leads.
+    fn watch_disk(&mut self, now: Instant) {
         let (free, full) = (self.taken.disk.take(), self.taken.log_full.take());
         if free.is_none() && full.is_none() {
             return;
         }
         self.free = free.unwrap_or(self.free);
         self.log_full = full.unwrap_or(self.log_full);
+        let was = self.disk;
         self.disk = if self.log_full { Disk::Low } else { self.free };
         self.shared.disk_low(self.disk == Disk::Low);
+        if self.disk == Disk::Low && was != Disk::Low {
+            self.hand_over_leadership(now, "is low");
+        }
         for place in (0..self.groups.len()).map(Place) {
             self.input(place);
         }

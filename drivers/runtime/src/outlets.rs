@@ -257,6 +257,8 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> GroupOutlets<'_, L, S, R> {
     fn done(&mut self, waiting: Waiting<S, R>) {
         match waiting {
             Waiting::Change(reply) | Waiting::Transfer(reply) => {
+                // Whoever is told so may look at once.
+                self.own.is_urgent = true;
                 self.shared.answers.push((reply, Answer::Operated(Outcome::Done(()))));
             }
             Waiting::Write(_) | Waiting::Read(..) => {
@@ -270,6 +272,7 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> GroupOutlets<'_, L, S, R> {
     fn members(&mut self, members: &Arc<Membership>) {
         let Self { shared, own } = self;
         own.members = members.clone();
+        own.is_urgent = true;
         shared.regrouped.push(own.place);
         let lives = Lives::of(members);
         if lives == own.lives {

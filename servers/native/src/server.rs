@@ -160,6 +160,8 @@ impl Server {
         loop {
             beat.tick().await;
             self.shared.look_at_members();
+            // Asks whether the node has caught up, until it has.
+            self.shared.is_ready(&self.shared.handle.status().log);
         }
     }
 

@@ -34,7 +34,10 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Recover(args) => recover::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "synod", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "synod", &mut script);
+            let failed = |error: std::io::Error| Failure::new(Exit::Fatal, error);
+            std::io::Write::write_all(&mut std::io::stdout(), &script).map_err(failed)?;
             Ok(Exit::Done)
         }
     }
