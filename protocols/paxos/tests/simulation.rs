@@ -84,7 +84,7 @@ fn propose<R: Rules>(sim: &mut Cluster<R>, node: NodeId, number: u64) {
 
 /// Each rule, the mix that misses it, and a number of seeds that is enough.
 const MISSED: [(&str, Mix, u64); 12] = [
-    ("ballot_is_durable", CRASHES, 1000),
+    ("ballot_is_durable", CRASHES, 10_000),
     ("one_ballot_per_proposer", DUELS, 10),
     ("promise_is_durable", CRASHES, 10),
     ("accept_is_durable", CRASHES, 10),

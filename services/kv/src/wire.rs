@@ -465,7 +465,9 @@ impl fmt::Display for Goodbye {
             Self::Protocol { speaks } => {
                 write!(f, "the server speaks version {speaks} of the protocol, not {PROTOCOL}")
             }
-            Self::OtherCluster { cluster } => write!(f, "the server belongs to cluster {:016x}", cluster.0),
+            Self::OtherCluster { cluster } => {
+                write!(f, "the server belongs to cluster {:016x}", cluster.0)
+            }
             Self::TooManyConnections { max } => {
                 write!(f, "the server has {max} connections, which is its bound")
             }
