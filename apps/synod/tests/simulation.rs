@@ -32,13 +32,11 @@ fn sound_runs_are_sound_and_reach_the_interesting_points() {
 
 #[test]
 fn a_vote_that_is_not_durable_is_found() {
-    // A vote that is forgotten shows in many ways; who has none of these two was lucky, or cannot start.
+    // Most who forget their vote forget their term too, are not heard for it, and nobody leads. Not all.
     let runs = without("vote_is_durable", Mix::CRASHY);
-    let failures =
-        Swarm { max_failures: 10, ..Swarm::new(0..1_000) }.run(|seed| runs.run(seed)).failures;
     let expected = ["One Vote Per Term", "Election Safety"];
     let told = |report: &Report| matches!(&report.verdict, Verdict::Violated(by) if expected.contains(&by.invariant));
-    assert!(failures.iter().any(told), "{failures:?}");
+    assert!((0..1_000).any(|seed| told(&runs.run(seed))), "two votes of a term went unnoticed");
 }
 
 #[test]

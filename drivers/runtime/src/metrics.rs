@@ -103,7 +103,11 @@ impl Metrics {
             ("peer_sessions", "Sessions opened with peers", &self.sessions),
             ("peer_overflows", "Sessions ended by a full queue", &self.overflows),
             ("peer_messages_dropped", "Messages dropped for want of room", &self.dropped),
-            ("stall_handovers", "Hand-overs asked for since the disk stalled or got low", &self.stall_handovers),
+            (
+                "stall_handovers",
+                "Hand-overs asked for since the disk stalled or got low",
+                &self.stall_handovers,
+            ),
             ("log_syncs", "Batches made durable", &self.syncs),
         ];
         for (name, help, counter) in counters {
