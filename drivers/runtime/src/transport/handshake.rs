@@ -143,6 +143,9 @@ impl fmt::Display for Failure {
             Self::Refuses(node, Refusal::NoMember) => {
                 write!(f, "refused {node}: it was removed from the members")
             }
+            Self::Refuses(node, Refusal::Replaced { known: Incarnation(0) }) => {
+                write!(f, "refused {node}: it was repaired, and is not taken in again yet")
+            }
             Self::Refuses(node, Refusal::Replaced { known }) => write!(
                 f,
                 "refused {node}: it was known by incarnation {:016x}; its directory was emptied or \
