@@ -6,12 +6,14 @@
 mod story;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use story::{LineNode, addresses, begin, begin_with, config, lines, raft, until, write};
 use synod_consensus::Role;
 use synod_engine::NodeId;
-use synod_runtime::NodeConfig;
+use synod_runtime::{Disk, FreeSpace, NodeConfig};
 use tempfile::TempDir;
 
 struct Three {
@@ -126,6 +128,32 @@ async fn a_node_that_was_away_gets_a_snapshot() {
     assert_eq!(lines(&rest).await.len(), 201);
 }
 
+/// A leader whose disk is nearly full refuses proposals. It hands over, once, to one whose disk is not.
+#[tokio::test]
+async fn a_leader_whose_disk_gets_low_hands_over_and_writes_go_on() {
+    let three = Three::new();
+    let free: [Arc<AtomicU64>; 3] = std::array::from_fn(|_| Arc::new(AtomicU64::new(1 << 40)));
+    let nodes = [1, 2, 3].map(|node| {
+        let mut config = three.config(node);
+        let free = free[node as usize - 1].clone();
+        config.free_space = FreeSpace::of(move |_| Ok(free.load(Ordering::Relaxed)));
+        begin(&config).unwrap()
+    });
+    write(&nodes.each_ref(), "before").await;
+    let first = leader(&nodes).unwrap();
+    free[first].store(0, Ordering::Relaxed);
+    until("another leads", || leader(&nodes).is_some_and(|now| now != first)).await;
+    assert_eq!(nodes[first].handle().status().disk, Disk::Low);
+    write(&nodes.each_ref(), "after").await;
+    // With all disks low one of them leads on: handing over would help nobody.
+    free.iter().for_each(|free| free.store(0, Ordering::Relaxed));
+    let all_low = || nodes.iter().all(|node| node.handle().status().disk == Disk::Low);
+    until("all are low", all_low).await;
+    until("one leads", || leader(&nodes).is_some()).await;
+    free.iter().for_each(|free| free.store(1 << 40, Ordering::Relaxed));
+    write(&nodes.each_ref(), "again").await;
+}
+
 #[tokio::test]
 async fn a_peer_whose_directory_was_emptied_is_not_taken_for_itself() {
     let mut three = Three::new();
@@ -137,6 +165,8 @@ async fn a_peer_whose_directory_was_emptied_is_not_taken_for_itself() {
     };
     until("all are connected", || nodes.iter().all(|node| connected(node, 3))).await;
     third.shutdown().await;
+    // Who knows no leader hears strangers.
+    write(&[&nodes[0], &nodes[1]], "one of them leads").await;
     three.dirs[2] = tempfile::tempdir().unwrap();
     let third = three.begin(3);
     until("it is gone", || !nodes.iter().any(|node| connected(node, 3))).await;
