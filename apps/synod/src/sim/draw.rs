@@ -122,8 +122,9 @@ fn knobs<P>(shape: &mut Random, mix: &Mix, config: &mut Config<P>) {
 /// Timeouts in which a vote can still be written and answered, but not always at the first attempt.
 fn timeouts<P>(shape: &mut Random, mix: &Mix, config: &mut Config<P>, most: u64) {
     let is_slow = mix.sync.high > Duration::from_millis(50);
-    let least = if is_slow { 300 } else { 150 };
-    let min = shape.between(least, most);
+    // A vote waits for two syncs, each behind another: with less, two slow disks may elect nobody for ever.
+    let least = if is_slow { 800 } else { 150 };
+    let min = shape.between(least, most.max(least));
     config.election_timeout_min_ms = min;
     let spread = if is_slow || shape.chance(500_000) { min.max(200) } else { 200 };
     config.election_timeout_max_ms = min + shape.between(100, spread);
