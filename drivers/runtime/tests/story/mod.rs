@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -72,11 +73,15 @@ pub(crate) fn config(node: u64, dir: &Path, addresses: &[SocketAddr]) -> NodeCon
     config
 }
 
-/// Addresses that nobody listens at.
+/// Addresses that nobody listens at, each given out once. Below the ports that the system gives to
+/// connections: a node that is down for a moment finds its own free again.
 pub(crate) fn addresses(count: usize) -> Vec<SocketAddr> {
-    let listeners: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-    listeners.iter().map(|listener| listener.local_addr().expect("it is bound")).collect()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(97);
+    let next = || 10_000 + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 22_000;
+    let address = || SocketAddr::from(([127, 0, 0, 1], next() as u16));
+    let free = std::iter::repeat_with(address).filter(|address| TcpListener::bind(address).is_ok());
+    free.take(count).collect()
 }
 
 /// A Raft with short timeouts.
