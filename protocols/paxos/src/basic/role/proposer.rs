@@ -13,8 +13,8 @@ use core::time::Duration;
 use synod_engine::{Context, NodeId};
 use synod_quorum::{Outcome, Tally};
 
-use crate::node::Paxos;
-use crate::{Ballot, Config, Message, Proposal, Record, Rules, Timer, Value};
+use crate::basic::node::Paxos;
+use crate::basic::{Ballot, Config, Message, Proposal, Record, Rules, Timer, Value};
 
 #[derive(Clone, Default, Hash)]
 pub(crate) struct Proposer {

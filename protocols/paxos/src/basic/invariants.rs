@@ -11,9 +11,9 @@ use alloc::string::String;
 use synod_engine::{Effect, Engine, Invariants, NodeId, Sometimes, Stepped, Violation};
 use synod_quorum::Voters;
 
-use crate::node::Paxos;
-use crate::role::proposer::Phase;
-use crate::{Ballot, Event, Message, Proposal, Rules, Timer, Value, View};
+use crate::basic::node::Paxos;
+use crate::basic::role::proposer::Phase;
+use crate::basic::{Ballot, Event, Message, Proposal, Rules, Timer, Value, View};
 
 /// The eight invariants of the guide.
 #[derive(Clone, Debug)]

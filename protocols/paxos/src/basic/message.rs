@@ -17,7 +17,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use synod_engine::Class;
 
-use crate::{Ballot, Proposal, Value};
+use crate::basic::{Ballot, Proposal, Value};
 
 /// A message.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]

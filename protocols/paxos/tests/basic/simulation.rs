@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use synod_engine::{Engine, NodeId, Random, Sometimes, Sound, Token, Without};
-use synod_paxos::{Attempt, Config, Paxos, RULES, Request, Rules, Safety, Value};
+use synod_paxos::basic::{Attempt, Config, Paxos, RULES, Request, Rules, Safety, Value};
 use synod_sim::{Mix, Odds, Often, Plan, Report, Sim, Span, Transport};
 
 /// Links that lose, repeat and delay so much that proposers duel for long. A decision takes tens of

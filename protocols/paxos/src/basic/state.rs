@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Ballot, Proposal, Value};
+use crate::basic::{Ballot, Proposal, Value};
 
 /// A durable fact. There are at most a few per ballot, so none is a checkpoint.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]

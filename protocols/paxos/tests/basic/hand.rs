@@ -1,8 +1,9 @@
 //! One engine, stepped by hand.
 
 use synod_engine::{Context, Effect, Engine, Input, Instant, NodeId, Random, To, Token, When};
-use synod_paxos::{
-    Ballot, Config, Event, Message, Paxos, Proposal, Record, Request, Timer, Value, View,
+use synod_paxos::Ballot;
+use synod_paxos::basic::{
+    Config, Event, Message, Paxos, Proposal, Record, Request, Timer, Value, View,
 };
 
 pub(crate) struct Hand {

@@ -1,10 +1,8 @@
 //! "Paxos Made Simple", sentence by sentence; sections as there.
 
-mod hand;
-
-use hand::{Hand, accept, accepted, ballot, prepare, promise, proposal};
+use crate::hand::{Hand, accept, accepted, ballot, prepare, promise, proposal};
 use synod_engine::{Engine, Input, NodeId, Token, When};
-use synod_paxos::{Attempt, Config, Event, Message, Paxos, Record, Refusal, Timer, Value};
+use synod_paxos::basic::{Attempt, Config, Event, Message, Paxos, Record, Refusal, Timer, Value};
 
 fn three(node: u64) -> Config {
     Config::new(NodeId(node), [1, 2, 3].map(NodeId))

@@ -5,7 +5,7 @@ use core::fmt;
 
 use synod_engine::Token;
 
-use crate::Value;
+use crate::basic::Value;
 
 /// What the local user may ask.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

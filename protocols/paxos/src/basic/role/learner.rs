@@ -7,8 +7,8 @@ use alloc::collections::BTreeMap;
 
 use synod_engine::{Context, NodeId};
 
-use crate::node::Paxos;
-use crate::{Config, Message, Proposal, Rules, Timer, Value};
+use crate::basic::node::Paxos;
+use crate::basic::{Config, Message, Proposal, Rules, Timer, Value};
 
 #[derive(Clone, Default, Hash)]
 pub(crate) struct Learner {

@@ -6,8 +6,8 @@ use core::ops::Bound;
 
 use synod_engine::{Context, NodeId, Token};
 
-use crate::node::Paxos;
-use crate::{Config, Event, Message, Refusal, Rules, Timer, Value};
+use crate::basic::node::Paxos;
+use crate::basic::{Config, Event, Message, Refusal, Rules, Timer, Value};
 
 #[derive(Clone, Default, Hash)]
 pub(crate) struct Client {

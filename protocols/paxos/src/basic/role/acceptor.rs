@@ -5,8 +5,8 @@
 
 use synod_engine::{Context, NodeId};
 
-use crate::node::Paxos;
-use crate::{Ballot, Config, Message, Proposal, Record, Rules};
+use crate::basic::node::Paxos;
+use crate::basic::{Ballot, Config, Message, Proposal, Record, Rules};
 
 #[derive(Clone, Default, Hash)]
 pub(crate) struct Acceptor {

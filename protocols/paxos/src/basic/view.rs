@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-use crate::node::Paxos;
-use crate::role::proposer::Phase;
-use crate::{Ballot, Proposal, Rules, Value};
+use crate::basic::node::Paxos;
+use crate::basic::role::proposer::Phase;
+use crate::basic::{Ballot, Proposal, Rules, Value};
 
 /// What a node knows and is doing.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -11,11 +11,11 @@ use core::hash::{Hash, Hasher};
 
 use synod_engine::{Context, Corrupt, Engine, Input, Instant, NodeId, Sound, Token};
 
-use crate::role::acceptor::Acceptor;
-use crate::role::client::Client;
-use crate::role::learner::Learner;
-use crate::role::proposer::Proposer;
-use crate::{Config, Event, Message, Record, Request, Rules, Timer, Value, View};
+use crate::basic::role::acceptor::Acceptor;
+use crate::basic::role::client::Client;
+use crate::basic::role::learner::Learner;
+use crate::basic::role::proposer::Proposer;
+use crate::basic::{Config, Event, Message, Record, Request, Rules, Timer, Value, View};
 
 /// A node that takes part in choosing one value.
 #[derive(Clone)]
