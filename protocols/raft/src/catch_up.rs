@@ -66,8 +66,8 @@ impl<R: Rules> Raft<R> {
     pub(crate) fn pull(&self, context: &mut Context<'_, Self>, better: Option<(EntryId, NodeId)>) {
         let State { log, commit, .. } = &self.state;
         if let Some((_, from)) = better.filter(|(last, _)| *last > log.last()) {
-            let term = log.term_at(*commit).expect("what is committed is in the log");
-            self.pull_behind(context, from, EntryId { index: *commit, term });
+            let epoch = log.epoch_at(*commit).expect("what is committed is in the log");
+            self.pull_behind(context, from, EntryId { index: *commit, epoch });
         }
     }
 
@@ -116,7 +116,7 @@ impl<R: Rules> Raft<R> {
         }
         let mut end = previous;
         for batch in entries {
-            end = EntryId { term: batch.epoch(), index: batch.last() };
+            end = EntryId { epoch: batch.epoch(), index: batch.last() };
             let Some(news) = news(&self.state, &batch) else { continue };
             if news.first() <= self.state.commit {
                 return;

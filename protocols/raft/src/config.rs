@@ -5,9 +5,8 @@ use core::time::Duration;
 
 use synod_consensus::MAX_MEMBERS;
 use synod_engine::{Incarnation, NodeId, Sound};
+use synod_log::{Lease, SnapshotBounds};
 use synod_quorum::Voters;
-
-use crate::Lease;
 
 /// One day: far beyond any sensible timeout, and far from where nanoseconds overflow.
 const MAX_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;
@@ -191,6 +190,16 @@ impl<R> Config<R> {
         match faults.into_iter().find(|(fault, _)| *fault) {
             Some((_, knob)) => Err(ConfigError(knob)),
             None => Ok(()),
+        }
+    }
+
+    /// When a snapshot is due.
+    pub(crate) fn snapshot_bounds(&self) -> SnapshotBounds {
+        SnapshotBounds {
+            growth: self.snapshot_growth,
+            every_bytes: self.snapshot_every_bytes,
+            every: self.snapshot_every,
+            max_log_bytes: self.max_log_bytes,
         }
     }
 

@@ -58,12 +58,12 @@
 //!
 //! # Reading order
 //!
-//! [`Message`], [`Record`], [`Log`], the private `state`, then [`Raft`] with its dispatch table and
+//! [`Message`], [`Record`], core's [`synod_log`], the private `state`, then [`Raft`] with its dispatch table and
 //! the roles; [`Rules`] and [`Invariants`] say what must not break.
 //!
 //! | section | file |
 //! |---|---|
-//! | figure 2, state | `state`, `record` (persistent), `log`, `members`, `progress` (`nextIndex`, `matchIndex`), `written` |
+//! | figure 2, state | `state`, `record` (persistent), `progress` (`nextIndex`, `matchIndex`); core's `log`, `members`, `written` |
 //! | figure 2, rules for servers; §5.1 terms | `node`, `terms` |
 //! | figure 4 and §5 roles | `role`, `role/follower`, `role/candidate`, `role/leader` |
 //! | §5.2 election, §5.4.1 who may win; thesis §9.6 pre-vote | `elections`, `role/candidate`; timeouts: `role/follower`, `config` (§5.6, §9.3) |
@@ -71,12 +71,12 @@
 //! | thesis §3.10 transfer | `role/leader/transfer` (the leader), `elections` (its successor); `role/leader/takeover` (priorities) |
 //! | §5.3 replication, thesis §10.2.1 parallel writes | `role/leader/replication`, `progress` (the leader), `role/follower` |
 //! | §5.4.2 commitment | `role/leader` |
-//! | §6, thesis §4.1-§4.3 membership | `role/leader/membership`, `members`; core's `Membership` |
+//! | §6, thesis §4.1-§4.3 membership | `role/leader/membership`; core's `members` and `Membership` |
 //! | thesis §6.2 leaders step down | `role/leader/replication` |
-//! | §7 compaction and InstallSnapshot | `compaction`, `role/leader/replication`, `role/follower` |
-//! | §8, thesis §6.4 reads | `role/leader/reading`, `reads`; at followers `role/follower/reading`, `questions` |
+//! | §7 compaction and InstallSnapshot | `compaction` (when: core's `snapshotting`), `role/leader/replication`, `role/follower` |
+//! | §8, thesis §6.4 reads | `role/leader/reading`; at followers `role/follower/reading`; core's `reads`, `questions`, `lease` |
 //! | figure 3 | `invariants`; what it rests on: `rules` |
-//! | none of the papers | `catch_up`, `role/leader/rest`, `forced`, `view`; `proposals` (what a user waits for) |
+//! | none of the papers | `catch_up`, `role/leader/rest`, `forced`, `view`; core's `proposals`, `forwards` (what a user waits for) |
 //!
 //! Papers: D. Ongaro, J. Ousterhout, *In Search of an Understandable Consensus Algorithm (Extended
 //! Version)*, 2014 ("§", "figure"); D. Ongaro, *Consensus: Bridging Theory and Practice*, 2014
@@ -91,35 +91,25 @@ mod compaction;
 mod config;
 mod elections;
 mod forced;
-mod forwards;
 mod invariants;
-mod lease;
-mod log;
-mod members;
 mod message;
 mod node;
 mod progress;
-mod proposals;
-mod questions;
-mod reads;
 mod record;
 mod role;
 mod rules;
 mod state;
 mod terms;
 mod view;
-mod written;
 
 pub use config::{Config, ConfigError};
 pub use forced::NothingToRecover;
-pub use forwards::Answer;
 pub use invariants::Invariants;
-pub use lease::Lease;
-pub use log::{EntryId, Log};
-pub use message::{AppendResult, Message, ReadId, ReadResult};
+pub use message::{AppendResult, Message, ReadResult};
 pub use node::{Raft, Timer};
 pub use record::{Checkpoint, HardState, Record};
 pub use rules::{RULES, Rules};
+pub use synod_log::{Answer, EntryId, Lease, Log, ReadId};
 pub use view::View;
 
 /// A term: a reign of at most one leader (§5.1).

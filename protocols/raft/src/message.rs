@@ -32,8 +32,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use synod_consensus::{Batch, Index, Membership, Payload, Snapshot};
 use synod_engine::{Blob, Class};
+use synod_log::{Answer, EntryId, ReadId};
 
-use crate::{Answer, EntryId, Term};
+use crate::Term;
 
 /// No log comes near it; beyond it, indices could not be counted on.
 const LAST_INDEX: Index = Index(1 << 62);
@@ -219,15 +220,6 @@ pub enum AppendResult {
     },
 }
 
-/// The name of a `ReadIndex` question, never used twice.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub struct ReadId {
-    /// Drawn at random by each life of a node: what was meant for another finds nobody.
-    pub life: u64,
-    /// Counts the questions of that life.
-    pub number: u64,
-}
-
 /// What comes of a `ReadIndex`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum ReadResult {
@@ -293,9 +285,9 @@ impl Message {
         match self {
             Self::Append { term, previous, entries: Some(entries), .. } => {
                 entries.first().previous() == Some(previous.index)
-                    && (previous.term..=*term).contains(&entries.epoch())
+                    && (previous.epoch..=*term).contains(&entries.epoch())
             }
-            Self::Append { term, previous, entries: None, .. } => previous.term <= *term,
+            Self::Append { term, previous, entries: None, .. } => previous.epoch <= *term,
             Self::AppendReply { result: AppendResult::Conflict { previous, last, .. }, .. } => {
                 (*previous).max(*last) < LAST_INDEX
             }
@@ -308,15 +300,15 @@ impl Message {
             }
             Self::TimeoutNow { term, last }
             | Self::Rest { term, last }
-            | Self::Vote { term, last, .. } => last.term <= *term,
-            Self::PreVote { term, last } => last.term < *term,
+            | Self::Vote { term, last, .. } => last.epoch <= *term,
+            Self::PreVote { term, last } => last.epoch < *term,
             Self::ReadIndexReply { result: ReadResult::Index(index), .. } => *index < LAST_INDEX,
             Self::Pull { term, last, shared } => {
-                last.term <= *term && shared.term <= last.term && shared.index <= last.index
+                last.epoch <= *term && shared.epoch <= last.epoch && shared.index <= last.index
             }
             Self::Pulled { term, previous, entries, last } => {
                 is_a_piece(*previous, entries, *last)
-                    && last.term <= *term
+                    && last.epoch <= *term
                     && last.index < LAST_INDEX
             }
             Self::PreVoteReply { .. }
@@ -411,12 +403,12 @@ impl synod_engine::Message for Message {
 fn is_a_piece(previous: EntryId, entries: &[Batch], last: EntryId) -> bool {
     let mut end = previous;
     for batch in entries {
-        if batch.first().previous() != Some(end.index) || batch.epoch() < end.term {
+        if batch.first().previous() != Some(end.index) || batch.epoch() < end.epoch {
             return false;
         }
-        end = EntryId { term: batch.epoch(), index: batch.last() };
+        end = EntryId { epoch: batch.epoch(), index: batch.last() };
     }
-    end > previous && end.term <= last.term && end.index <= last.index
+    end > previous && end.epoch <= last.epoch && end.index <= last.index
 }
 
 #[cfg(test)]

@@ -11,11 +11,12 @@ use synod_consensus::{
 use synod_engine::{
     Context, Corrupt, Engine, Input, Instant, LinkState, NodeId, Sound, TaskId, Token,
 };
+use synod_log::{Log, ReadId};
 
-use crate::message::{ReadId, ReadResult};
+use crate::message::ReadResult;
 use crate::role::{Asks, Becomes, Campaign, Candidate, Follower, Leader, Role, Transfer};
 use crate::state::State;
-use crate::{AppendResult, Config, Log, Message, Record, Rules, Term, View};
+use crate::{AppendResult, Config, Message, Record, Rules, Term, View};
 
 /// A Raft node. See the [crate] page.
 #[derive(Clone, Debug)]

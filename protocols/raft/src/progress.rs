@@ -1,9 +1,8 @@
 //! What a leader knows of one follower.
 
-use alloc::collections::VecDeque;
-
 use synod_consensus::Index;
 use synod_engine::{Incarnation, TaskId};
+use synod_log::Window;
 
 /// Heartbeats that a member which was removed still gets, unless it acknowledges sooner.
 const FAREWELL_HEARTBEATS: u32 = 40;
@@ -41,8 +40,7 @@ pub(crate) struct Progress {
     pub(crate) is_unread: bool,
     /// It is no member any more, since this entry.
     leaving: Option<Leaving>,
-    in_flight: VecDeque<InFlight>,
-    in_flight_bytes: usize,
+    window: Window,
 }
 
 /// A member that was removed, and should hear of it.
@@ -51,13 +49,6 @@ struct Leaving {
     since: Index,
     /// Heartbeats since.
     age: u32,
-}
-
-/// An append that was not answered yet.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct InFlight {
-    last: Index,
-    size_bytes: usize,
 }
 
 /// How entries are sent to a follower.
@@ -97,8 +88,7 @@ impl Progress {
             reading: None,
             is_unread: false,
             leaving: None,
-            in_flight: VecDeque::new(),
-            in_flight_bytes: 0,
+            window: Window::default(),
         }
     }
 
@@ -111,9 +101,7 @@ impl Progress {
     pub(crate) fn has_room(&self, max_appends: usize, max_bytes: usize) -> bool {
         match self.mode {
             Mode::Probe { asked } => !asked,
-            Mode::Replicate => {
-                self.in_flight.len() < max_appends && self.in_flight_bytes < max_bytes
-            }
+            Mode::Replicate => self.window.has_room(max_appends, max_bytes),
             Mode::Install { .. } => false,
         }
     }
@@ -124,8 +112,7 @@ impl Progress {
             Mode::Probe { asked } => *asked = true,
             Mode::Replicate => {
                 self.next = last.next();
-                self.in_flight.push_back(InFlight { last, size_bytes });
-                self.in_flight_bytes += size_bytes;
+                self.window.sent(last, size_bytes);
             }
             Mode::Install { .. } => {}
         }
@@ -133,12 +120,7 @@ impl Progress {
 
     /// The follower has everything up to `index`; returns whether that is news.
     pub(crate) fn matches(&mut self, index: Index) -> bool {
-        while let Some(append) = self.in_flight.front()
-            && append.last <= index
-        {
-            self.in_flight_bytes -= append.size_bytes;
-            self.in_flight.pop_front();
-        }
+        self.window.acknowledged(index);
         let news = index > self.matched;
         self.matched = self.matched.max(index);
         self.next = self.next.max(self.matched.next());
@@ -160,8 +142,7 @@ impl Progress {
         self.mode = Mode::Probe { asked: false };
         self.next = next.max(self.matched.next());
         self.asked = None;
-        self.in_flight.clear();
-        self.in_flight_bytes = 0;
+        self.window.clear();
     }
 
     /// What was under way may be lost. A guess where the logs agree stays a guess: from what is known
@@ -200,8 +181,7 @@ impl Progress {
     /// The snapshot up to `index` was sent.
     pub(crate) fn installing(&mut self, index: Index) {
         self.mode = Mode::Install { index, age: 0 };
-        self.in_flight.clear();
-        self.in_flight_bytes = 0;
+        self.window.clear();
     }
 }
 

@@ -1,20 +1,16 @@
 //! What every role shares: the durable state in memory, and what is committed and applied.
 
-use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use synod_consensus::{Batch, Event, Index, Member, Snapshot};
 use synod_engine::{Corrupt, Instant, NodeId, TaskId, Token};
+use synod_log::{Behind, EntryId, Log, Members, ReadId, Snapshotting, Unapplied, Written};
 use synod_quorum::Quorum;
 
-use crate::compaction::Snapshotting;
-use crate::members::Members;
-use crate::message::ReadId;
 use crate::record::{Checkpoint, HardState, Record};
-use crate::written::Written;
-use crate::{Config, EntryId, Log, Raft, Rules, Term};
+use crate::{Config, Raft, Rules, Term};
 
 pub(crate) type Context<'a, R> = synod_engine::Context<'a, Raft<R>>;
 
@@ -37,9 +33,7 @@ pub(crate) struct State<R> {
     bound_until: Option<Instant>,
     /// The newest question of this life to a leader.
     read_id: Option<ReadId>,
-    /// What was committed and the state machine has not taken in: up to which entry, and bytes.
-    unapplied: VecDeque<(Index, usize)>,
-    unapplied_bytes: usize,
+    unapplied: Unapplied,
     tasks: u64,
 }
 
@@ -47,6 +41,7 @@ impl<R: Rules> State<R> {
     pub(crate) fn new(config: Config<R>) -> Self {
         let both = config.rules.both_majorities();
         let written = Written::new(config.stretch_bytes());
+        let snapshots = Snapshotting::new(config.snapshot_bounds());
         Self {
             config,
             hard: HardState::default(),
@@ -57,11 +52,10 @@ impl<R: Rules> State<R> {
             applied: Index::ZERO,
             fresh_bytes: 0,
             written,
-            snapshots: Snapshotting::default(),
+            snapshots,
             bound_until: None,
             read_id: None,
-            unapplied: VecDeque::new(),
-            unapplied_bytes: 0,
+            unapplied: Unapplied::default(),
             tasks: 0,
         }
     }
@@ -159,8 +153,14 @@ impl<R: Rules> State<R> {
     pub(crate) fn snapshot_id(&self) -> EntryId {
         self.snapshot.map_or_else(EntryId::default, |snapshot| EntryId {
             index: snapshot.index,
-            term: snapshot.epoch,
+            epoch: snapshot.epoch,
         })
+    }
+
+    /// What lies behind the newest snapshot.
+    pub(crate) fn behind(&self) -> Behind {
+        let Self { snapshot, applied, fresh_bytes, .. } = *self;
+        Behind { snapshot, applied, fresh_bytes }
     }
 
     /// Takes in a record that an earlier life persisted. The first may be one that a checkpoint kept:
@@ -191,12 +191,12 @@ impl<R: Rules> State<R> {
     fn replay_entries(&mut self, batch: Batch) -> Result<(), Corrupt> {
         let before = Index(batch.first().0 - 1);
         if self.written.is_empty() {
-            self.log = Log::after(EntryId { index: before, term: Term::default() });
+            self.log = Log::after(EntryId { index: before, epoch: Term::default() });
         }
         self.log.truncate(batch.first());
         self.members.truncate(batch.first());
         let last = self.log.last();
-        if last.index != before || batch.epoch() < last.term {
+        if last.index != before || batch.epoch() < last.epoch {
             return Err(Corrupt(format!("entries {batch} after {last}")));
         }
         self.written.entries(&batch);
@@ -240,7 +240,7 @@ impl<R: Rules> State<R> {
         let base = self.log.base();
         if base.index == snapshot.index {
             self.log.name_base(snapshot);
-        } else if base.term == Term::default() && base.index > Index::ZERO {
+        } else if base.epoch == Term::default() && base.index > Index::ZERO {
             self.log.compact(base.index.next());
         }
     }
@@ -301,8 +301,7 @@ impl<R: Rules> State<R> {
         }
         for batch in self.log.range(self.commit.next(), to) {
             let own = own(batch.last());
-            self.unapplied.push_back((batch.last(), batch.size_bytes()));
-            self.unapplied_bytes += batch.size_bytes();
+            self.unapplied.committed(&batch);
             context.emit_now(Event::Committed { batch, own });
         }
         self.commit = to;
@@ -311,16 +310,13 @@ impl<R: Rules> State<R> {
     /// Whether the state machine is too far behind to be given more.
     pub(crate) fn applying_lags(&self) -> bool {
         self.commit.0.saturating_sub(self.applied.0) > self.config.max_unapplied_entries
-            || self.unapplied_bytes > self.config.max_unapplied_bytes
+            || self.unapplied.size_bytes() > self.config.max_unapplied_bytes
     }
 
     /// The state machine has reached `index`.
     pub(crate) fn applied(&mut self, index: Index) {
         self.applied = self.applied.max(index.min(self.commit));
-        while let Some((_, bytes)) = self.unapplied.pop_front_if(|(last, _)| *last <= self.applied)
-        {
-            self.unapplied_bytes -= bytes;
-        }
+        self.unapplied.applied(self.applied);
     }
 
     /// Lets go of entries up to `to`, which are applied, as far as too many are in memory.
@@ -338,8 +334,8 @@ impl<R: Rules> State<R> {
         use core::hash::Hash;
         let Self { config: _, hard, members, log, snapshot, commit, applied, .. } = self;
         (hard, members, log, snapshot, commit, applied).hash(hasher);
-        let Self { fresh_bytes, written, snapshots, unapplied, unapplied_bytes, tasks, .. } = self;
-        (fresh_bytes, written, snapshots, unapplied, unapplied_bytes, tasks).hash(hasher);
+        let Self { fresh_bytes, written, snapshots, unapplied, tasks, .. } = self;
+        (fresh_bytes, written, snapshots, unapplied, tasks).hash(hasher);
         (self.read_id, self.bound_for(now)).hash(hasher);
     }
 }

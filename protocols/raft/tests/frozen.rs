@@ -21,7 +21,7 @@ use synod_raft::{
 };
 
 const TERM: Epoch = Epoch(300);
-const LAST: EntryId = EntryId { term: Epoch(299), index: Index(70_000) };
+const LAST: EntryId = EntryId { epoch: Epoch(299), index: Index(70_000) };
 const SNAPSHOT: Snapshot = Snapshot {
     index: Index(60_000),
     epoch: Epoch(298),

@@ -9,9 +9,8 @@ use core::time::Duration;
 
 use synod_consensus::{Batch, Event, Index, Membership, Refusal, Snapshot};
 use synod_engine::{Instant, NodeId, Token};
+use synod_log::{Forwards, Questions};
 
-use crate::forwards::Forwards;
-use crate::questions::Questions;
 use crate::role::Transfer;
 use crate::state::{Context, State};
 use crate::{AppendResult, EntryId, Message, Rules, Timer};
@@ -160,7 +159,7 @@ impl Follower {
         let disagrees = !state.log.holds(previous) && state.rules().consistency_check();
         if previous.index > last.index || disagrees && !is_compacted {
             let place = previous.index.min(last.index);
-            let hint = state.log.first_of_term_at(place).expect("a place between base and last");
+            let hint = state.log.first_of_epoch_at(place).expect("a place between base and last");
             let result =
                 AppendResult::Conflict { previous: previous.index, last: last.index, hint };
             context.send(leader, Message::AppendReply { term: state.term(), result });
@@ -168,7 +167,7 @@ impl Follower {
         }
         let end = entries.as_ref().map_or(previous.index, Batch::last);
         if let Some(news) = entries.and_then(|entries| news(state, &entries)) {
-            let before = news.first().previous().and_then(|index| state.log.term_at(index));
+            let before = news.first().previous().and_then(|index| state.log.epoch_at(index));
             let fits = news.first() > state.commit && before <= Some(news.epoch());
             if !fits {
                 return;
@@ -219,7 +218,7 @@ impl Follower {
         members: Arc<Membership>,
     ) {
         if snapshot.index > state.commit {
-            if Some(snapshot.epoch) < state.log.term_at(state.commit) {
+            if Some(snapshot.epoch) < state.log.epoch_at(state.commit) {
                 return;
             }
             state.install(context, snapshot, members);
@@ -279,7 +278,7 @@ impl Hash for Follower {
 /// entry conflicts with a new one, delete it and all that follow it").
 pub(crate) fn news<R: Rules>(state: &State<R>, entries: &Batch) -> Option<Batch> {
     let mut first = entries.first().max(state.log.base().index.next());
-    while first <= entries.last() && state.log.term_at(first) == Some(entries.epoch()) {
+    while first <= entries.last() && state.log.epoch_at(first) == Some(entries.epoch()) {
         first = first.next();
     }
     entries.slice(first..=entries.last())

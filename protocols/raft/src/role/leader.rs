@@ -17,12 +17,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use synod_consensus::{Batch, Event, Index, Payload, Refusal};
 use synod_engine::{NodeId, Token};
+use synod_log::{Answer, Forwarded, Lanes, Owner, Promises, Proposals, Reads};
 
-use crate::forwards::{Answer, Lanes};
-use crate::lease::Promises;
 use crate::progress::Progress;
-use crate::proposals::{Forwarded, Owner, Proposals};
-use crate::reads::Reads;
 use crate::role::Becomes;
 use crate::role::leader::replication::send_entries;
 use crate::role::leader::rest::Rest;
@@ -218,7 +215,7 @@ impl Leader {
             }
         };
         let Some(reached) = state.quorum().reached(matched) else { return };
-        let is_own = state.log.term_at(reached) == Some(state.term());
+        let is_own = state.log.epoch_at(reached) == Some(state.term());
         if is_own || !state.rules().own_term_commit() {
             let proposals = &mut self.proposals;
             state.commit_to(context, reached, |last| proposals.committed(last));

@@ -174,7 +174,7 @@ fn one_input(node: &mut Node, random: &mut Random) {
     let view = node.view();
     let from = random.between(2, 3);
     let term = view.term.0 + u64::from(random.chance(50_000));
-    let last = entry(view.last.index.0, view.last.term.0);
+    let last = entry(view.last.index.0, view.last.epoch.0);
     match random.below(12) {
         0 => node.hear(from, vote(term, last)),
         1 => node.hear(from, pre_vote(term + 1, last)),

@@ -144,7 +144,7 @@ impl<R: Rules> Node<R> {
     pub(crate) fn terms(&self) -> Vec<u64> {
         let log = self.raft.log();
         (log.base().index.0 + 1..=log.last().index.0)
-            .map(|index| log.term_at(Index(index)).expect("a log without gaps").0)
+            .map(|index| log.epoch_at(Index(index)).expect("a log without gaps").0)
             .collect()
     }
 
@@ -357,7 +357,7 @@ pub(crate) fn config_with<R: Rules>(id: u64, voters: u64, rules: R) -> Config<R>
 }
 
 pub(crate) fn entry(index: u64, term: u64) -> EntryId {
-    EntryId { index: Index(index), term: Epoch(term) }
+    EntryId { index: Index(index), epoch: Epoch(term) }
 }
 
 /// Entries of these terms from index `first` on. What an entry says tells its index and term.

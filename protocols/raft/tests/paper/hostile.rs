@@ -247,7 +247,7 @@ fn nonsense(random: &mut Random) -> Message {
             Message::Append { term, previous: last, entries, commit: index }
         }
         6 => Message::AppendReply { term, result: AppendResult::Matches(index) },
-        7 => conflict(term.0, index.0, number(random, 4), (last.index.0, last.term.0)),
+        7 => conflict(term.0, index.0, number(random, 4), (last.index.0, last.epoch.0)),
         12 => Message::Pull { term, last, shared: entry(number(random, 4), number(random, 5)) },
         13 => {
             let terms = vec![random.between(1, 7); random.between(1, 3) as usize];
@@ -275,7 +275,7 @@ fn nonsense(random: &mut Random) -> Message {
             Message::ReadIndexReply { term, id, result }
         }
         _ => {
-            install(term.0, snapshot(index.0, last.term.0), &[1, 2, 3][..random.below(4) as usize])
+            install(term.0, snapshot(index.0, last.epoch.0), &[1, 2, 3][..random.below(4) as usize])
         }
     }
 }

@@ -389,7 +389,7 @@ fn a_survivor_that_is_forced_alone_keeps_its_log_and_leads_at_once() {
         let alone = Node::recover(config_with(id, 4, Sound), records);
         let view = alone.view();
         assert_eq!((view.role, view.commit), (Role::Leader, view.last.index));
-        assert_eq!(alone.raft.log().term_at(last.index), Some(last.term), "nothing is lost");
+        assert_eq!(alone.raft.log().epoch_at(last.index), Some(last.epoch), "nothing is lost");
         assert!(view.term.0 > term.0 + (1 << 20), "beyond what the lost majority elected since");
         assert_eq!(alone.raft.status().members.to_string(), members);
     }

@@ -60,8 +60,8 @@ fn assert_same_durable_state(node: &Node, after: &Node) {
     let snapshot = after.raft.status().snapshot;
     assert_eq!((now.commit, now.applied), (snapshot, snapshot));
     assert!(now.base.index <= snapshot);
-    let known = node.raft.log().term_at(now.base.index);
-    assert!(known.is_none_or(|term| term == now.base.term), "{} begins at {}", before, now.base);
+    let known = node.raft.log().epoch_at(now.base.index);
+    assert!(known.is_none_or(|term| term == now.base.epoch), "{} begins at {}", before, now.base);
     assert!(now.commit <= before.commit, "it never claims more than before");
 }
 

@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use synod_consensus::{Event, Refusal};
 use synod_engine::{NodeId, Token};
+use synod_log::Answer;
 
-use crate::forwards::Answer;
 use crate::role::Follower;
 use crate::state::{Context, State};
 use crate::{Message, Rules, Timer};

@@ -7,8 +7,9 @@
 
 use synod_consensus::{Event, Refusal};
 use synod_engine::{NodeId, Token};
+use synod_log::ReadId;
 
-use crate::message::{ReadId, ReadResult};
+use crate::message::ReadResult;
 use crate::role::{Follower, Transfer};
 use crate::state::{Context, State};
 use crate::{Message, Rules, Timer};
@@ -23,7 +24,7 @@ impl Follower {
     ) {
         let refusal = if self.leader.is_none() {
             Refusal::NotLeader { leader: None }
-        } else if self.questions.len() >= state.config.max_pending_reads {
+        } else if self.questions.count() >= state.config.max_pending_reads {
             Refusal::Busy
         } else {
             return self.questions.ask(token);

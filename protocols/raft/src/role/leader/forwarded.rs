@@ -7,9 +7,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use synod_consensus::{Refusal, ReplicatedLog as _};
 use synod_engine::NodeId;
+use synod_log::{Answer, Forwarded, Owner};
 
-use crate::forwards::Answer;
-use crate::proposals::{Forwarded, Owner};
 use crate::role::{Leader, Role};
 use crate::state::{Context, State};
 use crate::{Message, Raft, Rules};

@@ -96,7 +96,7 @@ fn can_take<R: Rules>(state: &State<R>, progress: &Progress) -> bool {
 
 /// The entries of a batch from `next` on, as far as they are the log's.
 fn shared_run<R: Rules>(state: &State<R>, batch: &Batch, next: Index) -> Option<Batch> {
-    let is_shared = batch.first() <= next && state.log.term_at(next) == Some(batch.epoch());
-    let end = state.log.last_of_term(batch.epoch()).filter(|_| is_shared)?;
+    let is_shared = batch.first() <= next && state.log.epoch_at(next) == Some(batch.epoch());
+    let end = state.log.last_of_epoch(batch.epoch()).filter(|_| is_shared)?;
     batch.slice(next..=end.index)
 }

@@ -5,9 +5,9 @@ use core::time::Duration;
 
 use synod_consensus::{Event, Index, Refusal};
 use synod_engine::{NodeId, Token};
+use synod_log::{LeaseRules, Promise, ReadId, Readers};
 
-use crate::message::{ReadId, ReadResult};
-use crate::reads::Readers;
+use crate::message::ReadResult;
 use crate::role::Leader;
 use crate::state::{Context, State};
 use crate::{Message, Rules};
@@ -20,7 +20,7 @@ impl Leader {
         context: &mut Context<'_, R>,
         token: Token,
     ) {
-        if self.reads.len() >= state.config.max_pending_reads {
+        if self.reads.count() >= state.config.max_pending_reads {
             context.emit_now(Event::Refused { token, refusal: Refusal::Busy });
         } else {
             self.reads.ask(token);
@@ -39,7 +39,7 @@ impl Leader {
         if !self.followers.contains_key(&from) {
             return;
         }
-        if self.reads.len() >= state.config.max_pending_reads {
+        if self.reads.count() >= state.config.max_pending_reads {
             let (term, result) = (state.term(), ReadResult::Busy);
             context.send_now(from, Message::ReadIndexReply { term, id, result });
         } else {
@@ -76,10 +76,14 @@ impl Leader {
         if let Some(lease) = state.config.lease
             && self.followers.contains_key(&from)
         {
-            let promised =
+            let lasting =
                 Duration::from_millis(promise_ms).min(state.config.election_timeout_max());
-            let maker = (from, context.now());
-            self.promises.promised(state.rules(), lease, maker, round, promised);
+            let rules = LeaseRules {
+                counts_from_send: state.rules().lease_counts_from_send(),
+                allows_for_drift: state.rules().lease_allows_for_drift(),
+            };
+            let promise = Promise { node: from, round, lasting };
+            self.promises.promised(rules, lease, context.now(), promise);
         }
     }
 

@@ -125,7 +125,7 @@ fn agreement_after<R: Rules>(
     hint: EntryId,
 ) -> Index {
     let bound = previous.min(last.next());
-    let next = state.log.last_of_term(hint.term).map_or(hint.index, |own| own.index.next());
+    let next = state.log.last_of_epoch(hint.epoch).map_or(hint.index, |own| own.index.next());
     next.min(bound).max(Index(1))
 }
 
@@ -216,5 +216,5 @@ fn ask_again<R: Rules>(
 /// The entry before `next`; `None` if it is compacted.
 pub(super) fn entry_before<R: Rules>(state: &State<R>, next: Index) -> Option<EntryId> {
     let index = next.previous()?;
-    state.log.term_at(index).map(|term| EntryId { term, index })
+    state.log.epoch_at(index).map(|epoch| EntryId { epoch, index })
 }

@@ -5,14 +5,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use synod_consensus::{Batch, Index, Payload};
+use synod_consensus::{Batch, Epoch, Index, Payload};
 use synod_engine::{NodeId, Token};
-
-use crate::Term;
 
 /// Whose proposal it is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Owner {
+pub enum Owner {
     /// The local user's.
     User(Token),
     /// A follower's user's.
@@ -21,15 +19,18 @@ pub(crate) enum Owner {
 
 /// A proposal that was forwarded, as its follower counts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(crate) struct Forwarded {
-    pub(crate) from: NodeId,
-    pub(crate) lane: u64,
-    pub(crate) number: u64,
+pub struct Forwarded {
+    /// Whose user proposed it.
+    pub from: NodeId,
+    /// The lane that it came in.
+    pub lane: u64,
+    /// Its number in that lane.
+    pub number: u64,
 }
 
 /// Proposals that wait for the flush, and proposals that wait to be committed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) struct Proposals {
+pub struct Proposals {
     gathered: Vec<(Owner, Payload)>,
     gathered_bytes: usize,
     appended: VecDeque<(Index, Token)>,
@@ -39,12 +40,12 @@ pub(crate) struct Proposals {
 
 impl Proposals {
     /// Bytes gathered for the next flush.
-    pub(crate) fn gathered_bytes(&self) -> usize {
+    pub fn gathered_bytes(&self) -> usize {
         self.gathered_bytes
     }
 
     /// A command was proposed.
-    pub(crate) fn gather(&mut self, owner: Owner, command: Bytes) {
+    pub fn gather(&mut self, owner: Owner, command: Bytes) {
         let payload = Payload::Command(command);
         self.gathered_bytes += payload.size_bytes();
         self.gathered.push((owner, payload));
@@ -52,7 +53,7 @@ impl Proposals {
 
     /// Nobody waits for this proposal any more; returns whether it was still only gathered, and so
     /// never takes effect.
-    pub(crate) fn cancel(&mut self, token: Token) -> bool {
+    pub fn cancel(&mut self, token: Token) -> bool {
         let is_it = |(owner, _): &(Owner, Payload)| *owner == Owner::User(token);
         let Some(place) = self.gathered.iter().position(is_it) else { return false };
         let (_, payload) = self.gathered.remove(place);
@@ -62,7 +63,7 @@ impl Proposals {
 
     /// Turns what was gathered first into entries from `first` on, about `max_bytes` of them; `None` if
     /// nothing is left.
-    pub(crate) fn append(&mut self, first: Index, term: Term, max_bytes: usize) -> Option<Batch> {
+    pub fn append(&mut self, first: Index, epoch: Epoch, max_bytes: usize) -> Option<Batch> {
         if self.gathered.is_empty() {
             return None;
         }
@@ -87,29 +88,29 @@ impl Proposals {
                 payload
             })
             .collect();
-        let batch = Batch::new(first, term, payloads);
+        let batch = Batch::new(first, epoch, payloads);
         self.gathered_bytes -= batch.size_bytes();
         Some(batch)
     }
 
     /// Takes out what was appended for followers.
-    pub(crate) fn placed(&mut self) -> impl Iterator<Item = (Forwarded, Index)> {
+    pub fn placed(&mut self) -> impl Iterator<Item = (Forwarded, Index)> {
         self.placed.drain(..)
     }
 
     /// The entry at `index` was asked for by `token`.
-    pub(crate) fn appended(&mut self, index: Index, token: Token) {
+    pub fn appended(&mut self, index: Index, token: Token) {
         self.appended.push_back((index, token));
     }
 
     /// Takes out the proposals up to `last`, which are committed.
-    pub(crate) fn committed(&mut self, last: Index) -> Vec<(Index, Token)> {
+    pub fn committed(&mut self, last: Index) -> Vec<(Index, Token)> {
         let count = self.appended.partition_point(|(index, _)| *index <= last);
         self.appended.drain(..count).collect()
     }
 
     /// Takes out all: first those that were never appended, then those whose fate is unknown.
-    pub(crate) fn drain(self) -> (impl Iterator<Item = Token>, impl Iterator<Item = Token>) {
+    pub fn drain(self) -> (impl Iterator<Item = Token>, impl Iterator<Item = Token>) {
         let gathered = self.gathered.into_iter().filter_map(|(owner, _)| match owner {
             Owner::User(token) => Some(token),
             Owner::Peer(_) => None,
@@ -120,8 +121,6 @@ impl Proposals {
 
 #[cfg(test)]
 mod tests {
-    use synod_consensus::Epoch;
-
     use super::*;
 
     #[test]

@@ -1,25 +1,26 @@
-//! The log: where each term begins in it, and its newest entries, in batches that are shared with the
+//! The log: where each epoch begins in it, and its newest entries, in batches that are shared with the
 //! disk, the peers and the state machine.
 //!
-//! Entries that are applied may be evicted: then only their terms are known here, which is all that
-//! elections and consistency checks ask for, and who needs the entries reads them from disk
-//! (`role/leader/old_log.rs`).
+//! Entries that are applied may be evicted: then only their epochs are known here, which is all that
+//! elections and consistency checks ask for, and who needs the entries reads them from disk, as
+//! [`Written`](crate::Written) says where. Epochs never fall from one entry to the next: a leader's entries
+//! follow those of earlier leaders.
 
 use alloc::collections::VecDeque;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
-use synod_consensus::{Batch, Index};
+use synod_consensus::{Batch, Epoch, Index};
 
-use crate::Term;
-
-/// An entry's identity: no two different entries share it (Log Matching, figure 3).
+/// An entry's identity: no two different entries share it, since a leader gives each place one entry
+/// (Raft's Log Matching, figure 3; ZAB's zxid).
 #[derive(
     Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize,
 )]
 pub struct EntryId {
-    /// Its term; first, since the up-to-date comparison of §5.4.1 looks at it first.
-    pub term: Term,
+    /// Its epoch; first, since who compares how far two logs have come looks at it first (Raft §5.4.1, ZAB
+    /// §IV.A).
+    pub epoch: Epoch,
     /// Its place.
     pub index: Index,
 }
@@ -30,8 +31,8 @@ pub struct Log {
     base: EntryId,
     /// The last entry that is not in memory; the base if all are.
     evicted: EntryId,
-    /// Where terms begin among the evicted entries; the first may begin before them.
-    terms: VecDeque<EntryId>,
+    /// Where epochs begin among the evicted entries; the first may begin before them.
+    epochs: VecDeque<EntryId>,
     batches: VecDeque<Batch>,
     size_bytes: usize,
 }
@@ -50,7 +51,10 @@ impl Log {
     }
 
     /// The base is this entry; only its index was known.
-    pub(crate) fn name_base(&mut self, base: EntryId) {
+    ///
+    /// # Panics
+    /// If it is another place.
+    pub fn name_base(&mut self, base: EntryId) {
         assert_eq!(base.index, self.base.index, "it has another name, not another place");
         if self.evicted.index == base.index {
             self.evicted = base;
@@ -58,7 +62,7 @@ impl Log {
         self.base = base;
     }
 
-    /// The last entry of which only the term is known here; the base if all others are in memory.
+    /// The last entry of which only the epoch is known here; the base if all others are in memory.
     #[must_use]
     pub fn evicted(&self) -> EntryId {
         self.evicted
@@ -69,7 +73,7 @@ impl Log {
     pub fn last(&self) -> EntryId {
         self.batches
             .back()
-            .map_or(self.evicted, |batch| EntryId { index: batch.last(), term: batch.epoch() })
+            .map_or(self.evicted, |batch| EntryId { index: batch.last(), epoch: batch.epoch() })
     }
 
     /// Sum of the sizes of the entries in memory.
@@ -78,24 +82,24 @@ impl Log {
         self.size_bytes
     }
 
-    /// The term of the entry at `index`; `None` if it is compacted or beyond the last. The base
-    /// still has its term.
+    /// The epoch of the entry at `index`; `None` if it is compacted or beyond the last. The base
+    /// still has its epoch.
     #[must_use]
-    pub fn term_at(&self, index: Index) -> Option<Term> {
+    pub fn epoch_at(&self, index: Index) -> Option<Epoch> {
         if index == self.base.index {
-            return Some(self.base.term);
+            return Some(self.base.epoch);
         }
         if index < self.base.index || index > self.evicted.index {
             return self.batch_at(index).map(Batch::epoch);
         }
-        let after = self.terms.partition_point(|begin| begin.index <= index);
-        Some(self.terms[after - 1].term)
+        let after = self.epochs.partition_point(|begin| begin.index <= index);
+        Some(self.epochs[after - 1].epoch)
     }
 
     /// Whether the log holds `entry`, or is known to by having compacted it.
     #[must_use]
     pub fn holds(&self, entry: EntryId) -> bool {
-        self.term_at(entry.index) == Some(entry.term)
+        self.epoch_at(entry.index) == Some(entry.epoch)
     }
 
     /// Adds a batch to the end.
@@ -120,24 +124,24 @@ impl Log {
         if let Some(index) = from.previous()
             && (self.base.index..self.evicted.index).contains(&index)
         {
-            let term = self.term_at(index).expect("a place in the log");
-            self.evicted = EntryId { term, index };
-            while self.terms.pop_back_if(|begin| begin.index > index).is_some() {}
+            let epoch = self.epoch_at(index).expect("a place in the log");
+            self.evicted = EntryId { epoch, index };
+            while self.epochs.pop_back_if(|begin| begin.index > index).is_some() {}
         }
     }
 
     /// Forgets the entries up to `to`.
     pub fn compact(&mut self, to: Index) {
-        let Some(term) = self.term_at(to) else { return };
-        self.base = EntryId { term, index: to };
+        let Some(epoch) = self.epoch_at(to) else { return };
+        self.base = EntryId { epoch, index: to };
         if to < self.evicted.index {
-            while self.terms.get(1).is_some_and(|begin| begin.index <= to) {
-                self.terms.pop_front();
+            while self.epochs.get(1).is_some_and(|begin| begin.index <= to) {
+                self.epochs.pop_front();
             }
             return;
         }
         self.evicted = self.base;
-        self.terms.clear();
+        self.epochs.clear();
         while let Some(batch) = self.batches.pop_front_if(|batch| batch.first() <= to) {
             self.size_bytes -= batch.size_bytes();
             if let Some(kept) = batch.slice(to.next()..=batch.last()) {
@@ -154,11 +158,11 @@ impl Log {
             && let Some(batch) = self.batches.pop_front_if(|batch| batch.last() <= to)
         {
             self.size_bytes -= batch.size_bytes();
-            let term = batch.epoch();
-            if self.terms.back().is_none_or(|begin| begin.term != term) {
-                self.terms.push_back(EntryId { term, index: batch.first() });
+            let epoch = batch.epoch();
+            if self.epochs.back().is_none_or(|begin| begin.epoch != epoch) {
+                self.epochs.push_back(EntryId { epoch, index: batch.first() });
             }
-            self.evicted = EntryId { term, index: batch.last() };
+            self.evicted = EntryId { epoch, index: batch.last() };
         }
     }
 
@@ -185,43 +189,43 @@ impl Log {
         self.batches.range(self.place(from)..).map(size).sum()
     }
 
-    /// The first entry of the run of the same term that the entry at `index` is in, as far as the
+    /// The first entry of the run of the same epoch that the entry at `index` is in, as far as the
     /// log reaches back.
     #[must_use]
-    pub fn first_of_term_at(&self, index: Index) -> Option<EntryId> {
-        let term = self.term_at(index)?;
-        let begins = |place: usize| self.terms.get(place).filter(|begin| begin.term == term);
-        let place = self.terms.partition_point(|begin| begin.term < term);
+    pub fn first_of_epoch_at(&self, index: Index) -> Option<EntryId> {
+        let epoch = self.epoch_at(index)?;
+        let begins = |place: usize| self.epochs.get(place).filter(|begin| begin.epoch == epoch);
+        let place = self.epochs.partition_point(|begin| begin.epoch < epoch);
         let first = match begins(place) {
             Some(begin) => Some(begin.index.max(self.base.index.next())),
             None => {
-                let place = self.batches.partition_point(|batch| batch.epoch() < term);
+                let place = self.batches.partition_point(|batch| batch.epoch() < epoch);
                 self.batches.get(place).map(Batch::first)
             }
         };
         let index = first.map_or(index, |first| first.min(index));
-        Some(EntryId { term, index })
+        Some(EntryId { epoch, index })
     }
 
-    /// The last entry of term `term`, if the log has one.
+    /// The last entry of epoch `epoch`, if the log has one.
     #[must_use]
-    pub fn last_of_term(&self, term: Term) -> Option<EntryId> {
-        let after = self.batches.partition_point(|batch| batch.epoch() <= term);
+    pub fn last_of_epoch(&self, epoch: Epoch) -> Option<EntryId> {
+        let after = self.batches.partition_point(|batch| batch.epoch() <= epoch);
         let last = match after.checked_sub(1) {
             Some(place) => {
-                EntryId { term: self.batches[place].epoch(), index: self.batches[place].last() }
+                EntryId { epoch: self.batches[place].epoch(), index: self.batches[place].last() }
             }
-            None => self.last_evicted_of(term).unwrap_or(self.base),
+            None => self.last_evicted_of(epoch).unwrap_or(self.base),
         };
-        (last.term == term).then_some(last)
+        (last.epoch == epoch).then_some(last)
     }
 
-    /// The last evicted entry of no later term than `term`.
-    fn last_evicted_of(&self, term: Term) -> Option<EntryId> {
-        let after = self.terms.partition_point(|begin| begin.term <= term);
-        let begin = self.terms.get(after.checked_sub(1)?)?;
-        let end = self.terms.get(after).map_or(self.evicted.index, |next| Index(next.index.0 - 1));
-        Some(EntryId { term: begin.term, index: end })
+    /// The last evicted entry of no later epoch than `epoch`.
+    fn last_evicted_of(&self, epoch: Epoch) -> Option<EntryId> {
+        let after = self.epochs.partition_point(|begin| begin.epoch <= epoch);
+        let begin = self.epochs.get(after.checked_sub(1)?)?;
+        let end = self.epochs.get(after).map_or(self.evicted.index, |next| Index(next.index.0 - 1));
+        Some(EntryId { epoch: begin.epoch, index: end })
     }
 
     fn batch_at(&self, index: Index) -> Option<&Batch> {
@@ -256,7 +260,7 @@ impl Log {
 
 impl fmt::Display for EntryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.index, self.term)
+        write!(f, "{}@{}", self.index, self.epoch)
     }
 }
 
@@ -278,15 +282,15 @@ mod tests {
 
     use super::*;
 
-    fn id(index: u64, term: u64) -> EntryId {
-        EntryId { index: Index(index), term: Epoch(term) }
+    fn id(index: u64, epoch: u64) -> EntryId {
+        EntryId { index: Index(index), epoch: Epoch(epoch) }
     }
 
-    /// Entries 1..=9: terms 1 1 1 4 4 5 5 6 6 (the leader's log of figure 7, cut short).
+    /// Entries 1..=9: epochs 1 1 1 4 4 5 5 6 6 (the leader's log of Raft's figure 7, cut short).
     fn figure_7() -> Log {
         let mut log = Log::default();
-        for (first, term, count) in [(1, 1, 3), (4, 4, 2), (6, 5, 2), (8, 6, 2)] {
-            log.append(Batch::new(Index(first), Epoch(term), vec![Payload::Noop; count]));
+        for (first, epoch, count) in [(1, 1, 3), (4, 4, 2), (6, 5, 2), (8, 6, 2)] {
+            log.append(Batch::new(Index(first), Epoch(epoch), vec![Payload::Noop; count]));
         }
         log
     }
@@ -294,10 +298,10 @@ mod tests {
     #[test]
     fn every_entry_has_its_term() {
         let log = figure_7();
-        let terms: vec::Vec<_> = (0..=10).map(|i| log.term_at(Index(i))).collect();
-        let expected = [0, 1, 1, 1, 4, 4, 5, 5, 6, 6].map(|term| Some(Epoch(term)));
-        assert_eq!(terms[..10], expected);
-        assert_eq!(terms[10], None);
+        let epochs: vec::Vec<_> = (0..=10).map(|i| log.epoch_at(Index(i))).collect();
+        let expected = [0, 1, 1, 1, 4, 4, 5, 5, 6, 6].map(|epoch| Some(Epoch(epoch)));
+        assert_eq!(epochs[..10], expected);
+        assert_eq!(epochs[10], None);
     }
 
     #[test]
@@ -316,7 +320,7 @@ mod tests {
         log.compact(Index(6));
         assert_eq!((log.base(), log.last()), (id(6, 5), id(9, 6)));
         assert_eq!(log.size_bytes(), 3 * Payload::Noop.size_bytes());
-        assert_eq!(log.first_of_term_at(Index(6)), Some(id(6, 5)));
+        assert_eq!(log.first_of_epoch_at(Index(6)), Some(id(6, 5)));
         assert!(log.holds(id(6, 5)) && log.holds(id(7, 5)) && !log.holds(id(5, 4)));
         log.compact(Index(9));
         assert_eq!((log.base(), log.last(), log.size_bytes()), (id(9, 6), id(9, 6), 0));
@@ -325,11 +329,11 @@ mod tests {
     #[test]
     fn conflict_hints_name_whole_terms() {
         let log = figure_7();
-        assert_eq!(log.first_of_term_at(Index(7)), Some(id(6, 5)));
-        assert_eq!(log.last_of_term(Epoch(4)), Some(id(5, 4)));
-        assert_eq!(log.last_of_term(Epoch(3)), None);
-        assert_eq!(log.last_of_term(Epoch(9)), None);
-        assert_eq!(log.last_of_term(Epoch(0)), Some(id(0, 0)));
+        assert_eq!(log.first_of_epoch_at(Index(7)), Some(id(6, 5)));
+        assert_eq!(log.last_of_epoch(Epoch(4)), Some(id(5, 4)));
+        assert_eq!(log.last_of_epoch(Epoch(3)), None);
+        assert_eq!(log.last_of_epoch(Epoch(9)), None);
+        assert_eq!(log.last_of_epoch(Epoch(0)), Some(id(0, 0)));
     }
 
     #[test]
@@ -357,7 +361,7 @@ mod tests {
         assert_eq!(log.run_from(Index(10)), None);
     }
 
-    /// Whatever is asked of the terms has the same answer, whether the entries are in memory or not.
+    /// Whatever is asked of the epochs has the same answer, whether the entries are in memory or not.
     #[test]
     fn evicted_entries_still_have_their_terms() {
         for (evicted, compacted) in (0..=9).flat_map(|to| (0..=9).map(move |base| (to, base))) {
@@ -368,12 +372,16 @@ mod tests {
             whole.compact(Index(compacted));
             assert_eq!((log.base(), log.last()), (whole.base(), whole.last()));
             for index in (0..=10).map(Index) {
-                assert_eq!(log.term_at(index), whole.term_at(index), "{index} of {log}");
-                let first = |log: &Log| log.first_of_term_at(index);
+                assert_eq!(log.epoch_at(index), whole.epoch_at(index), "{index} of {log}");
+                let first = |log: &Log| log.first_of_epoch_at(index);
                 assert_eq!(first(&log), first(&whole), "{index} of {log}");
             }
-            for term in (0..=7).map(Epoch) {
-                assert_eq!(log.last_of_term(term), whole.last_of_term(term), "{term} of {log}");
+            for epoch in (0..=7).map(Epoch) {
+                assert_eq!(
+                    log.last_of_epoch(epoch),
+                    whole.last_of_epoch(epoch),
+                    "{epoch} of {log}"
+                );
             }
             for from in compacted + 1..=10 {
                 let (mut log, mut whole) = (log.clone(), whole.clone());

@@ -7,7 +7,7 @@ use synod_consensus::{Batch, Index};
 
 /// The records of a node, by number: those it replayed and those it persisted.
 #[derive(Clone, Debug)]
-pub(crate) struct Written {
+pub struct Written {
     count: u64,
     /// The records with entries, oldest first.
     stretches: VecDeque<Stretch>,
@@ -28,22 +28,22 @@ struct Stretch {
 
 impl Written {
     /// No record yet. Those that follow each other are counted together up to this size.
-    pub(crate) fn new(max_stretch_bytes: usize) -> Self {
+    pub fn new(max_stretch_bytes: usize) -> Self {
         Self { count: 0, stretches: VecDeque::new(), max_stretch_bytes }
     }
 
     /// Whether there is no record yet.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// A record without entries was written.
-    pub(crate) fn other(&mut self) {
+    pub fn other(&mut self) {
         self.count += 1;
     }
 
     /// A record with these entries was written; it replaces what the log had from their first on.
-    pub(crate) fn entries(&mut self, batch: &Batch) {
+    pub fn entries(&mut self, batch: &Batch) {
         self.count += 1;
         let (before, last, size_bytes) =
             (Index(batch.first().0 - 1), batch.last(), batch.size_bytes());
@@ -68,7 +68,7 @@ impl Written {
     /// A snapshot covers everything up to `index`: gives up the oldest records, so that about
     /// `keep_bytes` of entries before it are kept. How many of the newest records a checkpoint must keep,
     /// and the last entry that is given up, if any is.
-    pub(crate) fn keep(&mut self, index: Index, keep_bytes: usize) -> (u64, Option<Index>) {
+    pub fn keep(&mut self, index: Index, keep_bytes: usize) -> (u64, Option<Index>) {
         let covered = self.stretches.iter().take_while(|stretch| stretch.last <= index);
         let mut size_bytes: usize = covered.map(|stretch| stretch.size_bytes).sum();
         let mut given_up = None;
@@ -85,13 +85,13 @@ impl Written {
     }
 
     /// Bytes of entries in records that reach beyond `index`.
-    pub(crate) fn bytes_beyond(&self, index: Index) -> usize {
+    pub fn bytes_beyond(&self, index: Index) -> usize {
         let beyond = self.stretches.iter().rev().take_while(|stretch| stretch.last > index);
         beyond.map(|stretch| stretch.size_bytes).sum()
     }
 
     /// The first and last of the records that hold the entries from `from` on, about `max_bytes` of them.
-    pub(crate) fn holding(&self, from: Index, max_bytes: usize) -> Option<(u64, u64)> {
+    pub fn holding(&self, from: Index, max_bytes: usize) -> Option<(u64, u64)> {
         let place = self.stretches.partition_point(|stretch| stretch.last < from);
         let (mut size_bytes, mut end) = (0, place);
         while let Some(stretch) = self.stretches.get(end)
@@ -105,7 +105,7 @@ impl Written {
     }
 
     /// The log was given up: no record holds entries.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.stretches.clear();
     }
 }

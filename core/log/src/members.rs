@@ -1,5 +1,4 @@
-//! Who belongs to the group: as of the newest snapshot, and as the entries behind it change that (§6;
-//! thesis chapter 4).
+//! Who belongs to the group: as of the newest snapshot, and as the entries behind it change that (Raft §6).
 //!
 //! A membership counts from the moment that its entry is in the log, committed or not; if the entry is
 //! replaced, the one before it counts again.
@@ -12,7 +11,7 @@ use synod_quorum::Quorum;
 
 /// The memberships that the log knows, each with the index from which on it counts.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Members {
+pub struct Members {
     /// Never empty; the first is the one of the newest snapshot, or of the founders.
     known: VecDeque<(Index, Arc<Membership>)>,
     /// Who decides by the newest.
@@ -24,47 +23,47 @@ pub(crate) struct Members {
 impl Members {
     /// Of a node that belongs to no group yet. `both` is whether both majorities of a joint membership
     /// decide.
-    pub(crate) fn none(both: bool) -> Self {
+    pub fn none(both: bool) -> Self {
         let known = VecDeque::from([(Index::ZERO, Arc::default())]);
         Self { known, quorum: Quorum::default(), both }
     }
 
     /// The newest membership: the one that counts.
-    pub(crate) fn current(&self) -> &Arc<Membership> {
+    pub fn current(&self) -> &Arc<Membership> {
         &self.newest().1
     }
 
     /// The memberships that may be in force: the newest, and while its entry is not committed, the one
     /// before it.
-    pub(crate) fn possible(&self, commit: Index) -> impl Iterator<Item = &Arc<Membership>> {
+    pub fn possible(&self, commit: Index) -> impl Iterator<Item = &Arc<Membership>> {
         let is_settled = self.since() <= commit;
         self.known.iter().rev().take(if is_settled { 1 } else { 2 }).map(|(_, members)| members)
     }
 
     /// The entry that it came with.
-    pub(crate) fn since(&self) -> Index {
+    pub fn since(&self) -> Index {
         self.newest().0
     }
 
     /// Who decides.
-    pub(crate) fn quorum(&self) -> &Quorum {
+    pub fn quorum(&self) -> &Quorum {
         &self.quorum
     }
 
     /// The membership as of `index`, which is not before the newest snapshot.
-    pub(crate) fn at(&self, index: Index) -> &Arc<Membership> {
+    pub fn at(&self, index: Index) -> &Arc<Membership> {
         let known = self.known.iter().rev().find(|(since, _)| *since <= index);
         &known.unwrap_or(&self.known[0]).1
     }
 
     /// An entry at `index` says so.
-    pub(crate) fn adopt(&mut self, index: Index, membership: Arc<Membership>) {
+    pub fn adopt(&mut self, index: Index, membership: Arc<Membership>) {
         self.known.push_back((index, membership));
         self.decide();
     }
 
     /// The entries from `from` on are gone; returns whether another membership counts now.
-    pub(crate) fn truncate(&mut self, from: Index) -> bool {
+    pub fn truncate(&mut self, from: Index) -> bool {
         let before = self.known.len();
         while self.known.len() > 1 && self.since() >= from {
             self.known.pop_back();
@@ -78,7 +77,7 @@ impl Members {
 
     /// A snapshot reaches to `index`, as of which `membership` counts; what its entries said is not
     /// asked for any more.
-    pub(crate) fn rebase(&mut self, index: Index, membership: Arc<Membership>) {
+    pub fn rebase(&mut self, index: Index, membership: Arc<Membership>) {
         self.known.retain(|(since, _)| *since > index);
         self.known.push_front((index, membership));
         self.decide();

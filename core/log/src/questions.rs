@@ -1,22 +1,30 @@
 //! Reads at a node that does not lead: it asks its leader which index they must reach, once per flush
-//! for all that wait (thesis §6.4, last paragraph).
+//! for all that wait (Raft's thesis §6.4, last paragraph).
 //!
 //! A read is answered only by a question that was asked after it. So every question has a name that no
 //! other life of this node uses, and an answer counts for the reads of that question and of earlier
 //! ones, not for later ones: whatever is late, doubled, or meant for a question that was asked again,
-//! finds nothing to answer. Read on: `role/follower/reading.rs`, and [`crate::reads`] for the leader.
+//! finds nothing to answer. The leader's side is [`Reads`](crate::Reads).
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
 use synod_consensus::Index;
 use synod_engine::Token;
 
-use crate::message::ReadId;
+/// The name of a question which index reads must reach, never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct ReadId {
+    /// Drawn at random by each life of a node: what was meant for another finds nobody.
+    pub life: u64,
+    /// Counts the questions of that life.
+    pub number: u64,
+}
 
 /// The reads of a follower's own user.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) struct Questions {
+pub struct Questions {
     /// For the next flush.
     waiting: Vec<Token>,
     /// In the order of their names.
@@ -27,7 +35,7 @@ pub(crate) struct Questions {
     /// Heartbeats with a question and without any answer.
     silence: u32,
     /// Whether the timer that counts them runs.
-    pub(crate) is_timed: bool,
+    pub is_timed: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -40,30 +48,30 @@ struct Question {
 
 impl Questions {
     /// How many reads wait.
-    pub(crate) fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.len
     }
 
     /// A read was asked for.
-    pub(crate) fn ask(&mut self, token: Token) {
+    pub fn ask(&mut self, token: Token) {
         self.waiting.push(token);
         self.len += 1;
     }
 
     /// Whether there are reads that no question was asked for.
-    pub(crate) fn has_waiting(&self) -> bool {
+    pub fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
     /// Asks for all reads that wait, under the name `id`.
-    pub(crate) fn asked(&mut self, id: ReadId) {
+    pub fn asked(&mut self, id: ReadId) {
         let tokens = core::mem::take(&mut self.waiting);
         self.asked.push_back(Question { id, tokens, is_old: false });
     }
 
     /// The leader names the index for question `id`: the reads of that question and of earlier ones may
     /// be answered there. Unless answers need not be `fresh`.
-    pub(crate) fn answered(&mut self, id: ReadId, index: Index, fresh: bool) {
+    pub fn answered(&mut self, id: ReadId, index: Index, fresh: bool) {
         let covers = |question: &Question| {
             !fresh || question.id.life == id.life && question.id.number <= id.number
         };
@@ -82,7 +90,7 @@ impl Questions {
     }
 
     /// The leader has no answer to question `id`: takes out its reads.
-    pub(crate) fn rejected(&mut self, id: ReadId) -> Vec<Token> {
+    pub fn rejected(&mut self, id: ReadId) -> Vec<Token> {
         let place = self.asked.iter().position(|question| question.id == id);
         let question = place.and_then(|place| self.asked.remove(place));
         let tokens = question.map_or_else(Vec::new, |question| question.tokens);
@@ -92,7 +100,7 @@ impl Questions {
     }
 
     /// The next reads that may be answered now that everything up to `commit` was told.
-    pub(crate) fn ready(&mut self, commit: Index) -> Option<(Index, Vec<Token>)> {
+    pub fn ready(&mut self, commit: Index) -> Option<(Index, Vec<Token>)> {
         let (index, tokens) = self.answered.pop_front_if(|(index, _)| *index <= commit)?;
         self.len -= tokens.len();
         Some((index, tokens))
@@ -100,7 +108,7 @@ impl Questions {
 
     /// A heartbeat has passed: questions that had its time are forgotten, and their reads wait to be
     /// asked for again; returns for how many heartbeats in a row there was no answer.
-    pub(crate) fn heartbeat_passed(&mut self) -> u32 {
+    pub fn heartbeat_passed(&mut self) -> u32 {
         self.silence = if self.asked.is_empty() { 0 } else { self.silence + 1 };
         let mut again = Vec::new();
         while let Some(question) = self.asked.pop_front_if(|question| question.is_old) {
@@ -113,12 +121,12 @@ impl Questions {
     }
 
     /// Whether a question was asked and not answered, or will be.
-    pub(crate) fn is_asking(&self) -> bool {
+    pub fn is_asking(&self) -> bool {
         !(self.asked.is_empty() && self.waiting.is_empty())
     }
 
     /// Nobody waits for this read any more; returns whether it was here.
-    pub(crate) fn cancel(&mut self, token: Token) -> bool {
+    pub fn cancel(&mut self, token: Token) -> bool {
         let asked = self.asked.iter_mut().map(|question| &mut question.tokens);
         let answered = self.answered.iter_mut().map(|(_, tokens)| tokens);
         let found = asked.chain(answered).chain([&mut self.waiting]).any(|tokens| {
@@ -134,7 +142,7 @@ impl Questions {
     }
 
     /// Every read that waits; none is left.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Token> + use<> {
+    pub fn drain(&mut self) -> impl Iterator<Item = Token> + use<> {
         let Self { waiting, asked, answered, .. } =
             core::mem::replace(self, Self { is_timed: self.is_timed, ..Self::default() });
         let answered = answered.into_iter().flat_map(|(_, tokens)| tokens);
@@ -171,7 +179,7 @@ mod tests {
         assert_eq!(questions.ready(Index(4)), None);
         assert_eq!(questions.ready(Index(5)), Some((Index(5), vec![Token(1), Token(2)])));
         questions.answered(id(2), Index(6), true);
-        assert_eq!((questions.ready(Index(99)), questions.len()), (None, 1));
+        assert_eq!((questions.ready(Index(99)), questions.count()), (None, 1));
     }
 
     #[test]
@@ -195,8 +203,8 @@ mod tests {
         assert!(questions.cancel(Token(2)) && !questions.cancel(Token(2)));
         assert_eq!(questions.rejected(id(3)), [Token(3)]);
         assert_eq!(questions.rejected(id(3)), []);
-        assert_eq!(questions.len(), 3);
+        assert_eq!(questions.count(), 3);
         assert_eq!(questions.drain().collect::<Vec<_>>(), [1, 4, 5].map(Token));
-        assert_eq!((questions.len(), questions.drain().count()), (0, 0));
+        assert_eq!((questions.count(), questions.drain().count()), (0, 0));
     }
 }

@@ -1,5 +1,5 @@
-//! Linearizable reads without log entries: one round of confirmations for all that wait (thesis
-//! §6.4, "ReadIndex"). Read on: `role/leader/reading.rs`, and [`crate::questions`] for the followers.
+//! Linearizable reads without log entries: one round of confirmations that the leader still leads answers
+//! all that wait (Raft's thesis §6.4, "ReadIndex"). A follower's side is [`Questions`](crate::Questions).
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -7,11 +7,11 @@ use alloc::vec::Vec;
 use synod_consensus::Index;
 use synod_engine::{NodeId, Token};
 
-use crate::message::ReadId;
+use crate::ReadId;
 
 /// The reads that a leader has not answered.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) struct Reads {
+pub struct Reads {
     /// Not in a round yet.
     waiting: Readers,
     rounds: VecDeque<Round>,
@@ -21,11 +21,11 @@ pub(crate) struct Reads {
 
 /// Who waits for the same index.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) struct Readers {
+pub struct Readers {
     /// Reads of the leader's own user.
-    pub(crate) tokens: Vec<Token>,
+    pub tokens: Vec<Token>,
     /// Other nodes, with the newest question of each: its answer counts for their earlier ones too.
-    pub(crate) nodes: Vec<(NodeId, ReadId)>,
+    pub nodes: Vec<(NodeId, ReadId)>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -47,18 +47,18 @@ impl Readers {
 
 impl Reads {
     /// How many reads wait; the questions of a node in one round are one.
-    pub(crate) fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.len
     }
 
     /// A read was asked for.
-    pub(crate) fn ask(&mut self, token: Token) {
+    pub fn ask(&mut self, token: Token) {
         self.waiting.tokens.push(token);
         self.len += 1;
     }
 
     /// Another node asks for its reads.
-    pub(crate) fn ask_for(&mut self, node: NodeId, id: ReadId) {
+    pub fn ask_for(&mut self, node: NodeId, id: ReadId) {
         let same = |(asker, asked): &&mut (NodeId, ReadId)| *asker == node && asked.life == id.life;
         if let Some((_, asked)) = self.waiting.nodes.iter_mut().find(same) {
             asked.number = asked.number.max(id.number);
@@ -69,7 +69,7 @@ impl Reads {
     }
 
     /// Nobody waits for this read any more; returns whether it was here.
-    pub(crate) fn cancel(&mut self, token: Token) -> bool {
+    pub fn cancel(&mut self, token: Token) -> bool {
         let rounds = self.rounds.iter_mut().map(|round| &mut round.readers.tokens);
         let found = rounds.chain([&mut self.waiting.tokens]).any(|tokens| {
             let place = tokens.iter().position(|waiting| *waiting == token);
@@ -84,7 +84,7 @@ impl Reads {
 
     /// Opens a round for the reads that wait, at the commit index `index`; returns its number, or
     /// `None` if none waits.
-    pub(crate) fn open_round(&mut self, index: Index) -> Option<u64> {
+    pub fn open_round(&mut self, index: Index) -> Option<u64> {
         if self.waiting.is_empty() {
             return None;
         }
@@ -95,30 +95,30 @@ impl Reads {
     }
 
     /// Whether reads wait for a round.
-    pub(crate) fn has_waiting(&self) -> bool {
+    pub fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
     /// Takes out the reads that wait for a round.
-    pub(crate) fn take_waiting(&mut self) -> Readers {
+    pub fn take_waiting(&mut self) -> Readers {
         let readers = core::mem::take(&mut self.waiting);
         self.len -= readers.len();
         readers
     }
 
     /// Opens a round that no read waits for.
-    pub(crate) fn open_empty_round(&mut self) -> u64 {
+    pub fn open_empty_round(&mut self) -> u64 {
         self.newest += 1;
         self.newest
     }
 
     /// The newest round, for heartbeats to repeat.
-    pub(crate) fn newest_round(&self) -> u64 {
+    pub fn newest_round(&self) -> u64 {
         self.newest
     }
 
     /// The next reads that a majority's confirmation of round `confirmed` answers.
-    pub(crate) fn confirmed(&mut self, confirmed: u64) -> Option<(Index, Readers)> {
+    pub fn confirmed(&mut self, confirmed: u64) -> Option<(Index, Readers)> {
         if self.rounds.front()?.number > confirmed {
             return None;
         }
@@ -128,7 +128,7 @@ impl Reads {
     }
 
     /// Every read of the own user that waits, in order. Other nodes hear of the end by other ways.
-    pub(crate) fn drain(self) -> impl Iterator<Item = Token> {
+    pub fn drain(self) -> impl Iterator<Item = Token> {
         let rounds = self.rounds.into_iter().flat_map(|round| round.readers.tokens);
         rounds.chain(self.waiting.tokens)
     }
@@ -152,9 +152,9 @@ mod tests {
         assert_eq!(reads.confirmed(1), None);
         assert_eq!(reads.open_round(Index(6)), Some(2));
         assert_eq!(reads.confirmed(1), None);
-        assert_eq!(reads.len(), 1);
+        assert_eq!(reads.count(), 1);
         assert!(reads.cancel(Token(3)) && !reads.cancel(Token(3)));
-        assert_eq!((reads.len(), reads.rounds.len()), (0, 0));
+        assert_eq!((reads.count(), reads.rounds.len()), (0, 0));
     }
 
     /// Where a lease stands for the round.
@@ -167,7 +167,7 @@ mod tests {
         reads.ask_for(NodeId(2), ReadId { life: 7, number: 1 });
         let taken = reads.take_waiting();
         assert_eq!((taken.tokens.len(), taken.nodes.len()), (1, 1));
-        assert_eq!((reads.len(), reads.has_waiting()), (3, false), "those in the round");
+        assert_eq!((reads.count(), reads.has_waiting()), (3, false), "those in the round");
     }
 
     #[test]
@@ -176,10 +176,10 @@ mod tests {
         for (life, number) in [(7, 2), (7, 3), (7, 1), (8, 1)] {
             reads.ask_for(NodeId(2), ReadId { life, number });
         }
-        assert_eq!(reads.len(), 2);
+        assert_eq!(reads.count(), 2);
         assert_eq!(reads.open_round(Index(5)), Some(1));
         let (_, readers) = reads.confirmed(1).unwrap();
         let newest = [(7, 3), (8, 1)].map(|(life, number)| (NodeId(2), ReadId { life, number }));
-        assert_eq!((readers.nodes, reads.len()), (newest.to_vec(), 0));
+        assert_eq!((readers.nodes, reads.count()), (newest.to_vec(), 0));
     }
 }

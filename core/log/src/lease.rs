@@ -1,15 +1,15 @@
-//! Leases: reads without a round, as long as no other leader can have been elected (thesis §6.4.1).
+//! Leases: reads without a round, as long as no other leader can have been elected (Raft's thesis §6.4.1).
 //!
 //! Whoever answers a round promises to vote for nobody for a time by its own clock. The leader holds a
 //! lease once a majority has promised: from when it *sent* the round, for as long as those promises last
 //! by its own clock, whatever clocks may do within the bound. What a promise binds is its maker and not
 //! its role: it outlives a change of term, a broken link, and, since a node that starts again votes for
 //! nobody for as long, a restart. Only the leader it was made to can release from it, by wishing for a
-//! successor; it holds no lease any more from then on (thesis §3.10).
+//! successor; it holds no lease any more from then on (Raft's thesis §3.10).
 //!
 //! A lease is looked at in the very step that answers the read, with the time of that step: a pause
 //! before it makes the lease end; a pause after it delays an answer that was right when the read was
-//! under way. Next: `role/leader/reading.rs`.
+//! under way.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use core::hash::{Hash, Hasher};
@@ -17,8 +17,6 @@ use core::time::Duration;
 
 use synod_engine::{Instant, NodeId};
 use synod_quorum::Quorum;
-
-use crate::Rules;
 
 /// How far clocks can be trusted, where leases are used.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -37,9 +35,29 @@ impl Lease {
     }
 }
 
+/// How a lease is counted: both hold wherever it serves, as named rules of its protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct LeaseRules {
+    /// From when the round was sent that asked for it, not from when the promise arrived.
+    pub counts_from_send: bool,
+    /// Shorter than the promise, by what the clocks may differ.
+    pub allows_for_drift: bool,
+}
+
+/// What a node promised in answer to a round.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Promise {
+    /// Which node.
+    pub node: NodeId,
+    /// Which round it answers.
+    pub round: u64,
+    /// For how long by its clock it votes for nobody.
+    pub lasting: Duration,
+}
+
 /// What a leader was promised.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Promises {
+pub struct Promises {
     /// When each round was sent whose promises may still last.
     sent: VecDeque<(u64, Instant)>,
     /// Until when each node certainly votes for nobody.
@@ -50,30 +68,23 @@ pub(crate) struct Promises {
 
 impl Promises {
     /// A round was sent; promises last for `lasting` at most.
-    pub(crate) fn asked(&mut self, round: u64, now: Instant, lasting: Duration) {
+    pub fn asked(&mut self, round: u64, now: Instant, lasting: Duration) {
         while self.sent.pop_front_if(|(_, sent)| now.since(*sent) > lasting).is_some() {}
         self.sent.push_back((round, now));
     }
 
-    /// A node promises, in answer to a round, to vote for nobody for this long.
-    pub(crate) fn promised<R: Rules>(
-        &mut self,
-        rules: R,
-        lease: Lease,
-        (node, now): (NodeId, Instant),
-        round: u64,
-        promised: Duration,
-    ) {
+    /// A node promises to vote for nobody.
+    pub fn promised(&mut self, rules: LeaseRules, lease: Lease, now: Instant, promise: Promise) {
+        let Promise { node, round, lasting } = promise;
         let Ok(place) = self.sent.binary_search_by_key(&round, |(sent, _)| *sent) else { return };
-        let since = if rules.lease_counts_from_send() { self.sent[place].1 } else { now };
-        let lasting =
-            if rules.lease_allows_for_drift() { lease.certain(promised) } else { promised };
+        let since = if rules.counts_from_send { self.sent[place].1 } else { now };
+        let lasting = if rules.allows_for_drift { lease.certain(lasting) } else { lasting };
         let until = self.until.entry(node).or_insert(Instant::START);
         *until = (*until).max(since + lasting);
     }
 
     /// Whether nobody else can have been elected by now.
-    pub(crate) fn hold(&self, me: NodeId, quorum: &Quorum, now: Instant) -> bool {
+    pub fn hold(&self, me: NodeId, quorum: &Quorum, now: Instant) -> bool {
         let until = |node| {
             if node == me {
                 Some(Instant::from_nanos(u64::MAX))
@@ -85,19 +96,19 @@ impl Promises {
     }
 
     /// Others decide now: what was promised so far counts no more.
-    pub(crate) fn members_changed(&mut self) {
+    pub fn members_changed(&mut self) {
         self.sent.clear();
         self.until.clear();
     }
 
     /// It wishes for a successor, which may be elected at any time from now on.
-    pub(crate) fn give_up(&mut self) {
+    pub fn give_up(&mut self) {
         self.given_up = true;
     }
 
     /// Takes into the node's fingerprint what time makes of this: how old the rounds are, and how long
     /// the promises last.
-    pub(crate) fn hash_ages<H: Hasher>(&self, now: Instant, hasher: &mut H) {
+    pub fn hash_ages<H: Hasher>(&self, now: Instant, hasher: &mut H) {
         self.sent.iter().for_each(|(round, sent)| (round, now.since(*sent)).hash(hasher));
         self.until.iter().for_each(|(node, until)| (node, until.since(now)).hash(hasher));
     }
@@ -113,12 +124,12 @@ impl Hash for Promises {
 
 #[cfg(test)]
 mod tests {
-    use synod_engine::Sound;
     use synod_quorum::Voters;
 
     use super::*;
 
     const LEASE: Lease = Lease { max_drift_percent: 10 };
+    const SOUND: LeaseRules = LeaseRules { counts_from_send: true, allows_for_drift: true };
 
     fn at(ms: u64) -> Instant {
         Instant::START + Duration::from_millis(ms)
@@ -128,19 +139,23 @@ mod tests {
     fn a_majority_must_have_promised_and_the_earliest_of_it_decides() {
         let me = NodeId(1);
         let quorum = Quorum::of(Voters::new((1..=5).map(NodeId)));
-        let promised = Duration::from_millis(110);
+        let lasting = Duration::from_millis(110);
         let mut promises = Promises::default();
         for (round, sent) in [(1, 1000), (2, 1050)] {
-            promises.asked(round, at(sent), promised);
+            promises.asked(round, at(sent), lasting);
         }
-        promises.promised(Sound, LEASE, (NodeId(2), at(1060)), 2, promised);
+        let promised = |promises: &mut Promises, node, round| {
+            let promise = Promise { node: NodeId(node), round, lasting };
+            promises.promised(SOUND, LEASE, at(1060), promise);
+        };
+        promised(&mut promises, 2, 2);
         assert!(!promises.hold(me, &quorum, at(1060)));
-        promises.promised(Sound, LEASE, (NodeId(3), at(1060)), 1, promised);
+        promised(&mut promises, 3, 1);
         assert!(promises.hold(me, &quorum, at(1089)) && !promises.hold(me, &quorum, at(1090)));
-        promises.promised(Sound, LEASE, (NodeId(3), at(1060)), 2, promised);
+        promised(&mut promises, 3, 2);
         assert!(promises.hold(me, &quorum, at(1139)) && !promises.hold(me, &quorum, at(1140)));
-        promises.promised(Sound, LEASE, (NodeId(3), at(1060)), 7, promised);
-        promises.asked(3, at(1500), promised);
+        promised(&mut promises, 3, 7);
+        promises.asked(3, at(1500), lasting);
         assert_eq!(promises.sent.len(), 1);
         promises.give_up();
         assert!(!promises.hold(me, &quorum, at(1060)));

@@ -22,7 +22,7 @@ const MAX_LANES: usize = 64;
 
 /// What a follower forwards to its leader.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) struct Forwards {
+pub struct Forwards {
     /// Drawn when something is first sent.
     lane: Option<u64>,
     /// The number of the next proposal.
@@ -33,7 +33,7 @@ pub(crate) struct Forwards {
     size_bytes: usize,
     placed: BTreeMap<Index, Token>,
     /// Whether the timer runs by which proposals grow old.
-    pub(crate) is_timed: bool,
+    pub is_timed: bool,
 }
 
 /// A proposal that was sent on.
@@ -47,28 +47,28 @@ struct Unanswered {
 }
 
 /// Proposals to send together: the lane, the number of the first, and the commands.
-pub(crate) type Parcel = (u64, u64, Vec<Bytes>);
+pub type Parcel = (u64, u64, Vec<Bytes>);
 
 impl Forwards {
     /// What waits to be sent or answered, in bytes.
-    pub(crate) fn size_bytes(&self) -> usize {
+    pub fn size_bytes(&self) -> usize {
         self.size_bytes
     }
 
     /// Whether everything has ended.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.size_bytes == 0 && self.placed.is_empty()
     }
 
     /// Something is proposed here.
-    pub(crate) fn gather(&mut self, token: Token, command: Bytes) {
+    pub fn gather(&mut self, token: Token, command: Bytes) {
         self.size_bytes += command.len() + OVERHEAD_BYTES;
         self.gathered.push_back((token, command));
     }
 
     /// Nobody waits for this proposal any more; returns whether it was not sent, and so never takes
     /// effect.
-    pub(crate) fn cancel(&mut self, token: Token) -> bool {
+    pub fn cancel(&mut self, token: Token) -> bool {
         let place = self.gathered.iter().position(|(gathered, _)| *gathered == token);
         let cancelled = place.and_then(|place| self.gathered.remove(place));
         if let Some((_, command)) = &cancelled {
@@ -78,7 +78,7 @@ impl Forwards {
     }
 
     /// Takes out what is to be sent next, about `max_bytes` of it.
-    pub(crate) fn parcel(&mut self, random: &mut Random, max_bytes: usize) -> Option<Parcel> {
+    pub fn parcel(&mut self, random: &mut Random, max_bytes: usize) -> Option<Parcel> {
         if self.gathered.is_empty() {
             return None;
         }
@@ -100,7 +100,7 @@ impl Forwards {
 
     /// The leader says what became of the proposals from number `first` on. Which were refused, and of
     /// which the answer came too late to be of use, since everything up to `commit` was told already.
-    pub(crate) fn answered(
+    pub fn answered(
         &mut self,
         lane: u64,
         first: u64,
@@ -129,13 +129,13 @@ impl Forwards {
     }
 
     /// Takes out the proposals up to `last`, which are committed.
-    pub(crate) fn committed(&mut self, last: Index) -> Vec<(Index, Token)> {
+    pub fn committed(&mut self, last: Index) -> Vec<(Index, Token)> {
         let rest = self.placed.split_off(&last.next());
         core::mem::replace(&mut self.placed, rest).into_iter().collect()
     }
 
     /// A heartbeat's time is over: takes out what was not answered for so long that the answer is lost.
-    pub(crate) fn grow_old(&mut self) -> Vec<Token> {
+    pub fn grow_old(&mut self) -> Vec<Token> {
         self.unanswered.iter_mut().for_each(|it| it.age += 1);
         let mut lost = Vec::new();
         while let Some(it) = self.unanswered.pop_front_if(|it| it.age > PATIENCE_HEARTBEATS) {
@@ -146,19 +146,19 @@ impl Forwards {
     }
 
     /// Whether something was sent and not answered.
-    pub(crate) fn waits_for_answers(&self) -> bool {
+    pub fn waits_for_answers(&self) -> bool {
         !self.unanswered.is_empty()
     }
 
     /// The link to the leader broke: takes out what was not answered.
-    pub(crate) fn lose(&mut self) -> Vec<Token> {
+    pub fn lose(&mut self) -> Vec<Token> {
         let lost: Vec<_> = self.unanswered.drain(..).collect();
         self.size_bytes -= lost.iter().map(|it| it.size_bytes).sum::<usize>();
         lost.into_iter().map(|it| it.token).collect()
     }
 
     /// Takes out all: first those that were never sent, then those whose fate is unknown.
-    pub(crate) fn drain(self) -> (impl Iterator<Item = Token>, impl Iterator<Item = Token>) {
+    pub fn drain(self) -> (impl Iterator<Item = Token>, impl Iterator<Item = Token>) {
         let sent = self.unanswered.into_iter().map(|it| it.token);
         (self.gathered.into_iter().map(|(token, _)| token), sent.chain(self.placed.into_values()))
     }
@@ -169,7 +169,7 @@ pub type Answer = Result<Index, Refusal>;
 
 /// Which numbers of which lanes a leader has taken.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) struct Lanes {
+pub struct Lanes {
     /// The lanes of each follower, the one that was last used at the end.
     used: BTreeMap<NodeId, VecDeque<Lane>>,
 }
@@ -184,7 +184,7 @@ struct Lane {
 impl Lanes {
     /// So many proposals of `peer` arrived in `lane`, the first with this number. Whether they are new;
     /// else they were taken before, or something sent after them was.
-    pub(crate) fn take(&mut self, peer: NodeId, lane: u64, first: u64, count: u64) -> bool {
+    pub fn take(&mut self, peer: NodeId, lane: u64, first: u64, count: u64) -> bool {
         let used = self.used.entry(peer).or_default();
         let place = used.iter().rposition(|it| it.name == lane);
         if place.is_some_and(|place| first < used[place].next) {
