@@ -9,7 +9,7 @@ use crate::{Effect, Engine, Instant, NodeId, Random, TaskId, To, When};
 pub struct Context<'a, E: Engine> {
     now: Instant,
     random: &'a mut Random,
-    effects: &'a mut Vec<Effect<E>>,
+    pub(crate) effects: &'a mut Vec<Effect<E>>,
 }
 
 impl<'a, E: Engine> Context<'a, E> {
@@ -27,6 +27,14 @@ impl<'a, E: Engine> Context<'a, E> {
     /// The random source. It is the driver's: no state of the engine.
     pub fn random(&mut self) -> &mut Random {
         self.random
+    }
+
+    /// The same moment and the same chance for an engine inside this one, whose effects go elsewhere.
+    pub(crate) fn within<'b, I: Engine>(
+        &'b mut self,
+        effects: &'b mut Vec<Effect<I>>,
+    ) -> Context<'b, I> {
+        Context { now: self.now, random: self.random, effects }
     }
 
     /// Makes `record` durable; every held effect from here on waits for it.

@@ -46,7 +46,12 @@
 //! show what they prevent. What must always hold is written as folds over the steps of all nodes:
 //! [`Invariants`].
 //!
-//! Read on: [`Engine`], [`Input`], [`Effect`], [`Context`], [`HeldQueue`], [`Invariants`].
+//! # One engine inside another
+//!
+//! An engine may own another one and pass its inputs on: [`Embeds`] says how what the inner one says,
+//! writes and sets is wrapped, and [`Context::embed`] does it.
+//!
+//! Read on: [`Engine`], [`Input`], [`Effect`], [`Context`], [`HeldQueue`], [`Embeds`], [`Invariants`].
 
 #![no_std]
 
@@ -55,6 +60,7 @@ extern crate alloc;
 mod blob;
 mod context;
 mod effect;
+mod embed;
 mod engine;
 mod held;
 mod id;
@@ -67,6 +73,7 @@ mod time;
 pub use blob::Blob;
 pub use context::Context;
 pub use effect::{Effect, To, When};
+pub use embed::Embeds;
 pub use engine::{Class, Corrupt, Engine, Message, Record};
 pub use held::{HeldQueue, Position};
 pub use id::{ClusterId, GroupId, Incarnation, NodeId, TaskId, Token};
