@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("protocols/raft", &["core/*"]),
     ("protocols/paxos", &["core/*"]),
     ("protocols/gossip", &["core/*"]),
+    ("protocols/election", &["core/*"]),
     ("services/kv", &["core/codec", "core/consensus", "core/engine"]),
     ("drivers/sim", &["core/*"]),
     ("drivers/wal", &["core/codec", "core/engine"]),

@@ -1,0 +1,35 @@
+//! A node that has found its leader: it answers those who still look.
+
+use synod_engine::{Context, NodeId};
+
+use crate::fle::{Config, Fle, Notification, Round, Rules, State, Vote};
+
+/// What a node that has found a leader tells others.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Settled {
+    /// Following, leading or observing.
+    pub(crate) state: State,
+    /// Whom, and the standing it was elected for; its epoch becomes the new one once established.
+    pub(crate) vote: Vote,
+    /// The round that elected it.
+    pub(crate) round: Round,
+}
+
+impl Settled {
+    pub(crate) fn notification(&self) -> Notification {
+        Notification { state: self.state, round: self.round, vote: Some(self.vote) }
+    }
+
+    /// Rule `settled_answers`: who looks is told who leads. All else is of no interest any more.
+    pub(crate) fn hear<R: Rules>(
+        &self,
+        config: &Config<R>,
+        context: &mut Context<'_, Fle<R>>,
+        from: NodeId,
+        said: Notification,
+    ) {
+        if said.state == State::Looking && config.rules.settled_answers() {
+            context.send(from, self.notification());
+        }
+    }
+}
