@@ -78,15 +78,14 @@ impl Safety {
     fn settled(
         &mut self,
         node: NodeId,
-        Settled { state, vote, round }: &Settled,
+        Settled { state, vote, round, is_told }: &Settled,
         sometimes: &mut Sometimes,
     ) -> Result<(), Violation> {
         let Some(now) = self.now.get_mut(&node) else { return Ok(()) };
         let (is_news, was_closing) = (now.looks, now.is_closing);
         now.looks = false;
-        // An established epoch is told with the vote.
         let seat = (vote.leader, vote.epoch);
-        if !is_news {
+        if !is_news || *is_told {
             self.settled.entry(seat).or_default().insert(node);
             return Ok(());
         }

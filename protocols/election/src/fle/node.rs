@@ -46,10 +46,8 @@ impl<R: Rules> Engine for Fle<R> {
             Input::Request { request: Request::Look { epoch, zxid, voters }, .. } => {
                 self.look(context, epoch, zxid, voters);
             }
-            Input::Request { request: Request::Establish { epoch }, .. } => {
-                if let Role::Settled(settled) = &mut self.role {
-                    settled.vote.epoch = epoch;
-                }
+            Input::Request { request: Request::Settle { leader, epoch }, .. } => {
+                self.settle_on(context, leader, epoch);
             }
             Input::Message { from, message } => self.receive(context, from, message),
             Input::Timer(timer) => self.fire(context, timer),
@@ -133,12 +131,36 @@ impl<R: Rules> Fle<R> {
         self.settle(context, settled);
     }
 
+    /// The outer engine knows who leads.
+    fn settle_on(&mut self, context: &mut Context<'_, Self>, leader: NodeId, epoch: u32) {
+        let (votes, known) = match &self.role {
+            Role::Idle => (false, None),
+            Role::Looking(looking) => (looking.own.is_some(), None),
+            Role::Settled(settled) => (settled.state != State::Observing, Some(settled.vote)),
+        };
+        let state = match (leader == self.config.node, votes) {
+            (true, _) => State::Leading,
+            (false, true) => State::Following,
+            (false, false) => State::Observing,
+        };
+        let zxid = known.filter(|vote| vote.leader == leader).map(|vote| vote.zxid);
+        let vote = Vote { epoch, zxid: zxid.unwrap_or(Zxid::new(epoch, 0)), leader };
+        self.stop_looking(context);
+        self.role = Role::Settled(Settled { state, vote, round: self.round(), is_told: true });
+    }
+
+    fn stop_looking(&self, context: &mut Context<'_, Self>) {
+        if let Role::Looking(_) = &self.role {
+            context.cancel_timer(Timer::Finalize);
+            context.cancel_timer(Timer::Notify);
+        }
+    }
+
     /// A leader was found, if one was.
     fn settle(&mut self, context: &mut Context<'_, Self>, settled: Option<Settled>) {
         let Some(settled) = settled else { return };
-        context.cancel_timer(Timer::Finalize);
-        context.cancel_timer(Timer::Notify);
-        let Settled { state, vote, round } = settled;
+        self.stop_looking(context);
+        let Settled { state, vote, round, .. } = settled;
         context.emit(Event::Elected { state, vote, round });
         self.role = Role::Settled(settled);
     }

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use synod_engine::NodeId;
 use synod_quorum::Quorum;
 
 use super::{Round, State, Vote, Zxid};
@@ -10,7 +11,7 @@ use super::{Round, State, Vote, Zxid};
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Request {
     /// Look for a leader, in a new round: there is none, or the old one is gone or of no use. Ends in
-    /// [`Event::Elected`], unless another look begins before. Also asked again while looking, when the
+    /// [`Event::Elected`], unless another request comes before. Also asked again while looking, when the
     /// node's history or the voters have changed.
     Look {
         /// The last epoch that this node took part in. Of no matter if it has no vote.
@@ -20,11 +21,13 @@ pub enum Request {
         /// Who votes and may be elected: two sets while the members change.
         voters: Quorum,
     },
-    /// The leader's new epoch is established at this node: tell it to those who look. So all who follow
-    /// one leader tell the same, in whichever round each of them found it. Nothing happens while the
-    /// node looks.
-    Establish {
-        /// The new epoch.
+    /// This node leads, or is led, however that came about, and the leader's epoch is established: stop
+    /// looking, and tell it to those who look. So all who follow one leader tell the same, in whichever
+    /// round, and by whatever way, each of them found it.
+    Settle {
+        /// Who leads.
+        leader: NodeId,
+        /// Its epoch.
         epoch: u32,
     },
 }

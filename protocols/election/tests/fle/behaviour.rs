@@ -273,13 +273,31 @@ fn who_joined_another_way_tells_of_the_same_leader_if_the_epoch_is_the_same() {
 fn an_established_epoch_is_told_with_the_leader() {
     let mut node = Hand::new(3, 3);
     node.looks(5);
-    node.establishes(8);
-    assert_eq!(node.view().vote, Some(vote(3, 5)), "nothing is established while it looks");
     node.hears(1, looking(1, vote(3, 5)));
     node.fires(Timer::Finalize);
-    assert_eq!(node.establishes(8).sent(), []);
+    let told = node.is_led(3, 8);
+    assert_eq!((told.sent(), told.elected()), (vec![], None));
     let answer = node.hears(2, looking(1, vote(2, 5))).sent();
     assert_eq!(answer, [(2, leading(1, Vote { epoch: 8, ..vote(3, 5) }))]);
+}
+
+#[test]
+fn who_is_told_of_a_leader_looks_no_more_and_tells_others_of_it() {
+    let led = |leader| Vote { epoch: 8, zxid: Zxid::new(8, 0), leader: NodeId(leader) };
+    let mut node = Hand::new(3, 3);
+    node.looks(5);
+    let told = node.is_led(1, 8);
+    assert!(told.cancelled(Timer::Notify) && told.cancelled(Timer::Finalize));
+    assert_eq!((told.elected(), node.is()), (None, (FOLLOWING, 1, Some(1))));
+    assert_eq!(node.hears(2, looking(1, vote(2, 5))).sent(), [(2, following(1, led(1)))]);
+    node.is_led(3, 8);
+    assert_eq!(node.hears(2, looking(1, vote(2, 5))).sent(), [(2, leading(1, led(3)))]);
+    assert_eq!(node.is_led(1, 9).sent(), [], "it has handed over");
+    assert_eq!(node.is().0, FOLLOWING);
+    let mut observer = Hand::new(9, 3);
+    observer.looks(5);
+    observer.is_led(1, 8);
+    assert_eq!(observer.is(), (OBSERVING, 1, Some(1)));
 }
 
 #[test]

@@ -58,8 +58,9 @@ impl<R: Rules> Hand<R> {
         self.step(Input::Request { token: Token(0), request })
     }
 
-    pub(crate) fn establishes(&mut self, epoch: u32) -> Did<R> {
-        self.step(Input::Request { token: Token(0), request: Request::Establish { epoch } })
+    pub(crate) fn is_led(&mut self, leader: u64, epoch: u32) -> Did<R> {
+        let request = Request::Settle { leader: NodeId(leader), epoch };
+        self.step(Input::Request { token: Token(0), request })
     }
 
     pub(crate) fn hears(&mut self, from: u64, message: Notification) -> Did<R> {

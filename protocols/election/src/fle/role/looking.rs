@@ -74,7 +74,7 @@ impl Looking {
     pub(crate) fn finalize<R: Rules>(&self, config: &Config<R>) -> Option<Settled> {
         let vote = self.vote.filter(|_| self.is_closing)?;
         let state = if vote.leader == config.node { State::Leading } else { State::Following };
-        Some(Settled { state, vote, round: self.round })
+        Some(Settled { state, vote, round: self.round, is_told: false })
     }
 
     /// Somebody said something. What comes of it, if the node no longer looks.
@@ -166,7 +166,7 @@ impl Looking {
         let state = if self.own.is_some() { State::Following } else { State::Observing };
         let round = leads.map_or(self.round, |said| said.round);
         let vote = leads.and_then(|said| said.vote).unwrap_or(vote);
-        Some(Settled { state, vote, round })
+        Some(Settled { state, vote, round, is_told: false })
     }
 
     /// Whether a quorum votes as this node does, and since when.

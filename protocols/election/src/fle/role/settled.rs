@@ -9,10 +9,12 @@ use crate::fle::{Config, Fle, Notification, Round, Rules, State, Vote};
 pub(crate) struct Settled {
     /// Following, leading or observing.
     pub(crate) state: State,
-    /// Whom, and the standing it was elected for; its epoch becomes the new one once established.
+    /// Whom, and the standing it was elected for; or its new epoch, once that is established.
     pub(crate) vote: Vote,
     /// The round that elected it.
     pub(crate) round: Round,
+    /// Whether the outer engine says so: no election vouches for it.
+    pub(crate) is_told: bool,
 }
 
 impl Settled {
