@@ -135,6 +135,12 @@ impl Batch {
         self.epoch
     }
 
+    /// The same entries as proposed in `epoch`: a new leader of Paxos proposes again what earlier ones did.
+    #[must_use]
+    pub fn proposed_in(self, epoch: Epoch) -> Self {
+        Self { epoch, ..self }
+    }
+
     /// How many entries; never 0.
     #[must_use]
     #[allow(clippy::len_without_is_empty, reason = "a batch is never empty")]

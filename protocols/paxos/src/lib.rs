@@ -3,6 +3,7 @@
 //! | module | what its nodes agree on |
 //! |---|---|
 //! | [`basic`] | one value, once and for ever (*Paxos Made Simple*, §2) |
+//! | [`multi`] | a growing log of values, an instance for each (*Paxos Made Simple*, §3) |
 //!
 //! What its members share is the [`Ballot`]: the number that a proposer acts under, ordered, and never
 //! used by anybody else.
@@ -15,5 +16,6 @@ extern crate alloc;
 
 mod ballot;
 pub mod basic;
+pub mod multi;
 
 pub use ballot::Ballot;

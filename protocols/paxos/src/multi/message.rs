@@ -1,0 +1,365 @@
+//! What Multi-Paxos nodes say to each other.
+//!
+//! # What is sent now, and why it may be
+//!
+//! Everything is held until the sender's records are durable, but for these:
+//!
+//! * **Accept** and **Heartbeat** reveal a ballot, but one whose round was durably used before its
+//!   `Prepare` left; and values that their leader may not have on disk yet, which it does not count itself
+//!   for until it has (its own acceptance is a held message to itself). If the leader crashes, no later
+//!   life of it uses the ballot, so nobody can hear of a second value in it.
+//! * **HeartbeatReply** says that its sender had promised no higher ballot *when it answered*. A read
+//!   rests on a majority of such answers: a later leader needs a promise of one of them, made afterwards.
+//!   That stays true if the sender then forgets what it promised, so nothing needs to be durable. Its
+//!   promise to hear nobody else, where leases are used, is kept by a restart without any record.
+//! * **TakeOver** promises nothing, and reveals no more than an accept does. Whoever obeys it uses up a
+//!   round of its own first.
+//! * **Learn**, **ReadIndex** and **Forward** promise nothing, and go to who is in the same ballot, or
+//!   promised it.
+//! * **Learned** says what was chosen, which is so for ever: a majority has it on disk.
+//! * **ReadIndexReply** says that an index was chosen and current, which a majority's answers and disks
+//!   vouch for. **Forwarded** says where a leader put a value: no more than the accept that follows it.
+//!   (Where the sender does not lead, both are held.)
+
+mod display;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use synod_consensus::{Batch, Index, Membership, Payload, Snapshot};
+use synod_engine::{Blob, Class};
+use synod_log::{Answer, ReadId};
+
+use crate::Ballot;
+
+/// No log comes near it; beyond it, indices could not be counted on.
+const LAST_INDEX: Index = Index(1 << 62);
+
+/// A message. All but `Learned` and `Install` count only in the ballot that they carry.
+///
+/// What was chosen is so for ever; those two count in later ballots too.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Message {
+    /// Phase 1a, of all instances from one on at once (§2.2, §3): from a node without a leader to the
+    /// voters. From a leader, to who votes since the members changed. Answered by `Promise` or `Refused`.
+    Prepare {
+        /// The ballot that it wants promised.
+        ballot: Ballot,
+        /// The first instance that it asks about; of a question asked again, the first that is missing.
+        from: Index,
+        /// Whether the leader wished it: then also who hears that leader may promise.
+        handover: bool,
+    },
+    /// Phase 1b (§2.2): the acceptor will accept nothing below this ballot; and a piece of what it has
+    /// accepted and does not know to be chosen. The proposer asks for the next piece.
+    Promise {
+        /// The ballot that was asked about.
+        ballot: Ballot,
+        /// The first instance that was asked about.
+        from: Index,
+        /// What it has accepted from there on, each in the ballot that is its epoch.
+        accepted: Vec<Batch>,
+        /// Where the next piece begins; `None` if that was all.
+        next: Option<Index>,
+        /// Up to here it knows what is chosen.
+        chosen: Index,
+    },
+    /// The acceptor has promised a higher ballot, or hears a leader: to a proposer (§2.5).
+    Refused {
+        /// The ballot that is refused.
+        ballot: Ballot,
+        /// The highest ballot that it has promised.
+        promised: Ballot,
+    },
+    /// Phase 2a (§2.2): from the leader to a follower. Its ballot is the epoch of the batch.
+    Accept {
+        /// The values, and of which instances.
+        batch: Batch,
+        /// Up to here the leader knows the values to be chosen.
+        chosen: Index,
+    },
+    /// Phase 2b (§2.2): from a follower, and from the leader's own disk, to the leader.
+    Accepted {
+        /// The ballot.
+        ballot: Ballot,
+        /// It has all values up to here: accepted in this ballot, or known to be chosen.
+        prefix: Index,
+        /// And it accepted these in this ballot, from the first to the last.
+        beyond: Option<(Index, Index)>,
+        /// It knows that the members of the group are what they are up to here.
+        members: Index,
+    },
+    /// The leader is there, and something was chosen.
+    Heartbeat {
+        /// The ballot.
+        ballot: Ballot,
+        /// Up to here the leader knows the values to be chosen.
+        chosen: Index,
+        /// What the leader knows of the follower's prefix; who has more tells it again.
+        prefix: Index,
+        /// At a regular heartbeat, the last instance that a value was proposed for.
+        last: Option<Index>,
+        /// The round of confirmations to answer; `None` where none is wanted.
+        round: Option<u64>,
+    },
+    /// Answer to a `Heartbeat` that asks for one.
+    HeartbeatReply {
+        /// The ballot.
+        ballot: Ballot,
+        /// The round answered.
+        round: u64,
+        /// For this long by its own clock the follower promises no other ballot; 0 where leases are off.
+        promise_ms: u64,
+    },
+    /// Send me what you have from this instance on (§2.3): from who lacks it to its leader; or from a
+    /// candidate to an acceptor that knows more to be chosen.
+    Learn {
+        /// The ballot that its sender has promised.
+        ballot: Ballot,
+        /// The first instance.
+        from: Index,
+    },
+    /// Answer to `Learn`: chosen values, without a gap.
+    Learned {
+        /// The ballot that was asked in; its sender had promised no higher one.
+        ballot: Ballot,
+        /// The values.
+        values: Vec<Batch>,
+        /// Up to here its sender knows the values to be chosen.
+        chosen: Index,
+    },
+    /// Answer to `Learn` where the values are given up: the snapshot in their place. Its bytes travel along
+    /// as an attachment.
+    Install {
+        /// The ballot that was asked in; its sender had promised no higher one.
+        ballot: Ballot,
+        /// What to install.
+        snapshot: Snapshot,
+        /// Who belongs to the group, as of the snapshot.
+        members: Arc<Membership>,
+    },
+    /// Prepare a ballot of your own at once: from a leader to the one it wants in its place.
+    TakeOver {
+        /// The leader's ballot.
+        ballot: Ballot,
+        /// The last instance that it proposed a value for. It counts only for a follower that has exactly
+        /// these: a message that comes late, to one that was sent more since, is void.
+        last: Index,
+    },
+    /// Which index must a read reach that is asked for now? From a follower or learner to its leader, for
+    /// all its reads that wait.
+    ReadIndex {
+        /// The ballot.
+        ballot: Ballot,
+        /// What to answer to.
+        id: ReadId,
+    },
+    /// Answer to `ReadIndex`.
+    ReadIndexReply {
+        /// The ballot that was asked in.
+        ballot: Ballot,
+        /// The question.
+        id: ReadId,
+        /// What came of it.
+        result: ReadResult,
+    },
+    /// Proposals of a follower's user (decision 0007).
+    Forward {
+        /// The ballot.
+        ballot: Ballot,
+        /// The lane that they are numbered in, which the follower named by chance.
+        lane: u64,
+        /// The number of the first.
+        first: u64,
+        /// What is proposed.
+        commands: Vec<Bytes>,
+    },
+    /// Answer to `Forward`, or to a part of one: travels before the values.
+    Forwarded {
+        /// The ballot.
+        ballot: Ballot,
+        /// The lane.
+        lane: u64,
+        /// The number of the first.
+        first: u64,
+        /// What became of each.
+        answers: Vec<Answer>,
+    },
+}
+
+/// What comes of a `ReadIndex`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum ReadResult {
+    /// When the question arrived, nothing beyond this index had been chosen and told to anyone.
+    Index(Index),
+    /// Too many reads wait at the leader.
+    Busy,
+    /// It does not lead.
+    NotLeader,
+}
+
+impl Message {
+    /// The ballot that it carries.
+    #[must_use]
+    pub fn ballot(&self) -> Ballot {
+        match self {
+            Self::Accept { batch, .. } => Ballot::of(batch.epoch()),
+            Self::Prepare { ballot, .. }
+            | Self::Promise { ballot, .. }
+            | Self::Refused { ballot, .. }
+            | Self::Accepted { ballot, .. }
+            | Self::Heartbeat { ballot, .. }
+            | Self::HeartbeatReply { ballot, .. }
+            | Self::Learn { ballot, .. }
+            | Self::Learned { ballot, .. }
+            | Self::Install { ballot, .. }
+            | Self::TakeOver { ballot, .. }
+            | Self::ReadIndex { ballot, .. }
+            | Self::ReadIndexReply { ballot, .. }
+            | Self::Forward { ballot, .. }
+            | Self::Forwarded { ballot, .. } => *ballot,
+        }
+    }
+
+    /// Whether only the ballot's own proposer says such a thing.
+    pub(crate) fn is_of_proposer(&self) -> bool {
+        match self {
+            Self::Prepare { .. }
+            | Self::Accept { .. }
+            | Self::Heartbeat { .. }
+            | Self::TakeOver { .. } => true,
+            Self::Promise { .. }
+            | Self::Refused { .. }
+            | Self::Accepted { .. }
+            | Self::HeartbeatReply { .. }
+            | Self::Learn { .. }
+            | Self::Learned { .. }
+            | Self::Install { .. }
+            | Self::ReadIndex { .. }
+            | Self::ReadIndexReply { .. }
+            | Self::Forward { .. }
+            | Self::Forwarded { .. } => false,
+        }
+    }
+
+    /// Whether a correct node could have sent it, as far as it shows by itself. A message that was
+    /// decoded may still be nonsense.
+    pub(crate) fn makes_sense(&self) -> bool {
+        match self {
+            Self::Promise { ballot, from, accepted, next, chosen } => {
+                is_in_order(*from, accepted)
+                    && accepted.iter().all(|batch| batch.epoch() < ballot.epoch())
+                    && next.is_none_or(|next| {
+                        accepted
+                            .last()
+                            .is_some_and(|batch| batch.last() < next && next < LAST_INDEX)
+                    })
+                    && *chosen < LAST_INDEX
+            }
+            Self::Accept { batch, .. } => batch.last() < LAST_INDEX,
+            Self::Learned { values, chosen, .. } => {
+                let follows = |pair: &[Batch]| pair[0].last().next() == pair[1].first();
+                values.windows(2).all(follows)
+                    && values.last().is_none_or(|batch| batch.last() <= *chosen)
+                    && *chosen < LAST_INDEX
+            }
+            Self::Install { snapshot, members, .. } => {
+                snapshot.index < LAST_INDEX && !members.is_empty()
+            }
+            Self::Prepare { from, .. } | Self::Learn { from, .. } => {
+                (Index(1)..LAST_INDEX).contains(from)
+            }
+            Self::Forward { first, commands, .. } => !commands.is_empty() && *first < LAST_INDEX.0,
+            Self::Forwarded { first, answers, .. } => {
+                *first < LAST_INDEX.0 && answers.iter().flatten().all(|index| *index < LAST_INDEX)
+            }
+            Self::ReadIndexReply { result: ReadResult::Index(index), .. } => *index < LAST_INDEX,
+            Self::Accepted { beyond, .. } => beyond.is_none_or(|(first, last)| first <= last),
+            Self::Refused { .. }
+            | Self::Heartbeat { .. }
+            | Self::HeartbeatReply { .. }
+            | Self::TakeOver { .. }
+            | Self::ReadIndex { .. }
+            | Self::ReadIndexReply { result: ReadResult::Busy | ReadResult::NotLeader, .. } => true,
+        }
+    }
+}
+
+impl synod_engine::Message for Message {
+    fn class(&self) -> Class {
+        match self {
+            Self::Promise { .. }
+            | Self::Accept { .. }
+            | Self::Accepted { .. }
+            | Self::Learned { .. }
+            | Self::Forward { .. }
+            | Self::Forwarded { .. } => Class::Ordered { lane: 1 },
+            Self::Install { .. } => Class::Ordered { lane: 2 },
+            Self::Prepare { .. }
+            | Self::Refused { .. }
+            | Self::Heartbeat { .. }
+            | Self::HeartbeatReply { .. }
+            | Self::Learn { .. }
+            | Self::TakeOver { .. }
+            | Self::ReadIndex { .. }
+            | Self::ReadIndexReply { .. } => Class::Ordered { lane: 0 },
+        }
+    }
+
+    fn attachment(&self) -> Option<Blob> {
+        if let Self::Install { snapshot, .. } = self { Some(snapshot.blob) } else { None }
+    }
+
+    /// What an acceptor says. What is chosen is so whoever says it.
+    fn counts(&self) -> bool {
+        match self {
+            Self::Promise { .. } | Self::Accepted { .. } | Self::HeartbeatReply { .. } => true,
+            Self::Prepare { .. }
+            | Self::Refused { .. }
+            | Self::Accept { .. }
+            | Self::Heartbeat { .. }
+            | Self::Learn { .. }
+            | Self::Learned { .. }
+            | Self::Install { .. }
+            | Self::TakeOver { .. }
+            | Self::ReadIndex { .. }
+            | Self::ReadIndexReply { .. }
+            | Self::Forward { .. }
+            | Self::Forwarded { .. } => false,
+        }
+    }
+
+    /// Not what fills gaps: a new leader could get nothing chosen without it. Nor a change of members: it
+    /// may be what brings a disk with room.
+    fn fills_disk(&self) -> bool {
+        match self {
+            Self::Accept { batch, .. } => {
+                batch.payloads().iter().any(|payload| matches!(payload, Payload::Command(_)))
+            }
+            Self::Learned { .. } | Self::Install { .. } | Self::Forward { .. } => true,
+            Self::Prepare { .. }
+            | Self::Promise { .. }
+            | Self::Refused { .. }
+            | Self::Accepted { .. }
+            | Self::Heartbeat { .. }
+            | Self::HeartbeatReply { .. }
+            | Self::Learn { .. }
+            | Self::TakeOver { .. }
+            | Self::ReadIndex { .. }
+            | Self::ReadIndexReply { .. }
+            | Self::Forwarded { .. } => false,
+        }
+    }
+}
+
+/// Whether these runs begin at `from` or later, in order, and none lies over another.
+fn is_in_order(from: Index, runs: &[Batch]) -> bool {
+    let mut next = from;
+    runs.iter().all(|run| {
+        let fits = run.first() >= next && run.last() < LAST_INDEX;
+        next = run.last().next();
+        fits
+    })
+}

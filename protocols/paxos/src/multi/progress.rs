@@ -1,0 +1,213 @@
+//! What a leader knows of one follower.
+
+use alloc::vec::Vec;
+
+use synod_consensus::Index;
+use synod_engine::Incarnation;
+use synod_log::Window;
+
+/// Heartbeats that a member which was removed still gets, unless it acknowledges sooner.
+const FAREWELL_HEARTBEATS: u32 = 40;
+
+/// How far a follower has come, and what is under way to it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Progress {
+    /// Which life of its directory is meant, if the members say so. Another one has nothing of this.
+    pub(crate) life: Option<Incarnation>,
+    /// Up to here it has all values, durably: accepted in the leader's ballot, or known to be chosen.
+    pub(crate) prefix: Index,
+    /// What it accepted behind that, from the first to the last.
+    beyond: Vec<(Index, Index)>,
+    /// Since this instance it knows who the members are.
+    pub(crate) members: Index,
+    /// The next instance to send. What lies before the first that it was ever sent it asks for itself.
+    pub(crate) next: Index,
+    floor: Index,
+    /// What it was told to be chosen.
+    pub(crate) told_chosen: Index,
+    window: Window,
+    /// The link broke: nothing is sent until it is heard again.
+    is_silent: bool,
+    /// The last read round that it confirmed.
+    pub(crate) round: u64,
+    /// Whether it answered since the last check of the quorum.
+    heard: bool,
+    /// Whether it had answered before that check.
+    heard_before: bool,
+    /// Whether it had, at the last heartbeat, all that there was at the one before.
+    pub(crate) caught_up: bool,
+    /// It is no member any more, since this instance.
+    leaving: Option<Leaving>,
+}
+
+/// A member that was removed, and should hear of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Leaving {
+    since: Index,
+    /// Heartbeats since.
+    age: u32,
+}
+
+impl Progress {
+    /// A follower of whom nothing is known, which is sent what is proposed from `next` on.
+    pub(crate) fn new(next: Index, life: Option<Incarnation>) -> Self {
+        Self {
+            life,
+            prefix: Index::ZERO,
+            beyond: Vec::new(),
+            members: Index::ZERO,
+            next,
+            floor: next,
+            told_chosen: Index::ZERO,
+            window: Window::default(),
+            is_silent: false,
+            round: 0,
+            heard: false,
+            heard_before: false,
+            caught_up: false,
+            leaving: None,
+        }
+    }
+
+    /// It answered something.
+    pub(crate) fn hear(&mut self) {
+        (self.heard, self.is_silent) = (true, false);
+    }
+
+    /// Whether it answered since the last check of the quorum.
+    pub(crate) fn was_heard(&self) -> bool {
+        self.heard
+    }
+
+    /// The quorum was checked.
+    pub(crate) fn checked(&mut self) {
+        self.heard_before = core::mem::take(&mut self.heard);
+    }
+
+    /// Whether it answered lately: within the last one or two checks of the quorum.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.heard || self.heard_before
+    }
+
+    /// Whether one more message may be sent within these bounds.
+    pub(crate) fn has_room(&self, max_messages: usize, max_bytes: usize) -> bool {
+        !self.is_silent && self.window.has_room(max_messages, max_bytes)
+    }
+
+    /// Values up to `last` were sent.
+    pub(crate) fn sent(&mut self, last: Index, size_bytes: usize) {
+        self.next = last.next();
+        self.window.sent(last, size_bytes);
+    }
+
+    /// It has everything up to `prefix`, and what is `beyond`; returns whether that is news.
+    pub(crate) fn accepted(&mut self, prefix: Index, beyond: Option<(Index, Index)>) -> bool {
+        let mut is_news = prefix > self.prefix;
+        self.prefix = self.prefix.max(prefix);
+        if let Some((first, last)) = beyond.filter(|(_, last)| *last > self.prefix) {
+            match self.beyond.last_mut() {
+                Some((_, end)) if end.next() == first => *end = last,
+                Some(_) | None => self.beyond.push((first, last)),
+            }
+            is_news = true;
+        }
+        if !self.beyond.is_empty() {
+            let prefix = self.prefix;
+            self.beyond.retain(|(_, last)| *last > prefix);
+        }
+        self.window.acknowledged(self.prefix);
+        self.next = self.next.max(self.prefix.next());
+        is_news
+    }
+
+    /// Whether it accepted everything from `first` to `last`.
+    pub(crate) fn has(&self, first: Index, last: Index) -> bool {
+        let covers = |(from, to): &(Index, Index)| *from <= first && last <= *to;
+        last <= self.prefix || self.beyond.iter().any(covers)
+    }
+
+    /// Whether it accepted something behind a gap.
+    pub(crate) fn has_gap(&self) -> bool {
+        !self.beyond.is_empty()
+    }
+
+    /// It lacks what begins at `from`.
+    pub(crate) fn lacks(&mut self, from: Index) {
+        if from < self.next {
+            self.next = from.max(self.floor);
+            self.window.clear();
+        }
+    }
+
+    /// The link broke, or is a new one: what was under way may be lost.
+    pub(crate) fn lost(&mut self) {
+        self.is_silent = true;
+        self.window.clear();
+        self.next = self.next.min(self.prefix.next().max(self.floor));
+    }
+
+    /// It is no member any more, by the entry at `since`.
+    pub(crate) fn leave(&mut self, since: Index) {
+        self.leaving.get_or_insert(Leaving { since, age: 0 });
+    }
+
+    /// Whether it is no member any more.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// At a heartbeat: whether it needs nothing more, since it knows that it was removed, or had time
+    /// enough to hear of it.
+    pub(crate) fn has_left(&mut self) -> bool {
+        let Some(leaving) = &mut self.leaving else { return false };
+        leaving.age += 1;
+        self.members >= leaving.since || leaving.age > FAREWELL_HEARTBEATS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_behind_a_gap_counts_and_is_forgotten_once_the_gap_is_filled() {
+        let mut progress = Progress::new(Index(1), None);
+        assert!(progress.accepted(Index(0), Some((Index(5), Index(7)))));
+        assert!(progress.accepted(Index(0), Some((Index(8), Index(9)))));
+        assert!(progress.has(Index(5), Index(9)) && !progress.has(Index(4), Index(9)));
+        assert!(progress.accepted(Index(9), None) && !progress.has_gap());
+        assert!(!progress.accepted(Index(9), Some((Index(5), Index(9)))), "no news");
+        assert_eq!(progress.next, Index(10));
+    }
+
+    #[test]
+    fn what_was_lost_is_sent_again_but_nothing_from_before_the_first() {
+        let mut progress = Progress::new(Index(5), None);
+        (5..=9).for_each(|index| progress.sent(Index(index), 10));
+        assert!(!progress.has_room(5, 1000) && !progress.has_room(9, 50));
+        progress.lost();
+        assert!(!progress.has_room(5, 1000));
+        progress.hear();
+        assert!(progress.has_room(5, 50) && progress.next == Index(5));
+        progress.accepted(Index(7), None);
+        assert_eq!(progress.next, Index(8));
+        progress.sent(Index(9), 10);
+        progress.lacks(Index(9));
+        assert_eq!(progress.next, Index(9));
+        progress.lacks(Index(2));
+        assert_eq!(progress.next, Index(5));
+    }
+
+    #[test]
+    fn a_member_that_was_removed_has_left_once_it_knows_or_after_so_many_heartbeats() {
+        let mut progress = Progress::new(Index(9), None);
+        assert!(!progress.has_left() && !progress.is_leaving());
+        progress.leave(Index(8));
+        progress.leave(Index(9));
+        let mut silent = progress.clone();
+        assert!(progress.is_leaving() && !progress.has_left());
+        progress.members = Index(8);
+        assert!(progress.has_left());
+        assert_eq!((1..).find(|_| silent.has_left()), Some(FAREWELL_HEARTBEATS + 1));
+    }
+}

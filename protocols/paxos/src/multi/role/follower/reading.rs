@@ -1,0 +1,127 @@
+//! A follower or learner serves reads: its leader names the index, its own state machine answers.
+//!
+//! A read ends ready, once everything up to its index was told; or refused, when the leader has no answer
+//! or is lost. A question that a heartbeat's time did not answer is asked again under another
+//! name, since it may be lost; after an election timeout of that its reads are refused.
+
+use synod_consensus::{Event, Refusal};
+use synod_engine::{NodeId, Token};
+use synod_log::ReadId;
+
+use crate::multi::message::ReadResult;
+use crate::multi::role::{Follower, Transfer};
+use crate::multi::state::{Context, State};
+use crate::multi::{Message, Rules, Timer};
+
+impl Follower {
+    /// A linearizable read, for which the next flush asks the leader.
+    pub(crate) fn read<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+        token: Token,
+    ) {
+        let refusal = if self.leader.is_none() {
+            Refusal::NotLeader { leader: None }
+        } else if self.questions.count() >= state.config.max_pending_reads {
+            Refusal::Busy
+        } else {
+            return self.questions.ask(token);
+        };
+        context.emit_now(Event::Refused { token, refusal });
+    }
+
+    /// Asks the leader once for all reads that wait.
+    pub(super) fn ask_for_reads<R: Rules>(
+        &mut self,
+        state: &mut State<R>,
+        context: &mut Context<'_, R>,
+    ) {
+        if let Some(leader) = self.leader.filter(|_| self.questions.has_waiting()) {
+            let (ballot, id) = (state.promised, state.next_read_id(context));
+            self.questions.asked(id);
+            context.send_now(leader, Message::ReadIndex { ballot, id });
+            if !core::mem::replace(&mut self.questions.is_timed, true) {
+                context.set_timer(Timer::Read, state.config.heartbeat());
+            }
+        }
+    }
+
+    /// The leader answers a question.
+    pub(crate) fn reads_answered<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+        from: NodeId,
+        id: ReadId,
+        result: ReadResult,
+    ) {
+        if self.leader != Some(from) {
+            return;
+        }
+        let refusal = match result {
+            ReadResult::Index(index) => {
+                self.questions.answered(id, index, state.rules().read_answer_is_fresh());
+                return self.answer_reads(state, context);
+            }
+            ReadResult::Busy => Refusal::Busy,
+            ReadResult::NotLeader => Refusal::NotLeader { leader: None },
+        };
+        for token in self.questions.rejected(id) {
+            context.emit_now(Event::Refused { token, refusal });
+        }
+    }
+
+    /// Answers the reads whose index was told.
+    pub(super) fn answer_reads<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+    ) {
+        while let Some((index, tokens)) = self.questions.ready(state.commit) {
+            context.emit_now(Event::ReadReady { index, tokens });
+        }
+    }
+
+    /// A heartbeat's time is over: what was not answered in it is asked again, at the flush.
+    pub(crate) fn read_timeout<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+    ) {
+        let silent_ms = u64::from(self.questions.heartbeat_passed()) * state.config.heartbeat_ms;
+        if silent_ms >= state.config.election_timeout_max_ms {
+            self.refuse_reads(context, self.leader);
+        }
+        self.questions.is_timed = self.questions.is_asking();
+        if self.questions.is_timed {
+            context.set_timer(Timer::Read, state.config.heartbeat());
+        }
+    }
+
+    /// The leader is lost, and with it all that it was asked.
+    pub(crate) fn refuse_reads<R: Rules>(
+        &mut self,
+        context: &mut Context<'_, R>,
+        leader: Option<NodeId>,
+    ) {
+        let refusal = Refusal::NotLeader { leader };
+        for token in self.questions.drain() {
+            context.emit_now(Event::Refused { token, refusal });
+        }
+    }
+
+    /// Follows no more: everything that waits ends, but for a transfer, which may have come to its end.
+    pub(crate) fn retire<R: Rules>(
+        mut self,
+        context: &mut Context<'_, R>,
+        leader: Option<NodeId>,
+    ) -> Option<Transfer> {
+        if self.questions.is_timed {
+            context.cancel_timer(Timer::Read);
+        }
+        self.refuse_reads(context, leader);
+        self.drop_forwards(context, leader);
+        self.transfer
+    }
+}

@@ -1,0 +1,88 @@
+//! A leader takes proposals of its followers' users (decision 0007): each once, whatever the network
+//! doubles, and answers with its place before the entry travels.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use synod_consensus::{Refusal, ReplicatedLog as _};
+use synod_engine::NodeId;
+use synod_log::{Answer, Forwarded, Owner};
+
+use crate::Ballot;
+use crate::multi::role::{Leader, Role};
+use crate::multi::state::{Context, State};
+use crate::multi::{Message, MultiPaxos, Rules};
+
+impl<R: Rules> MultiPaxos<R> {
+    /// A member forwards its user's proposals. Who does not lead refuses them, unless it may have led
+    /// the ballot and proposed them: then the follower finds out by itself, or never.
+    pub(crate) fn forwarded(
+        &mut self,
+        context: &mut Context<'_, R>,
+        from: NodeId,
+        ballot: Ballot,
+        (lane, first): (u64, u64),
+        commands: Vec<Bytes>,
+    ) {
+        let is_current = ballot == self.state.promised;
+        if let Role::Leader(leader) = &mut self.role
+            && is_current
+        {
+            leader.forwarded(&self.state, from, (lane, first), commands);
+        } else if ballot.proposer != self.state.me() {
+            let refusal = Refusal::NotLeader { leader: self.status().leader };
+            let answers = vec![Err(refusal); commands.len()];
+            context.send(from, Message::Forwarded { ballot, lane, first, answers });
+        }
+    }
+}
+
+impl Leader {
+    /// A member forwards proposals.
+    pub(crate) fn forwarded<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        from: NodeId,
+        (lane, first): (u64, u64),
+        commands: Vec<Bytes>,
+    ) {
+        if !self.followers.contains_key(&from) {
+            return;
+        }
+        let is_new = self.lanes.take(from, lane, first, commands.len() as u64);
+        if !is_new && state.rules().forwarded_once() {
+            return;
+        }
+        for (number, command) in (first..).zip(commands) {
+            let forwarded = Forwarded { from, lane, number };
+            match self.refusal(state, &command) {
+                Some(refusal) => self.answers.push((forwarded, Err(refusal))),
+                None => self.proposals.gather(Owner::Peer(forwarded), command),
+            }
+        }
+    }
+
+    /// Answers what was forwarded and is appended or refused, in runs.
+    pub(super) fn answer_forwarded<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+    ) {
+        let placed = self.proposals.placed();
+        self.answers.extend(placed.map(|(forwarded, index)| (forwarded, Ok(index))));
+        self.answers.sort_by_key(|(forwarded, _)| *forwarded);
+        let mut answers = core::mem::take(&mut self.answers).into_iter().peekable();
+        while let Some((Forwarded { from, lane, number }, answer)) = answers.next() {
+            let mut run: Vec<Answer> = vec![answer];
+            while let Some((_, answer)) = answers.next_if(|(next, _)| {
+                *next == Forwarded { from, lane, number: number + run.len() as u64 }
+            }) {
+                run.push(answer);
+            }
+            let ballot = state.promised;
+            context
+                .send_now(from, Message::Forwarded { ballot, lane, first: number, answers: run });
+        }
+    }
+}

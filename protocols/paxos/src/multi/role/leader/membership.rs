@@ -1,0 +1,248 @@
+//! A leader changes the members of its group: one voter at a time, or several by way of a joint membership
+//! that it leaves by itself.
+//!
+//! The members are a value like any other, and decide from the next instance on (*Paxos Made Simple* §3).
+//! So the *window closes* behind it: nothing is proposed there until
+//!
+//! 1. the value is chosen, by the old members;
+//! 2. a majority of the new ones knows durably that it is, and so holds everything before it: the old ones
+//!    may go for good. Only then does the leader count it, and is its user told;
+//! 3. a majority of the new ones has promised the leader's ballot, and told what it accepted behind. If
+//!    that is anything, a leader of another ballot was there before, and phase 1 begins anew.
+
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use synod_consensus::{Batch, Change, Event, Index, Membership, Payload, Peer, Refusal};
+use synod_engine::{NodeId, Token};
+use synod_quorum::Quorum;
+
+use crate::multi::progress::Progress;
+use crate::multi::role::{Becomes, CandidateAnswer, Leader};
+use crate::multi::state::{Context, State};
+use crate::multi::{Message, Rules};
+
+impl Leader {
+    /// A change of members: a value that closes the window.
+    pub(crate) fn change<R: Rules>(
+        &mut self,
+        state: &mut State<R>,
+        context: &mut Context<'_, R>,
+        token: Token,
+        wishes: &[Change],
+    ) {
+        match self.next_members(state, wishes) {
+            Ok(members) => {
+                self.propose_gathered(state, context);
+                self.proposals.appended(self.last.next(), token);
+                self.store_members(state, context, members);
+            }
+            Err(refusal) => context.emit_now(Event::Refused { token, refusal }),
+        }
+    }
+
+    /// What the wishes lead to, if the time has come, the learners among the new voters have caught up, and
+    /// so many answer that the change can be made.
+    fn next_members<R: Rules>(
+        &self,
+        state: &State<R>,
+        wishes: &[Change],
+    ) -> Result<Membership, Refusal> {
+        let (members, rules) = (&state.members, state.rules());
+        let is_over = self.closed.is_none() && !members.current().is_joint();
+        let is_due = state.commit >= self.adopted && (is_over || !rules.one_change_at_a_time());
+        if !is_due || self.transfer.is_some() || self.has_resigned {
+            return Err(Refusal::ChangePending);
+        }
+        let next = members.current().changed(wishes).map_err(Refusal::BadChange)?;
+        for node in next.quorum().incoming().iter().filter(|node| !state.quorum().contains(*node)) {
+            let progress = self.followers.get(&node).filter(|progress| progress.caught_up);
+            if progress.is_none() {
+                let prefix = self.followers.get(&node).map_or(0, |progress| progress.prefix.0);
+                let behind = self.last.0.saturating_sub(prefix);
+                return Err(Refusal::NotCaughtUp { node, behind });
+            }
+        }
+        let heard =
+            |node| node == state.me() || self.followers.get(&node).is_some_and(Progress::is_heard);
+        if !next.quorum().is_quorum(heard) {
+            return Err(Refusal::TooFewVoters);
+        }
+        Ok(next)
+    }
+
+    /// Proposes a membership.
+    fn store_members<R: Rules>(
+        &mut self,
+        state: &mut State<R>,
+        context: &mut Context<'_, R>,
+        members: Membership,
+    ) {
+        let payload = Payload::Members(Arc::new(members));
+        let index = self.last.next();
+        self.store(state, context, &Batch::new(index, state.promised.epoch(), vec![payload]));
+        self.close(state, context, index);
+    }
+
+    /// Nothing is proposed behind `index`, where the members change.
+    pub(super) fn close<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+        index: Index,
+    ) {
+        if state.rules().window_closes_for_change() {
+            (self.closed, self.is_closed_chosen) = (Some(index), false);
+            self.ask_new_members(state, context);
+        }
+    }
+
+    /// Asks those of the new voters that have not promised the ballot.
+    pub(super) fn ask_new_members<R: Rules>(&self, state: &State<R>, context: &mut Context<'_, R>) {
+        let Some((closed, quorum)) = self.new_quorum(state) else { return };
+        let (ballot, from, handover) = (state.promised, closed.next(), false);
+        for node in quorum.iter().filter(|node| *node != state.me()) {
+            if !self.promised.contains_key(&node) {
+                context.send(node, Message::Prepare { ballot, from, handover });
+            }
+        }
+    }
+
+    /// Behind which entry the window is closed, and who decides from there on.
+    fn new_quorum<R: Rules>(&self, state: &State<R>) -> Option<(Index, Quorum)> {
+        let closed = self.closed?;
+        let entry = state.slots.run_from(closed);
+        let members = entry.as_ref().and_then(Batch::members).unwrap_or(state.members.current());
+        let quorum = members.quorum();
+        let both = state.rules().both_majorities();
+        Some((closed, if both { quorum } else { Quorum::of(quorum.incoming().clone()) }))
+    }
+
+    /// One of the new voters promises the ballot, and tells what it accepted behind the change.
+    pub(crate) fn promised<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        node: NodeId,
+        answer: &CandidateAnswer,
+    ) {
+        if let Some(progress) = self.followers.get_mut(&node) {
+            progress.hear();
+        }
+        if self.closed.is_none_or(|closed| answer.from > closed.next()) || node == state.me() {
+            return;
+        }
+        let is_all = answer.next.is_none();
+        let last = answer.accepted.last().map_or(Index::ZERO, Batch::last).max(answer.chosen);
+        let last = if is_all { last } else { Index(u64::MAX) };
+        self.promised.insert(node, last);
+        self.acknowledged = true;
+    }
+
+    /// Whether a majority of the new members knows that the change is chosen.
+    pub(super) fn is_change_known<R: Rules>(&self, state: &State<R>) -> bool {
+        let Some((closed, quorum)) = self.new_quorum(state) else { return true };
+        let knows = |node: NodeId| match self.followers.get(&node) {
+            Some(progress) => progress.members >= closed,
+            None => node == state.me() && self.members >= closed,
+        };
+        quorum.is_quorum(knows) || !state.rules().new_majority_holds_prefix()
+    }
+
+    /// Makes durable that the change is chosen; its own disk tells by a message to itself.
+    fn note_chosen<R: Rules>(
+        &self,
+        state: &mut State<R>,
+        context: &mut Context<'_, R>,
+        closed: Index,
+    ) {
+        if state.mark_chosen(context, closed) {
+            let (ballot, prefix) = (state.promised, state.commit);
+            let accepted = Message::Accepted { ballot, prefix, beyond: None, members: closed };
+            context.send(state.me(), accepted);
+        }
+    }
+
+    /// Opens the window if the new members are ready. Then leaves a joint membership; and once this node's
+    /// own removal is over, hands over to the best voter, or steps down if none takes it.
+    pub(super) fn settle_members<R: Rules>(
+        &mut self,
+        state: &mut State<R>,
+        context: &mut Context<'_, R>,
+    ) -> Becomes {
+        if let Some(closed) = self.closed {
+            if self.is_closed_chosen {
+                self.note_chosen(state, context, closed);
+            }
+            if state.commit < closed {
+                return Becomes::Same;
+            }
+            if let Some(becomes) = self.open(state, closed) {
+                return becomes;
+            }
+        }
+        if state.commit < self.adopted {
+            return Becomes::Same;
+        }
+        if state.members.current().is_joint() && self.last == state.commit {
+            let next = state.members.current().after_joint();
+            self.store_members(state, context, next);
+            return Becomes::Same;
+        }
+        if state.is_voter() || self.transfer.is_some() {
+            return Becomes::Same;
+        }
+        let successor = self.best_successor(state).filter(|_| !self.has_resigned);
+        let Some(successor) = successor else { return Becomes::Follower { leader: None } };
+        self.has_resigned = true;
+        self.begin_transfer(state, context, successor, None);
+        Becomes::Same
+    }
+
+    /// Opens the window if a majority of the members has promised and told of nothing behind it; `None` if
+    /// it is open.
+    fn open<R: Rules>(&mut self, state: &State<R>, closed: Index) -> Option<Becomes> {
+        let (me, quorum) = (state.me(), state.quorum());
+        let told = |node: NodeId| self.promised.get(&node);
+        let is_clean = |node: NodeId| node == me || told(node).is_some_and(|last| *last <= closed);
+        let is_own_clean = state.slots.last() <= closed;
+        if is_own_clean && quorum.is_quorum(is_clean) || !state.rules().new_majority_promises() {
+            self.closed = None;
+            self.is_closed_chosen = false;
+            return None;
+        }
+        if quorum.is_quorum(|node| node == me || told(node).is_some()) {
+            return Some(Becomes::Candidate { handover: false });
+        }
+        Some(Becomes::Same)
+    }
+
+    /// Sends values to every member, from scratch to one that lost its data; to one that leaves, until it
+    /// knows.
+    pub(super) fn follow_members<R: Rules>(&mut self, state: &mut State<R>) {
+        let (members, next) = (state.members.current().clone(), state.commit.next());
+        let me = state.me();
+        for member in members.iter().filter(|member| member.node != me) {
+            let life = member.contact.as_ref().map(|contact| contact.incarnation);
+            let goes_on = |known: &Progress| !known.is_leaving() && known.life == life;
+            if !self.followers.get(&member.node).is_some_and(goes_on) {
+                self.followers.insert(member.node, Progress::new(next, life));
+                state.serving.forget(member.node);
+            }
+        }
+        let strangers = self.followers.iter_mut().filter(|(node, _)| !members.contains(**node));
+        strangers.for_each(|(_, progress)| progress.leave(state.members.since()));
+    }
+
+    /// What it knows of the other members.
+    pub(crate) fn peers<R: Rules>(&self, state: &State<R>) -> Vec<Peer> {
+        let peers = self.followers.iter().filter(|(_, progress)| !progress.is_leaving());
+        let peer = |(node, progress): (&NodeId, &Progress)| Peer {
+            node: *node,
+            matched: progress.prefix,
+            installs: state.serving.installs(*node),
+            heard: progress.is_heard(),
+        };
+        peers.map(peer).collect()
+    }
+}

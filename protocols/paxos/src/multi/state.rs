@@ -1,0 +1,399 @@
+//! What every role shares: the durable state in memory, and what is chosen and applied.
+
+use alloc::format;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use synod_consensus::{Batch, Event, Index, Member, Snapshot};
+use synod_engine::{Corrupt, Instant, NodeId, TaskId, Token};
+use synod_log::{Members, ReadId, Snapshotting, Unapplied};
+use synod_quorum::Quorum;
+
+use crate::Ballot;
+use crate::multi::record::{Checkpoint, Record};
+use crate::multi::serving::Serving;
+use crate::multi::slots::Slots;
+use crate::multi::written::Written;
+use crate::multi::{Config, MultiPaxos, Rules};
+
+pub(crate) type Context<'a, R> = synod_engine::Context<'a, MultiPaxos<R>>;
+
+/// The state of a node apart from its role.
+#[derive(Clone, Debug)]
+pub(crate) struct State<R> {
+    pub(crate) config: Config<R>,
+    /// The last round that the proposer has used.
+    round: u64,
+    /// The highest ballot that the acceptor has promised.
+    pub(crate) promised: Ballot,
+    /// The highest ballot that this life has heard of.
+    heard: Ballot,
+    /// As far as they are chosen.
+    pub(crate) members: Members,
+    pub(crate) slots: Slots,
+    /// The newest snapshot that a checkpoint record names.
+    pub(crate) snapshot: Option<Snapshot>,
+    /// Up to here the values in the slots are known to be chosen, and were told to the user.
+    pub(crate) commit: Index,
+    pub(crate) applied: Index,
+    /// Up to here records say that what they hold is chosen.
+    known: Index,
+    /// Up to here a record of its own says so.
+    marked: Index,
+    /// Whether a record told where the log begins.
+    is_based: bool,
+    /// Bytes of values written since the newest snapshot.
+    pub(crate) fresh_bytes: usize,
+    pub(crate) written: Written,
+    pub(crate) snapshots: Snapshotting,
+    pub(crate) serving: Serving,
+    /// Until then this node promises no other ballot.
+    bound_until: Option<Instant>,
+    /// The newest question of this life to a leader.
+    read_id: Option<ReadId>,
+    unapplied: Unapplied,
+    tasks: u64,
+}
+
+impl<R: Rules> State<R> {
+    pub(crate) fn new(config: Config<R>) -> Self {
+        let members = Members::none(config.rules.both_majorities());
+        let written = Written::new(config.stretch_bytes());
+        let snapshots = Snapshotting::new(config.snapshot_bounds());
+        Self {
+            config,
+            round: 0,
+            promised: Ballot::LOWEST,
+            heard: Ballot::LOWEST,
+            members,
+            slots: Slots::default(),
+            snapshot: None,
+            commit: Index::ZERO,
+            applied: Index::ZERO,
+            known: Index::ZERO,
+            marked: Index::ZERO,
+            is_based: false,
+            fresh_bytes: 0,
+            written,
+            snapshots,
+            serving: Serving::default(),
+            bound_until: None,
+            read_id: None,
+            unapplied: Unapplied::default(),
+            tasks: 0,
+        }
+    }
+
+    pub(crate) fn me(&self) -> NodeId {
+        self.config.node
+    }
+
+    pub(crate) fn rules(&self) -> R {
+        self.config.rules
+    }
+
+    /// Whether no life of this node has written anything.
+    pub(crate) fn has_no_record(&self) -> bool {
+        self.written.is_empty()
+    }
+
+    /// A life begins. What an earlier one promised a leader is not known, so all of it is promised again.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        if self.rules().lease_outlives_restart() {
+            self.bind(now);
+        }
+    }
+
+    /// Binds itself to promise no other ballot from now on, if leases are used; returns for how long, in
+    /// ms.
+    pub(crate) fn bind(&mut self, now: Instant) -> u64 {
+        if self.config.lease.is_none() {
+            return 0;
+        }
+        self.bound_until = Some(now + self.config.election_timeout_min());
+        self.config.election_timeout_min_ms
+    }
+
+    /// For how long it promises no other ballot.
+    pub(crate) fn bound_for(&self, now: Instant) -> Duration {
+        let left = self.bound_until.map_or(Duration::ZERO, |until| until.since(now));
+        if self.rules().lease_is_kept() { left } else { Duration::ZERO }
+    }
+
+    /// A name for a question that was never used, in this life or another.
+    pub(crate) fn next_read_id(&mut self, context: &mut Context<'_, R>) -> ReadId {
+        let draw = || ReadId { life: context.random().bits(), number: 0 };
+        let id = self.read_id.get_or_insert_with(draw);
+        id.number += 1;
+        *id
+    }
+
+    /// Who decides.
+    pub(crate) fn quorum(&self) -> &Quorum {
+        self.members.quorum()
+    }
+
+    /// Whether this node votes.
+    pub(crate) fn is_voter(&self) -> bool {
+        self.quorum().contains(self.me())
+    }
+
+    /// Whether this node may lead: a voter of priority 0 never does.
+    pub(crate) fn may_lead(&self) -> bool {
+        let me = self.members.current().member(self.me());
+        self.is_voter() && me.is_some_and(|me| me.priority > 0 && self.is_this_life(me))
+    }
+
+    /// Whether this member of the node's own name is the node as it is, and not one that lost its data
+    /// (what that one was entitled to, this one is not). A member of the first hour is meant as it was
+    /// founded.
+    fn is_this_life(&self, member: &Member) -> bool {
+        let Some(incarnation) = self.config.incarnation else { return true };
+        match &member.contact {
+            Some(contact) => contact.incarnation == incarnation,
+            None => self.config.initial_voters.is_some(),
+        }
+    }
+
+    /// The priority of a member; 0 for who is none.
+    pub(crate) fn priority(&self, node: NodeId) -> u8 {
+        self.members.current().member(node).map_or(0, |member| member.priority)
+    }
+
+    /// The other voters.
+    pub(crate) fn other_voters(&self) -> impl Iterator<Item = NodeId> {
+        self.quorum().iter().filter(|node| *node != self.me())
+    }
+
+    /// The last instance that the newest snapshot contains.
+    pub(crate) fn snapshot_index(&self) -> Index {
+        snapshot_index(self.snapshot)
+    }
+
+    /// Takes in a record that an earlier life persisted. The first may be one that a checkpoint kept:
+    /// what there was before it is not known until that checkpoint comes.
+    pub(crate) fn replay(&mut self, record: Record) -> Result<(), Corrupt> {
+        match record {
+            Record::Propose { round } => {
+                self.written.other();
+                self.replay_round(round)
+            }
+            Record::Promise(ballot) => {
+                self.written.other();
+                self.replay_promise(ballot)
+            }
+            Record::Accept { batch, chosen } => {
+                self.replay_accept(&batch)?;
+                self.replay_chosen(chosen)
+            }
+            Record::Chosen(index) => {
+                self.written.other();
+                self.marked = self.marked.max(index);
+                self.replay_chosen(index)
+            }
+            Record::Checkpoint(checkpoint) => self.replay_checkpoint(checkpoint),
+        }
+    }
+
+    /// Rounds never fall.
+    fn replay_round(&mut self, round: u64) -> Result<(), Corrupt> {
+        if round < self.round {
+            return Err(Corrupt(format!("round {round} after round {}", self.round)));
+        }
+        self.round = round;
+        Ok(())
+    }
+
+    /// A promise is not taken back.
+    fn replay_promise(&mut self, ballot: Ballot) -> Result<(), Corrupt> {
+        if ballot < self.promised && self.rules().promises_are_kept() {
+            return Err(Corrupt(format!("{ballot} after {} was promised", self.promised)));
+        }
+        self.promised = self.promised.max(ballot);
+        Ok(())
+    }
+
+    /// A value is accepted once in a ballot, and never after one of a higher ballot.
+    fn replay_accept(&mut self, batch: &Batch) -> Result<(), Corrupt> {
+        self.replay_promise(Ballot::of(batch.epoch()))?;
+        if self.slots.lacking(batch, batch.first()).as_ref() != Some(batch)
+            && self.rules().promises_are_kept()
+        {
+            return Err(Corrupt(format!("{batch} over what was accepted in it, or is given up")));
+        }
+        self.written.values(batch);
+        self.fresh_bytes += batch.size_bytes();
+        self.put(batch);
+        Ok(())
+    }
+
+    /// Up to what is chosen there is no gap.
+    fn replay_chosen(&mut self, index: Index) -> Result<(), Corrupt> {
+        if index > self.known && self.is_based {
+            let last = self.slots.contiguous(self.known, None);
+            if last < index {
+                return Err(Corrupt(format!("chosen to {index}, and there is a gap after {last}")));
+            }
+        }
+        self.known = self.known.max(index);
+        Ok(())
+    }
+
+    fn replay_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), Corrupt> {
+        let Checkpoint { round, promised, members, snapshot, base, keeps } = checkpoint;
+        if members.is_empty() {
+            return Err(Corrupt("a checkpoint without members".into()));
+        }
+        // An earlier one among what a later one keeps may lack its own: that one tells where they begin.
+        let is_whole = self.written.count() >= keeps;
+        let base = if is_whole { base } else { snapshot_index(snapshot) };
+        if keeps > 0 && self.written.is_empty() {
+            return Err(Corrupt(format!("a checkpoint without the {keeps} records that it keeps")));
+        }
+        self.replay_round(round)?;
+        self.replay_promise(promised)?;
+        self.snapshot = snapshot;
+        let index = self.snapshot_index();
+        self.slots.compact(base);
+        let last = self.slots.contiguous(base, None);
+        if base > index || last < index {
+            return Err(Corrupt(format!("a snapshot to {index}, and a gap after {last}")));
+        }
+        self.written.retain(keeps);
+        self.written.other();
+        self.is_based = is_whole;
+        (self.commit, self.applied) = (index, index);
+        (self.known, self.marked) = (self.known.max(index), self.marked.max(index));
+        self.members.rebase(index, members);
+        self.fresh_bytes = self.written.bytes_beyond(index);
+        self.evict(index);
+        Ok(())
+    }
+
+    /// All was replayed: up to here what the slots hold is known to be chosen.
+    pub(crate) fn replayed(&self) -> Index {
+        self.known.min(self.slots.contiguous(self.commit, None))
+    }
+
+    /// Makes a record durable.
+    pub(crate) fn persist(&mut self, context: &mut Context<'_, R>, record: Record) {
+        match &record {
+            Record::Accept { batch, .. } => self.written.values(batch),
+            Record::Propose { .. }
+            | Record::Promise(_)
+            | Record::Chosen(_)
+            | Record::Checkpoint(_) => self.written.other(),
+        }
+        context.persist(record);
+    }
+
+    /// The last round used, for a checkpoint.
+    pub(crate) fn round(&self) -> u64 {
+        self.round
+    }
+
+    /// Somebody uses this ballot, or promised it.
+    pub(crate) fn hear(&mut self, ballot: Ballot) {
+        self.heard = self.heard.max(ballot);
+    }
+
+    /// A ballot above all that this node has heard of, never used before.
+    pub(crate) fn next_ballot(&mut self, context: &mut Context<'_, R>) -> Ballot {
+        let used = Ballot { round: self.round, proposer: NodeId(0) };
+        let ballot = used.max(self.promised).max(self.heard).after(self.me());
+        self.round = ballot.round;
+        if self.rules().ballot_is_unique_across_restarts() {
+            self.persist(context, Record::Propose { round: ballot.round });
+        }
+        ballot
+    }
+
+    /// Puts what is not accepted in its ballot, or a higher one, into memory.
+    fn put(&mut self, batch: &Batch) {
+        let mut from = batch.first();
+        while let Some(part) = self.slots.lacking(batch, from) {
+            from = part.last().next();
+            self.slots.put(part);
+        }
+    }
+
+    /// Moves what is known to be chosen to `to`, which the slots reach without a gap, and tells the state
+    /// machine; `own` yields the token of an index that was proposed here, up to the index it is given.
+    pub(crate) fn commit_to(
+        &mut self,
+        context: &mut Context<'_, R>,
+        to: Index,
+        mut own: impl FnMut(Index) -> Vec<(Index, Token)>,
+    ) {
+        if to <= self.commit {
+            return;
+        }
+        let mut changed = None;
+        for batch in self.slots.range(self.commit.next(), to) {
+            let own = own(batch.last());
+            self.unapplied.committed(&batch);
+            if let Some(members) = batch.members() {
+                self.members.adopt(batch.first(), members.clone());
+                changed = Some(batch.first());
+            }
+            context.emit_now(Event::Committed { batch, own });
+        }
+        self.commit = to;
+        if let Some(index) = changed {
+            self.mark_chosen(context, index);
+            self.tell_members(context);
+        }
+    }
+
+    /// Makes durable that everything up to `index` is chosen; returns whether that is news.
+    pub(crate) fn mark_chosen(&mut self, context: &mut Context<'_, R>, index: Index) -> bool {
+        let is_news = index > self.marked;
+        if is_news {
+            self.marked = index;
+            self.persist(context, Record::Chosen(index));
+        }
+        is_news
+    }
+
+    /// Tells the driver who belongs to the group, as far as this node knows.
+    pub(crate) fn tell_members(&self, context: &mut Context<'_, R>) {
+        context.emit_now(Event::Members(self.members.current().clone()));
+    }
+
+    /// Whether the state machine is too far behind to be given more.
+    pub(crate) fn applying_lags(&self) -> bool {
+        self.commit.0.saturating_sub(self.applied.0) > self.config.max_unapplied_entries
+            || self.unapplied.size_bytes() > self.config.max_unapplied_bytes
+    }
+
+    /// The state machine has reached `index`.
+    pub(crate) fn applied(&mut self, index: Index) {
+        self.applied = self.applied.max(index.min(self.commit));
+        self.unapplied.applied(self.applied);
+    }
+
+    /// Lets go of values up to `to`, which are applied, as far as too many are in memory.
+    pub(crate) fn evict(&mut self, to: Index) {
+        self.slots.evict(to, self.config.max_cached_log_bytes);
+    }
+
+    /// A name for a task that no other has in this life.
+    pub(crate) fn new_task(&mut self) -> TaskId {
+        self.tasks += 1;
+        TaskId(self.tasks)
+    }
+
+    pub(crate) fn fingerprint<H: core::hash::Hasher>(&self, now: Instant, hasher: &mut H) {
+        use core::hash::Hash;
+        let Self { config: _, round, promised, heard, members, slots, snapshot, commit, .. } = self;
+        (round, promised, heard, members, slots, snapshot, commit).hash(hasher);
+        let Self { applied, known, marked, is_based, fresh_bytes, written, snapshots, .. } = self;
+        (applied, known, marked, is_based, fresh_bytes, written, snapshots).hash(hasher);
+        let Self { serving, bound_until: _, read_id, unapplied, tasks, .. } = self;
+        (serving, read_id, unapplied, tasks, self.bound_for(now)).hash(hasher);
+    }
+}
+
+fn snapshot_index(snapshot: Option<Snapshot>) -> Index {
+    snapshot.map_or(Index::ZERO, |snapshot| snapshot.index)
+}
