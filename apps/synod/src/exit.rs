@@ -23,7 +23,8 @@ Exit codes:
   7  an address is in use or cannot be used; nothing was changed
   8  a node stopped because it could not go on
   9  a simulation found a violation, or could not decide
- 10  a simulation found none, but missed a point that it should have reached";
+ 10  a simulation found none, but missed a point that it should have reached
+ 11  done, but what it had to tell could not be written";
 
 /// How a command ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +40,7 @@ pub(crate) enum Exit {
     Fatal = 8,
     Violation = 9,
     Missed = 10,
+    Untold = 11,
 }
 
 impl From<Exit> for ExitCode {
@@ -96,6 +98,7 @@ impl Failure {
                 Exit::Fatal => "fatal",
                 Exit::Violation => "violation",
                 Exit::Missed => "missed",
+                Exit::Untold => "untold",
             };
             tell(&json!({ "error": self.what, "kind": kind }));
         }

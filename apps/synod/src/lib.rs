@@ -24,6 +24,14 @@ pub fn main() -> ExitCode {
         Err(error) => return wrong_usage(&error),
     };
     match commands::run(cli) {
+        Ok(exit) if output::is_lost() => {
+            let what = "what this command had to tell could not be written (is the device full?)";
+            exit::Failure::new(exit::Exit::Untold, what).report();
+            match exit {
+                exit::Exit::Done => exit::Exit::Untold.into(),
+                other => other.into(),
+            }
+        }
         Ok(exit) => exit.into(),
         Err(failure) => {
             failure.report();

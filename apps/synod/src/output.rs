@@ -1,6 +1,7 @@
 //! What commands print: tables for people, one JSON value per line for programs.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::{Attribute, Cell, Table, presets};
 use serde_json::{Value, json};
@@ -30,20 +31,38 @@ pub(crate) fn tell(value: &Value) {
     write_line(format_args!("{value}"));
 }
 
-/// Writes a line. Whoever reads may have gone (`| head`); that is no failure of the command.
-pub(crate) fn write_line(line: std::fmt::Arguments<'_>) {
-    writeln!(anstream::stdout().lock(), "{line}").ok();
+/// Whether something that was to be told could not be written.
+static IS_LOST: AtomicBool = AtomicBool::new(false);
+
+/// Whether output was lost, to a full device for one.
+pub(crate) fn is_lost() -> bool {
+    let flushed = std::io::stdout().lock().flush();
+    written(flushed);
+    IS_LOST.load(Ordering::Relaxed)
 }
 
-/// Writes bytes as they are, and ends the line; like [`write_line`] otherwise.
+/// Whoever reads may have gone (`| head`); that is no failure of the command. Whatever else is, is told in
+/// the end: what a command did, it did.
+fn written(result: std::io::Result<()>) {
+    if result.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
+        IS_LOST.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Writes a line.
+pub(crate) fn write_line(line: std::fmt::Arguments<'_>) {
+    written(writeln!(anstream::stdout().lock(), "{line}"));
+}
+
+/// Writes bytes as they are, and ends the line.
 pub(crate) fn write_bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.write_all(b"\n")).ok();
+    written(out.write_all(bytes).and_then(|()| out.write_all(b"\n")));
 }
 
-/// Writes bytes as they are and nothing else; like [`write_line`] otherwise.
+/// Writes bytes as they are and nothing else.
 pub(crate) fn write_raw(bytes: &[u8]) {
-    std::io::stdout().lock().write_all(bytes).ok();
+    written(std::io::stdout().lock().write_all(bytes));
 }
 
 /// Bytes as JSON: text where they are text, else an object with their hexadecimal digits.

@@ -93,7 +93,8 @@ pub enum Changes {
 
 impl Clerk {
     /// A clerk of the cluster whose servers are at `addresses` (`host:port`). Some suffice: the others
-    /// are learned from them, and so are those that take their place later. Spawns one task on the current tokio runtime.
+    /// are learned from them, and so are those that take their place later. Spawns one task on the
+    /// current tokio runtime.
     ///
     /// # Errors
     /// [`ConnectError`] if no server welcomed it.

@@ -57,6 +57,7 @@ id! {
     /// A local request, named by the local user who made it and who will be answered by this name.
     Token(u64), "#"
 }
+
 impl Incarnation {
     /// A life that lost what an earlier one promised ends in so many zero bits.
     const MARK_BITS: u32 = 16;
@@ -78,5 +79,19 @@ impl Incarnation {
     #[must_use]
     pub const fn is_repaired(self) -> bool {
         self.0.trailing_zeros() >= Self::MARK_BITS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repaired_life_shows_whatever_its_bits_and_a_first_one_never_looks_like_it() {
+        for random in [0, 1, 1 << 15, 1 << 16, 1 << 63, 0xffff_0000, u64::MAX] {
+            assert!(!Incarnation::first(random).is_repaired(), "{random:x}");
+            let repaired = Incarnation::repaired(random);
+            assert!(repaired.is_repaired() && repaired != Incarnation(0), "{random:x}");
+        }
     }
 }

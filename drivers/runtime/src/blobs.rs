@@ -16,5 +16,9 @@ mod store;
 mod stream;
 mod transfers;
 
+/// After so many bytes a file is synced: were all of it synced at the end, the log, whose syncs wait on the
+/// same disk, would wait for all of it.
+const SYNC_EVERY_BYTES: usize = 4 << 20;
+
 pub(crate) use store::{Claim, Store};
 pub(crate) use transfers::{Direction, Transfer, Transfers};

@@ -16,12 +16,15 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use story::{CLUSTER, LineNode, addresses, begin, config, lines, until, write};
-use stranger::{MESSAGE, MESSAGES, READY, WELCOME, admit, hello, lonely, ready, say};
+use stranger::{MESSAGE, MESSAGES, WELCOME, admit, hello, hello_of, lonely, ready, say};
 use synod_codec::frame::{self, Frame};
+use synod_engine::Incarnation;
 use synod_runtime::{NodeConfig, PeerVersion, StartError};
 
 /// Node 1 of cluster 5eed, in life 7, calls node 2 and speaks version 2.
 const HELLO_2: &str = "1f000000f45d18633b6a9d7c01010000000073796e6f642f70320200edbd0101020700";
+/// Node 2, in life 9, takes the call.
+const WELCOME_2: &str = "190000006d90cf43f66516fd01020000000073796e6f642f7032020009";
 /// It is content with the welcome.
 const READY_2: &str = "180000006e82321b4138774701040000000073796e6f642f70320200";
 /// Version 2 is the newest that the other side speaks.
@@ -36,43 +39,64 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The next frame of a peer.
-fn next(stream: &mut TcpStream, buffer: &mut BytesMut) -> Frame {
-    loop {
-        if let Some(frame) = frame::read(buffer, 1 << 20).unwrap() {
-            return frame;
-        }
-        let mut read = [0; 4096];
-        let count = stream.read(&mut read).unwrap();
-        assert!(count > 0, "the peer hung up");
-        buffer.extend_from_slice(&read[..count]);
-    }
+/// The bytes of the next frame of a peer.
+fn next_bytes(stream: &mut TcpStream) -> Vec<u8> {
+    let mut frame = vec![0; 4];
+    stream.read_exact(&mut frame).expect("the peer hung up");
+    let length = u32::from_le_bytes(frame[..4].try_into().unwrap());
+    assert!(length < 1 << 20);
+    frame.resize(4 + length as usize, 0);
+    stream.read_exact(&mut frame[4..]).expect("the peer hung up");
+    frame
 }
 
-/// Calls the node, speaks `version`, and returns the first frame that follows the welcome.
-async fn first_frame(version: u16) -> Frame {
+/// The next frame of a peer.
+fn next(stream: &mut TcpStream) -> Frame {
+    frame::read(&mut BytesMut::from(&next_bytes(stream)[..]), 1 << 20).unwrap().unwrap()
+}
+
+/// What a node answers in `version` that takes the call, and lives for the `life`th time.
+fn welcome(version: u16, life: Incarnation) -> Vec<u8> {
+    let mut welcome = Vec::new();
+    frame::write(WELCOME, 0, &mut welcome, |out| {
+        out.extend_from_slice(b"synod/p2");
+        out.extend_from_slice(&version.to_le_bytes());
+        synod_codec::encode(&life, out);
+    });
+    welcome
+}
+
+/// Calls the node with these bytes; its answer, and the first frame that follows.
+async fn call(said: Vec<u8>) -> (Incarnation, Vec<u8>, Frame) {
     let (_dir, node, address) = lonely();
     admit(&node).await;
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let said = [hello(version, CLUSTER, 1, 2), ready(version)].concat();
     stream.write_all(&said).unwrap();
-    let mut buffer = BytesMut::new();
-    let welcome = next(&mut stream, &mut buffer);
-    assert_eq!((welcome.kind, &welcome.payload[8..10]), (WELCOME, &version.to_le_bytes()[..]));
-    tokio::task::spawn_blocking(move || next(&mut stream, &mut buffer)).await.unwrap()
+    let heard = tokio::task::spawn_blocking(move || (next_bytes(&mut stream), next(&mut stream)));
+    let (welcome, first) = heard.await.unwrap();
+    (node.identity().incarnation, welcome, first)
 }
 
 #[test]
-fn the_bytes_of_a_released_version_stay() {
+fn the_bytes_of_version_2_are_those_that_the_stories_speak() {
     assert_eq!(hex(&hello(2, CLUSTER, 1, 2)), HELLO_2);
     assert_eq!(hex(&ready(2)), READY_2);
+    assert_eq!(hex(&welcome(2, Incarnation(9))), WELCOME_2);
 }
 
 #[tokio::test]
-async fn whoever_calls_in_an_older_version_is_spoken_to_in_that() {
-    assert_eq!(first_frame(2).await.kind, MESSAGE);
-    assert_eq!(first_frame(3).await.kind, MESSAGES);
+async fn who_calls_in_the_bytes_of_version_2_is_answered_in_them() {
+    let (life, answer, first) = call([bytes(HELLO_2), bytes(READY_2)].concat()).await;
+    assert_eq!(hex(&answer), hex(&welcome(2, life)));
+    assert_eq!(first.kind, MESSAGE);
+}
+
+#[tokio::test]
+async fn who_calls_in_version_3_is_answered_in_that() {
+    let (life, answer, first) = call([hello(3, CLUSTER, 1, 2), ready(3)].concat()).await;
+    assert_eq!(hex(&answer), hex(&welcome(3, life)));
+    assert_eq!(first.kind, MESSAGES);
 }
 
 #[tokio::test]
@@ -93,27 +117,20 @@ async fn whoever_refuses_a_newer_version_is_called_again_in_its_own() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let old = listener.local_addr().unwrap();
     let config = config(1, dir.path(), &[addresses(1)[0], old]);
-    let _node = begin(&config).unwrap();
+    let node = begin(&config).unwrap();
+    let life = node.identity().incarnation;
     let met = tokio::task::spawn_blocking(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let offered = next(&mut stream, &mut BytesMut::new());
+        let offered = next(&mut stream);
         assert_eq!(offered.payload[8..10], PeerVersion::NEWEST.0.to_le_bytes());
         stream.write_all(&bytes(REFUSED_2)).unwrap();
         let (mut stream, _) = listener.accept().unwrap();
-        let mut buffer = BytesMut::new();
-        let offered = next(&mut stream, &mut buffer);
-        assert_eq!(offered.payload[8..10], 2u16.to_le_bytes());
-        let mut welcome = Vec::new();
-        frame::write(WELCOME, 0, &mut welcome, |out| {
-            out.extend_from_slice(b"synod/p2");
-            out.extend_from_slice(&2u16.to_le_bytes());
-            synod_codec::encode(&9u64, out);
-        });
-        stream.write_all(&welcome).unwrap();
-        let ready = next(&mut stream, &mut buffer);
-        (ready.kind, next(&mut stream, &mut buffer).kind)
+        assert_eq!(hex(&next_bytes(&mut stream)), hex(&hello_of(life, 2, CLUSTER, 1, 2)));
+        stream.write_all(&bytes(WELCOME_2)).unwrap();
+        assert_eq!(hex(&next_bytes(&mut stream)), READY_2);
+        next(&mut stream).kind
     });
-    assert_eq!(met.await.unwrap(), (READY, MESSAGE), "it asks for votes, in version 2");
+    assert_eq!(met.await.unwrap(), MESSAGE, "it asks for votes, in version 2");
 }
 
 #[test]

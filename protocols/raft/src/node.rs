@@ -381,8 +381,8 @@ impl<R: Rules> Raft<R> {
         }
     }
 
-    /// The one place where the role changes. Who followed already goes on waiting, unless it rested: only a leader that
-    /// is heard, or a vote that is granted, starts the timeout anew (figure 2).
+    /// The one place where the role changes. Who followed already goes on waiting, unless it rested: only
+    /// a leader that is heard, or a vote that is granted, starts the timeout anew (figure 2).
     pub(crate) fn become_(&mut self, context: &mut Context<'_, Self>, becomes: Becomes) {
         let state = &mut self.state;
         let (role, next) = match becomes {

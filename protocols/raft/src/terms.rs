@@ -26,17 +26,10 @@ impl<R: Rules> Raft<R> {
         if term > self.state.term() {
             self.enter(context, term);
         }
-        let is_reply = matches!(
-            message,
-            Message::VoteReply { .. }
-                | Message::AppendReply { .. }
-                | Message::HeartbeatReply { .. }
-                | Message::ReadIndexReply { .. }
-        );
         let is_refusal = matches!(message, Message::PreVoteReply { granted: false, .. });
         term == self.state.term()
             || is_refusal
-            || is_reply && !self.state.rules().replies_are_of_this_term()
+            || message.is_reply() && !self.state.rules().replies_are_of_this_term()
     }
 
     /// Enters a later term, in which it has voted for nobody.

@@ -159,11 +159,13 @@ impl Desk {
     /// What the leader says of itself and the others. It may be a member that the configuration does not
     /// name yet: the others know where it is.
     async fn leader(&mut self) -> Result<NodeReport> {
+        let mut is_anybody_there = false;
         while Instant::now() < self.deadline {
             let mut place = 0;
             while let Some(address) = self.addresses.get(place).cloned() {
                 place += 1;
                 let Ok(report) = status_of(&address, &self.options).await else { continue };
+                is_anybody_there = true;
                 if report.log.role == Role::Leader {
                     return Ok(report);
                 }
@@ -177,8 +179,11 @@ impl Desk {
             }
             tokio::time::sleep(PAUSE).await;
         }
-        let what = "no node leads; a majority must be up and connected; nothing was changed";
-        Err(Failure::new(Exit::NotDone, what))
+        let (exit, what) = match is_anybody_there {
+            true => (Exit::NotDone, "no node leads; a majority must be up and connected"),
+            false => (Exit::Unreachable, "no node could be reached; is the cluster running?"),
+        };
+        Err(Failure::new(exit, format!("{what}; nothing was changed")))
     }
 
     async fn list(&mut self) -> Result<Exit> {

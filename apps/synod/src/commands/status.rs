@@ -17,21 +17,14 @@ pub(crate) async fn run(args: StatusArgs) -> Result<Exit> {
     let json = args.cluster.json;
     let target = args.cluster.target()?;
     let options = Options { open_timeout_ms: args.cluster.timeout_ms.min(1_000), ..target.options };
-    let mut asked = JoinSet::new();
-    for (place, address) in target.addresses.iter().cloned().enumerate() {
-        let options = options.clone();
-        asked.spawn(async move {
-            let report = status_of(&address, &options).await.map_err(|error| error.to_string());
-            (place, (address, report))
-        });
-    }
-    let mut said = asked.join_all().await;
-    said.sort_by_key(|(place, _)| *place);
-    let said: Vec<Said> = said.into_iter().map(|(_, said)| said).collect();
-    let known: Vec<Option<u64>> = match &target.cluster {
+    let mut said = ask(target.addresses.clone(), &options).await;
+    let mut known: Vec<Option<u64>> = match &target.cluster {
         Some(cluster) => cluster.nodes.iter().map(|node| Some(node.id)).collect(),
         None => vec![None; said.len()],
     };
+    let (ids, addresses): (Vec<_>, Vec<_>) = members_beyond(&said).into_iter().unzip();
+    said.extend(ask(addresses, &options).await);
+    known.extend(ids.into_iter().map(Some));
     let commit =
         said.iter().filter_map(|(_, report)| Some(report.as_ref().ok()?.log.commit.0)).max();
     if json {
@@ -40,6 +33,36 @@ pub(crate) async fn run(args: StatusArgs) -> Result<Exit> {
         say!("{}", as_table(&said, &known, commit));
     }
     verdict(&said).map_err(|failure| failure.in_json(json))
+}
+
+/// Asks all of them at once how they are.
+async fn ask(addresses: Vec<String>, options: &Options) -> Vec<Said> {
+    let mut asked = JoinSet::new();
+    for (place, address) in addresses.into_iter().enumerate() {
+        let options = options.clone();
+        asked.spawn(async move {
+            let report = status_of(&address, &options).await.map_err(|error| error.to_string());
+            (place, (address, report))
+        });
+    }
+    let mut said = asked.join_all().await;
+    said.sort_by_key(|(place, _)| *place);
+    said.into_iter().map(|(_, said)| said).collect()
+}
+
+/// The members that were not asked, as the node that knows most names them: they joined later than the
+/// configuration was written.
+fn members_beyond(said: &[Said]) -> Vec<(u64, String)> {
+    let reports = || said.iter().filter_map(|(_, report)| report.as_ref().ok());
+    let Some(newest) = reports().max_by_key(|report| (report.log.epoch, report.log.commit)) else {
+        return Vec::new();
+    };
+    let is_asked = |node| reports().any(|report| report.log.node == node);
+    let others = newest.log.members.iter().filter(|member| !is_asked(member.node));
+    others
+        .filter_map(|member| Some((member.node.0, member.contact.as_ref()?.client_address.clone())))
+        .filter(|(_, address)| said.iter().all(|(asked, _)| asked != address))
+        .collect()
 }
 
 /// Done if somebody leads.

@@ -3,8 +3,8 @@
 //!
 //! It changes one thing at a time, at the node that it believes to lead, and asks that node who the
 //! members are before each step. Whatever it does must be safe; so that the group can go on at all, it
-//! leaves two voters, of whom some may lead, and, once it has emptied a voter's directory, no other voter loses its own before
-//! the members have changed without the first.
+//! leaves two voters, of whom some may lead, and, once it has emptied a voter's directory, no other voter
+//! loses its own before the members have changed without the first.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -44,6 +44,8 @@ pub(super) struct Operator {
     strangers: BTreeSet<NodeId>,
     /// When a call was last left unanswered.
     in_doubt: Duration,
+    /// When a change was last told to have taken effect.
+    settled: Duration,
     /// It finishes what it began, and begins nothing.
     is_closing: bool,
 }
@@ -73,6 +75,7 @@ impl Operator {
             wiped: None,
             strangers: BTreeSet::new(),
             in_doubt: Duration::ZERO,
+            settled: Duration::ZERO,
             is_closing: false,
         }
     }
@@ -244,15 +247,16 @@ impl Operator {
                 let priority = world.dice().between(least, 3) as u8;
                 Step::Change(vec![Change::Prioritise { node, priority }])
             }
-            58..63 if self.may_wipe(world.now(), members) => Step::Wipe(node),
+            58..63 if self.may_wipe(members) => Step::Wipe(node),
             _ => Step::Nothing,
         }
     }
 
     /// Whether a voter may lose its directory: one at a time, and only where no change that was asked for
-    /// may still be under way.
-    fn may_wipe(&self, now: Duration, members: &Membership) -> bool {
-        let is_clear = self.in_doubt.is_zero() || now > self.in_doubt + FORGOTTEN;
+    /// may still be under way. One of unknown fate is, however long ago it was asked for, in the log of a
+    /// node that counts by it, until a later change took effect.
+    fn may_wipe(&self, members: &Membership) -> bool {
+        let is_clear = self.in_doubt.is_zero() || self.settled > self.in_doubt + FORGOTTEN;
         let is_whole = self.wiped.is_none() && self.strangers.is_empty();
         is_clear && is_whole && !members.is_joint() && leaders(members) >= 3
     }
@@ -286,6 +290,7 @@ impl Operator {
         match outcome {
             Outcome::Done(()) => {
                 world.reached("members changed");
+                self.settled = world.now();
                 self.took_effect(world, wishes);
             }
             Outcome::Refused(Refusal::BadChange(BadChange::Unchanged)) => {

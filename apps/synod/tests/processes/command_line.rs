@@ -1,6 +1,7 @@
 //! What commands print and how they exit.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use crate::cluster::{Cluster, run, synod};
 
@@ -152,4 +153,16 @@ fn completions_are_printed_for_every_shell() {
         let ran = run(synod(Path::new(".")).args(["completions", shell]));
         assert!(ran.code == Some(0) && ran.out.contains("synod"), "{shell}: {ran:?}");
     }
+}
+
+#[test]
+fn what_could_not_be_told_is_no_success() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = synod(dir.path());
+    command.args(["sim", "raft", "--seed", "1", "--events", "500"]);
+    assert_eq!(run(&mut command).code, Some(0));
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ended = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+    let ended = ended.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(11), "{ended:?}");
 }

@@ -40,6 +40,16 @@ pub(crate) async fn kill_leaders_of(
     gaps
 }
 
+/// Suspends the leader until another one serves, and lets it go on.
+pub(crate) async fn suspend_the_leader(cluster: &mut Cluster, load: &Load) {
+    load.next_write().await;
+    let leader = cluster.ready().await;
+    cluster.signal(leader, Signal::STOP);
+    load.next_write().await;
+    cluster.signal(leader, Signal::CONT);
+    load.next_write().await;
+}
+
 #[tokio::test]
 async fn killing_the_leader_loses_nothing_and_writes_go_on() {
     let gaps = kill_leaders(4, 50, 500).await;
@@ -94,12 +104,7 @@ async fn a_suspended_leader_is_replaced_and_answers_nothing_stale() {
     let mut cluster = Cluster::start(3).await;
     let load = Load::start(&cluster.clerk(CALL).await, 50, 20);
     for _ in 0..2 {
-        load.next_write().await;
-        let leader = cluster.ready().await;
-        cluster.signal(leader, Signal::STOP);
-        load.next_write().await;
-        cluster.signal(leader, Signal::CONT);
-        load.next_write().await;
+        suspend_the_leader(&mut cluster, &load).await;
     }
     cluster.ready().await;
     load.judge().await;

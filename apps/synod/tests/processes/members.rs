@@ -47,6 +47,10 @@ async fn a_founder_is_replaced_under_load_and_nothing_is_lost() {
     load.next_write().await;
     assert_eq!(voters(&cluster).await, [2, 3, 4]);
     cluster.ready().await;
+    let status = cluster.synod(&["status", "--json"]);
+    let newcomer = format!("\"address\":\"{address}\"");
+    let told = status.out.lines().find(|line| line.contains(&newcomer));
+    assert!(told.is_some_and(|line| line.contains("\"reachable\":true")), "{status:?}");
     load.judge().await;
 }
 

@@ -12,7 +12,7 @@ use synod_kv::message::{Command, Response};
 use synod_kv::wire::{FromServer, Hello, OLDEST_PROTOCOL, Outcome, Reply, write_command};
 
 use crate::cluster::{Cluster, until};
-use crate::crashes::kill_leaders_of;
+use crate::crashes::{kill_leaders_of, suspend_the_leader};
 use crate::history::Load;
 use crate::serving::counter_of;
 
@@ -27,12 +27,7 @@ async fn with_leases_nothing_stale_is_read_while_leaders_are_killed_and_suspende
     let mut cluster = Cluster::start_with(3, "[raft]\nlease_max_drift_percent = 10").await;
     let load = Load::start(&cluster.clerk(CALL).await, 30, 20);
     for _ in 0..2 {
-        load.next_write().await;
-        let leader = cluster.ready().await;
-        cluster.signal(leader, Signal::STOP);
-        load.next_write().await;
-        cluster.signal(leader, Signal::CONT);
-        load.next_write().await;
+        suspend_the_leader(&mut cluster, &load).await;
         let leader = cluster.ready().await;
         cluster.kill(leader);
         load.next_write().await;

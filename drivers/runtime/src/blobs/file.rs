@@ -18,16 +18,12 @@ use synod_codec::{Hash, hash};
 use synod_consensus::StateMachine;
 use synod_engine::Blob;
 
-use super::{Claim, Store};
+use super::{Claim, SYNC_EVERY_BYTES, Store};
 use crate::directory;
 
 const MAGIC: &[u8; 8] = b"synodsnp";
 const VERSION: u32 = 1;
 const MAX_CHUNK_BYTES: usize = 64 << 20;
-
-/// After so many bytes the file is synced: were all of it synced at the end, the log, whose syncs wait on
-/// the same disk, would wait for all of it.
-const SYNC_EVERY_BYTES: u64 = 4 << 20;
 
 /// Writes `frozen` to a new blob, durable when this returns. A failure leaves nothing behind; to be
 /// `stopped` is one.
@@ -78,7 +74,7 @@ fn write_part<S: StateMachine>(
         out.write(&(chunk.len() as u32).to_le_bytes())?;
         out.write(&hash(&chunk).to_le_bytes())?;
         out.write(&chunk)?;
-        if out.size - synced > SYNC_EVERY_BYTES {
+        if out.size - synced > SYNC_EVERY_BYTES as u64 {
             out.out.flush()?;
             out.out.get_ref().sync_data()?;
             synced = out.size;

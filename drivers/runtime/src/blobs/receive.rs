@@ -16,14 +16,11 @@ use tokio::net::TcpStream;
 use tracing::{debug, error, info};
 
 use super::stream::{CHUNK_BYTES, Stream};
-use super::{Claim, Direction, Transfer};
+use super::{Claim, Direction, SYNC_EVERY_BYTES, Transfer};
 use crate::groups::Place;
 use crate::hosted::HostedLog;
 use crate::inbox::Arrived;
 use crate::transport::{NO_GROUP, Net, kind};
-
-/// The disk gets its part in pieces, so that no other sync waits long behind this one.
-const SYNC_EVERY_BYTES: usize = 4 << 20;
 
 /// Serves a connection for bulk bytes, on a thread of its own.
 pub(crate) fn accept<E: HostedLog>(

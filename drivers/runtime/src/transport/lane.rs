@@ -193,6 +193,22 @@ mod tests {
         }
     }
 
+    /// Version 3 was released so: two messages, then a frame that says nothing.
+    #[test]
+    fn the_bytes_of_version_3_stay() {
+        let mut lane = Lane::default();
+        lane.push(PeerVersion(3), GroupId(7), MAX, |out| out.extend_from_slice(b"one"));
+        lane.push(PeerVersion(3), GroupId(0x0102_0304), MAX, |out| out.extend_from_slice(b"other"));
+        lane.beat();
+        let mut bytes = Vec::new();
+        lane.swap(&mut bytes);
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            hex,
+            "2600000036e9b747b0a3839001120000000007000000030000006f6e6504030201050000006f746865720e000000c5fdd067f247a19a011100000000"
+        );
+    }
+
     #[test]
     fn what_is_undone_was_never_there() {
         for version in [PeerVersion(2), PeerVersion(3)] {

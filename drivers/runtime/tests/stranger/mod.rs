@@ -60,12 +60,23 @@ pub(crate) fn ready(version: u16) -> Vec<u8> {
 }
 
 pub(crate) fn hello(version: u16, cluster: ClusterId, from: u64, to: u64) -> Vec<u8> {
+    hello_of(Incarnation(7), version, cluster, from, to)
+}
+
+/// The call of a node in this life.
+pub(crate) fn hello_of(
+    life: Incarnation,
+    version: u16,
+    cluster: ClusterId,
+    from: u64,
+    to: u64,
+) -> Vec<u8> {
     let mut out = Vec::new();
     frame::write(HELLO, 0, &mut out, |out| {
         out.extend_from_slice(b"synod/p2");
         out.extend_from_slice(&version.to_le_bytes());
         let purpose = 0u8;
-        let hello = (cluster, NodeId(from), NodeId(to), Incarnation(7), purpose);
+        let hello = (cluster, NodeId(from), NodeId(to), life, purpose);
         synod_codec::encode(&hello, out);
     });
     out

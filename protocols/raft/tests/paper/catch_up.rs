@@ -172,13 +172,18 @@ fn a_pull_ends_when_a_leader_is_heard() {
     assert_eq!(node.terms(), [1, 3]);
 }
 
-/// The only up-to-date node may not lead: another one takes over what it has.
-#[test]
-fn what_only_a_node_of_priority_0_has_is_not_lost_and_stops_nobody() {
+fn group_where_2_never_leads() -> Cluster<Sound> {
     let mut cluster = group(3, 0, Sound);
     let wish = Change::Prioritise { node: NodeId(2), priority: 0 };
     cluster.at(1, |node| node.change(20, [wish]));
     cluster.settle();
+    cluster
+}
+
+/// The only up-to-date node may not lead: another one takes over what it has.
+#[test]
+fn what_only_a_node_of_priority_0_has_is_not_lost_and_stops_nobody() {
+    let mut cluster = group_where_2_never_leads();
     cluster.isolate(&[3]);
     cluster.at(1, |node| node.propose(21, "x"));
     cluster.settle();
@@ -194,10 +199,7 @@ fn what_only_a_node_of_priority_0_has_is_not_lost_and_stops_nobody() {
 /// The same, where it has not heard yet that the terms went on.
 #[test]
 fn a_node_of_priority_0_in_an_earlier_term_is_pulled_from() {
-    let mut cluster = group(3, 0, Sound);
-    let wish = Change::Prioritise { node: NodeId(2), priority: 0 };
-    cluster.at(1, |node| node.change(20, [wish]));
-    cluster.settle();
+    let mut cluster = group_where_2_never_leads();
     cluster.beat(1);
     cluster.isolate(&[3]);
     cluster.at(1, |node| node.propose(21, "x"));
