@@ -6,7 +6,6 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use rustix::process::Signal;
 use synod_consensus::Role;
 use synod_kv::message::{Command, Response};
 use synod_kv::wire::{FromServer, Hello, OLDEST_PROTOCOL, Outcome, Reply, write_command};
