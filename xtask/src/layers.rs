@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("protocols/paxos", &["core/*"]),
     ("protocols/gossip", &["core/*"]),
     ("protocols/election", &["core/*"]),
+    ("protocols/zab", &["core/*", "protocols/election"]),
     ("services/kv", &["core/codec", "core/consensus", "core/engine"]),
     ("drivers/sim", &["core/*"]),
     ("drivers/wal", &["core/codec", "core/engine"]),
@@ -152,7 +153,7 @@ mod tests {
 
     #[test]
     fn an_unknown_crate_is_told_where_to_register() {
-        let complaints = complaints("protocols/zab", vec![]);
+        let complaints = complaints("protocols/nobody", vec![]);
         assert!(complaints[0].contains("add it to ARROWS"), "{complaints:?}");
     }
 

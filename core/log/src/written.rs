@@ -65,6 +65,14 @@ impl Written {
         }
     }
 
+    /// A record was written that cuts the log behind `last`.
+    pub fn truncated(&mut self, last: Index) {
+        self.count += 1;
+        for stretch in self.stretches.iter_mut().rev().take_while(|stretch| stretch.last > last) {
+            stretch.last = last;
+        }
+    }
+
     /// A snapshot covers everything up to `index`: gives up the oldest records, so that about
     /// `keep_bytes` of entries before it are kept. How many of the newest records a checkpoint must keep,
     /// and the last entry that is given up, if any is.
@@ -162,6 +170,24 @@ mod tests {
         assert_eq!(keeps(&written, 11, 0), (2, Some(11)));
         assert_eq!(keeps(&written, 14, 0), (1, Some(14)));
         assert_eq!(keeps(&written, 15, 0), (0, Some(15)));
+    }
+
+    #[test]
+    fn what_was_cut_is_not_kept_and_the_record_that_cut_it_is() {
+        let mut written = Written::new(0);
+        written.entries(&batch(1, 10));
+        written.entries(&batch(11, 20));
+        written.truncated(Index(12));
+        assert_eq!(keeps(&written, 10, 0), (2, Some(10)), "entries 11 and 12, and the cut");
+        assert_eq!(keeps(&written, 12, 0), (0, Some(12)));
+        written.truncated(Index(10));
+        assert_eq!(
+            keeps(&written, 9, 0),
+            (4, None),
+            "what was cut from its beginning on goes with it"
+        );
+        written.entries(&batch(11, 11));
+        assert_eq!(keeps(&written, 10, 0), (1, Some(10)));
     }
 
     #[test]

@@ -1,0 +1,115 @@
+//! What becomes of the history behind a snapshot that was built here or came from a
+//! leader. When one is due is said by core's [`Snapshotting`](synod_log::Snapshotting).
+
+use alloc::sync::Arc;
+
+use synod_consensus::{Event, Index, Membership, Snapshot, Task};
+use synod_engine::{Blob, TaskId};
+use synod_log::{EntryId, Log};
+
+use crate::Rules;
+use crate::record::{Checkpoint, Record};
+use crate::state::{Context, State};
+
+impl<R: Rules> State<R> {
+    /// Writes down the whole durable state, its log starting a little before the newest snapshot.
+    pub(crate) fn write_checkpoint(&mut self, context: &mut Context<'_, R>) {
+        self.write_checkpoint_with(context, self.config.keep_log_bytes);
+    }
+
+    /// The same, its log starting so many bytes before the snapshot at most.
+    fn write_checkpoint_with(&mut self, context: &mut Context<'_, R>, keep_log_bytes: usize) {
+        let index = self.snapshot_id().index;
+        let (keeps, given_up) = self.written.keep(index, keep_log_bytes);
+        self.fresh_bytes = self.written.bytes_beyond(index);
+        if let Some(given_up) = given_up {
+            self.log.compact(given_up);
+        }
+        let members = self.members.at(index).clone();
+        let checkpoint =
+            Checkpoint { epochs: self.epochs, members, snapshot: self.snapshot, keeps };
+        self.persist(context, Record::Checkpoint(checkpoint));
+    }
+
+    /// Starts a snapshot if one is due. `installs` is whether a follower installs the newest one.
+    pub(crate) fn snapshot_if_due(&mut self, context: &mut Context<'_, R>, installs: bool) {
+        if self.snapshots.is_due(self.behind(), installs) {
+            self.begin_snapshot(context);
+        }
+    }
+
+    /// Starts one if the log is as long as it may become, and it would hold more than the last.
+    pub(crate) fn snapshot_if_full(&mut self, context: &mut Context<'_, R>) {
+        if self.is_log_full() && self.applied > self.snapshot_id().index {
+            self.begin_snapshot(context);
+        }
+    }
+
+    /// Whether the bound on what is not in a snapshot is reached.
+    pub(crate) fn is_log_full(&self) -> bool {
+        self.snapshots.is_full(self.behind())
+    }
+
+    /// The disk is short of room: starts a snapshot that is not due, if it holds more than the last. What
+    /// is kept behind it for late followers is given up.
+    pub(crate) fn snapshot_asked(&mut self, context: &mut Context<'_, R>) {
+        if self.applied > self.snapshot_id().index {
+            self.snapshots.ask();
+            self.begin_snapshot(context);
+        } else if self.applied > Index::ZERO && !self.snapshots.is_running() {
+            self.write_checkpoint_with(context, 0);
+        }
+    }
+
+    fn begin_snapshot(&mut self, context: &mut Context<'_, R>) {
+        // A node that joined and has not read yet who belongs to the group cannot write it down.
+        let is_member = !self.members.at(self.applied).is_empty();
+        if is_member && self.snapshots.may_begin(self.behind()) {
+            let id = self.new_task();
+            self.snapshots.begin(id);
+            context.start_task(id, Task::Snapshot);
+        }
+    }
+
+    /// A snapshot was built, or could not be: checkpoints, and compacts the log behind it.
+    pub(crate) fn snapshot_done(
+        &mut self,
+        context: &mut Context<'_, R>,
+        id: TaskId,
+        built: Option<(Index, Blob)>,
+    ) {
+        let Some(was_asked) = self.snapshots.end(id) else { return };
+        let Some((index, blob)) = built else {
+            return self.snapshots.failed(self.behind());
+        };
+        if index > self.snapshot_id().index {
+            let epoch = self.log.epoch_at(index).expect("applied entries are in the log");
+            self.snapshot = Some(Snapshot { index, epoch, blob });
+            self.members.rebase(index, self.members.at(index).clone());
+            let keep_log_bytes = if was_asked { 0 } else { self.config.keep_log_bytes };
+            self.write_checkpoint_with(context, keep_log_bytes);
+        }
+    }
+
+    /// Takes over the state of a leader's snapshot; keeps the entries behind it if the logs agree
+    /// there.
+    pub(crate) fn install(
+        &mut self,
+        context: &mut Context<'_, R>,
+        snapshot: Snapshot,
+        members: Arc<Membership>,
+    ) {
+        let id = EntryId { index: snapshot.index, epoch: snapshot.epoch };
+        self.members.rebase(id.index, members);
+        if !self.log.holds(id) {
+            self.log = Log::after(id);
+            self.written.clear();
+            self.members.truncate(id.index.next());
+        }
+        self.snapshot = Some(snapshot);
+        self.write_checkpoint(context);
+        self.tell_members(context);
+        self.commit = id.index;
+        context.emit_now(Event::Install(snapshot));
+    }
+}

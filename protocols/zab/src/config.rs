@@ -1,0 +1,254 @@
+//! Every knob of a ZAB node.
+
+use core::fmt;
+use core::time::Duration;
+
+use synod_consensus::MAX_MEMBERS;
+use synod_election::fle;
+use synod_engine::{Incarnation, NodeId, Sound};
+use synod_log::SnapshotBounds;
+use synod_quorum::{Quorum, Voters};
+
+/// One day: far beyond any sensible time, and far from where nanoseconds overflow.
+const MAX_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The counter of a zxid has 32 bits; what is proposed together may exceed the bound a little.
+const MAX_EPOCH_ENTRIES: u64 = (u32::MAX - (1 << 24)) as u64;
+
+/// How a node behaves. The defaults suit a cluster within one data centre on ordinary disks.
+#[derive(Clone, Debug)]
+pub struct Config<R = Sound> {
+    /// This node.
+    pub node: NodeId,
+    /// The voters of a new cluster, the same on all of them. They become the first record; after
+    /// that the records count and this is ignored. `None` on a node that is to join a cluster.
+    pub initial_voters: Option<Voters>,
+    /// Which life of its directory this is, where the driver keeps account of lives. A node that lost its
+    /// data reads on its way about members under its own name: only those of its own life are itself.
+    pub incarnation: Option<Incarnation>,
+    /// The leader is heard at least this often. Far above the round trip, far below `sync_limit_ms`.
+    /// ZooKeeper's `tickTime`.
+    pub heartbeat_ms: u64,
+    /// A follower that does not hear its leader for so long looks for another, and so does a leader that
+    /// does not hear a quorum. Several heartbeats, so that one that is lost or late is not taken for a
+    /// dead node. ZooKeeper's `syncLimit`, in milliseconds.
+    pub sync_limit_ms: u64,
+    /// Who was elected, or elected another, looks again unless a quorum has accepted the new epoch by then.
+    /// Several times what an election takes: who decides early waits for the rest. ZooKeeper's `initLimit`;
+    /// here it does not cover the synchronisation, which goes on as long as both sides are heard.
+    pub init_limit_ms: u64,
+    /// How long an election waits for a better vote: see [`fle::Config::finalize_ms`].
+    pub finalize_ms: u64,
+    /// How soon a vote is repeated at first: see [`fle::Config::notify_min_ms`].
+    pub notify_min_ms: u64,
+    /// How soon a vote is repeated at last: see [`fle::Config::notify_max_ms`].
+    pub notify_max_ms: u64,
+    /// An epoch with so many entries ends, and its leader is elected anew: the counter of a zxid has 32
+    /// bits.
+    pub max_epoch_entries: u64,
+    /// A voter of higher priority leads once it was heard and up to date for this long; longer for each
+    /// voter of a higher priority still, and after each time that it failed to take over. Long enough that
+    /// a node which just restarted, or comes and goes, moves leadership once. `None`: never.
+    pub priority_takeover_ms: Option<u64>,
+    /// Entries in one message, in bytes. Large enough to fill a network pipe, small enough that a
+    /// heartbeat never waits long behind one.
+    pub max_append_bytes: usize,
+    /// Unacknowledged appends to one follower; what a fast network and a slow disk need.
+    pub max_in_flight_appends: usize,
+    /// Unacknowledged appends to one follower, in bytes; bounds the memory of its link.
+    pub max_in_flight_bytes: usize,
+    /// A longer command is refused.
+    pub max_command_bytes: usize,
+    /// Proposals are refused while this much is not committed, or not durable on the leader itself;
+    /// bounds what an isolated leader, or one with a stalled disk, keeps.
+    pub max_uncommitted_bytes: usize,
+    /// Proposals are refused, and a follower takes no more entries, while the state machine is this
+    /// many entries behind; bounds the queue between them.
+    pub max_unapplied_entries: u64,
+    /// Reads are refused while this many wait.
+    pub max_pending_reads: usize,
+    /// Proposals are refused, and a follower takes no more entries, while the state machine has this
+    /// many bytes of entries to take in; bounds the memory that they hold.
+    pub max_unapplied_bytes: usize,
+    /// Whether a follower sends its user's proposals on to its leader, as ZooKeeper's servers do. On: any
+    /// node may be asked.
+    pub forward_proposals: bool,
+    /// Forwarded proposals that wait to be sent or answered, in bytes; beyond it they are refused.
+    pub max_forwarded_bytes: usize,
+    /// A snapshot is due when the entries since the last one weigh so many times what it weighs, within
+    /// the next three bounds. Each writes the whole state: a multiple of 4 adds a quarter to what is
+    /// written to the log, 1 would double it.
+    pub snapshot_growth: u32,
+    /// It is due after this many bytes of entries at the earliest: a small state costs little to write,
+    /// but not nothing. Half of `max_log_bytes` is the latest.
+    pub snapshot_every_bytes: usize,
+    /// And after this many entries in any case. What a restart applies: one or two seconds of work.
+    pub snapshot_every: u64,
+    /// Bytes of entries kept on disk before a snapshot, so that a follower that is a little late needs
+    /// none: a few seconds of the heaviest load.
+    pub keep_log_bytes: usize,
+    /// Entries that are applied stay in memory up to this many bytes; a follower that needs older ones
+    /// is served from disk. A second or so of the heaviest load.
+    pub max_cached_log_bytes: usize,
+    /// Proposals are refused while so much was written since the last snapshot: none could be written.
+    /// Half of it is what a restart holds in memory until it is applied, at most.
+    pub max_log_bytes: usize,
+    /// The rules it keeps.
+    pub rules: R,
+}
+
+impl Config<Sound> {
+    /// The defaults for `node` of a new cluster of `voters`.
+    pub fn new(node: NodeId, voters: impl IntoIterator<Item = NodeId>) -> Self {
+        Self::with_rules(node, voters, Sound)
+    }
+}
+
+impl<R> Config<R> {
+    /// The defaults, keeping `rules`.
+    pub fn with_rules(node: NodeId, voters: impl IntoIterator<Item = NodeId>, rules: R) -> Self {
+        Self {
+            node,
+            initial_voters: Some(Voters::new(voters)),
+            incarnation: None,
+            heartbeat_ms: 50,
+            sync_limit_ms: 400,
+            init_limit_ms: 1_000,
+            finalize_ms: 50,
+            notify_min_ms: 50,
+            notify_max_ms: 1_000,
+            max_epoch_entries: MAX_EPOCH_ENTRIES,
+            priority_takeover_ms: Some(5_000),
+            max_append_bytes: 1 << 20,
+            max_in_flight_appends: 256,
+            max_in_flight_bytes: 32 << 20,
+            max_command_bytes: 2 << 20,
+            max_uncommitted_bytes: 64 << 20,
+            max_unapplied_entries: 200_000,
+            max_unapplied_bytes: 64 << 20,
+            max_pending_reads: 100_000,
+            forward_proposals: true,
+            max_forwarded_bytes: 8 << 20,
+            snapshot_growth: 4,
+            snapshot_every_bytes: 64 << 20,
+            snapshot_every: 2_000_000,
+            keep_log_bytes: 128 << 20,
+            max_cached_log_bytes: 64 << 20,
+            max_log_bytes: 1 << 30,
+            rules,
+        }
+    }
+
+    /// Checks the knobs against each other.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the knob.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let faults = [
+            (self.heartbeat_ms == 0, "heartbeat_ms must be above 0"),
+            (
+                self.sync_limit_ms / 2 < self.heartbeat_ms,
+                "sync_limit_ms must be at least twice heartbeat_ms",
+            ),
+            (self.sync_limit_ms > MAX_MS, "sync_limit_ms must be at most one day"),
+            (
+                self.init_limit_ms < self.sync_limit_ms,
+                "init_limit_ms must be at least sync_limit_ms",
+            ),
+            (self.init_limit_ms > MAX_MS, "init_limit_ms must be at most one day"),
+            (
+                !(1..=MAX_EPOCH_ENTRIES).contains(&self.max_epoch_entries),
+                "max_epoch_entries must be above 0, and 2^24 below what a counter of 32 bits holds",
+            ),
+            (
+                self.priority_takeover_ms.is_some_and(|wait_ms| wait_ms > MAX_MS),
+                "priority_takeover_ms must be at most one day",
+            ),
+            (self.max_append_bytes == 0, "max_append_bytes must be above 0"),
+            (self.max_in_flight_appends == 0, "max_in_flight_appends must be above 0"),
+            (self.max_in_flight_bytes == 0, "max_in_flight_bytes must be above 0"),
+            (self.max_command_bytes == 0, "max_command_bytes must be above 0"),
+            (
+                self.max_uncommitted_bytes < self.max_command_bytes,
+                "max_uncommitted_bytes must be at least max_command_bytes",
+            ),
+            (self.max_unapplied_entries == 0, "max_unapplied_entries must be above 0"),
+            (self.max_unapplied_bytes == 0, "max_unapplied_bytes must be above 0"),
+            (self.max_pending_reads == 0, "max_pending_reads must be above 0"),
+            (self.snapshot_every == 0, "snapshot_every must be above 0"),
+            (self.snapshot_every_bytes == 0, "snapshot_every_bytes must be above 0"),
+            (self.snapshot_growth == 0, "snapshot_growth must be above 0"),
+            (
+                self.max_log_bytes <= self.snapshot_every_bytes,
+                "max_log_bytes must be above snapshot_every_bytes",
+            ),
+            (
+                self.initial_voters.as_ref().is_some_and(|voters| !voters.contains(self.node)),
+                "initial_voters must contain the node itself",
+            ),
+            (
+                self.initial_voters.as_ref().is_some_and(|voters| voters.len() > MAX_MEMBERS),
+                "initial_voters must be no more than a group may have members",
+            ),
+        ];
+        match faults.into_iter().find(|(fault, _)| *fault) {
+            Some((_, knob)) => Err(ConfigError(knob)),
+            None => match self.election().check() {
+                Ok(()) => Ok(()),
+                Err(_) => Err(ConfigError(
+                    "finalize_ms, notify_min_ms or notify_max_ms: see the election",
+                )),
+            },
+        }
+    }
+
+    /// The knobs of the embedded election.
+    pub(crate) fn election(&self) -> fle::Config {
+        fle::Config {
+            finalize_ms: self.finalize_ms,
+            notify_min_ms: self.notify_min_ms,
+            notify_max_ms: self.notify_max_ms,
+            ..fle::Config::new(self.node, Quorum::default())
+        }
+    }
+
+    /// When a snapshot is due.
+    pub(crate) fn snapshot_bounds(&self) -> SnapshotBounds {
+        SnapshotBounds {
+            growth: self.snapshot_growth,
+            every_bytes: self.snapshot_every_bytes,
+            every: self.snapshot_every,
+            max_log_bytes: self.max_log_bytes,
+        }
+    }
+
+    /// How much of the log is looked up on disk as one. Small enough that a checkpoint keeps about
+    /// what it should, large enough that a log of 1 GiB is 16,000 of them.
+    pub(crate) fn stretch_bytes(&self) -> usize {
+        (self.keep_log_bytes / 16).min(64 << 10)
+    }
+
+    pub(crate) fn heartbeat(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_ms)
+    }
+
+    pub(crate) fn sync_limit(&self) -> Duration {
+        Duration::from_millis(self.sync_limit_ms)
+    }
+
+    pub(crate) fn init_limit(&self) -> Duration {
+        Duration::from_millis(self.init_limit_ms)
+    }
+}
+
+/// A knob that contradicts another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigError(&'static str);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl core::error::Error for ConfigError {}

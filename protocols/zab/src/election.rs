@@ -1,0 +1,108 @@
+//! Phase 0: the embedded fast leader election. This engine owns it, wraps its messages and timers, starts it
+//! whenever the node looks, and hears from it whom to follow.
+//!
+//! What it says is an oracle's word. A node may also be called by a leader that it hears, or told by one that
+//! hands over.
+
+use core::convert::Infallible;
+
+use synod_consensus::Epoch;
+use synod_election::fle;
+use synod_engine::{Context, Embeds, Input, LinkState, NodeId, Token};
+use synod_quorum::Quorum;
+
+use crate::role::{Becomes, Role};
+use crate::{Message, Record, Rules, Timer, Zab};
+
+impl<R: Rules> Zab<R> {
+    /// Looks for a leader. Who knows of no group waits for one to call.
+    pub(crate) fn look(&mut self, context: &mut Context<'_, Self>) {
+        let voters = self.electorate();
+        if voters.is_empty() {
+            return;
+        }
+        let zxid = self.state.zxid(self.state.log.last());
+        let epoch = half(self.state.epochs.current);
+        self.ask_election(context, fle::Request::Look { epoch, zxid, voters });
+    }
+
+    /// Those who look learn from this node that its leader is established.
+    pub(crate) fn tell_election(&mut self, context: &mut Context<'_, Self>) {
+        let epoch = half(self.state.epoch());
+        self.ask_election(context, fle::Request::Establish { epoch });
+    }
+
+    /// Who elects: the voters of the newest membership; of the one before, if only by that this node may
+    /// lead. It may be the only one to have the entry of the newest, and so the only one who can.
+    fn electorate(&self) -> Quorum {
+        let me = self.state.me();
+        let mut possible = self.state.members.possible(self.state.commit).map(|it| it.quorum());
+        let mine = possible.find(|quorum| quorum.contains(me)).filter(|_| self.state.may_lead());
+        mine.unwrap_or_else(|| self.state.quorum().clone())
+    }
+
+    fn ask_election(&mut self, context: &mut Context<'_, Self>, request: fle::Request) {
+        self.elect(context, Input::Request { token: Token(0), request });
+    }
+
+    /// A peer speaks about the election.
+    pub(crate) fn hear_election(
+        &mut self,
+        context: &mut Context<'_, Self>,
+        from: NodeId,
+        message: fle::Notification,
+    ) {
+        self.elect(context, Input::Message { from, message });
+    }
+
+    /// A timer of the election fired.
+    pub(crate) fn election_timer(&mut self, context: &mut Context<'_, Self>, timer: fle::Timer) {
+        self.elect(context, Input::Timer(timer));
+    }
+
+    /// A link came or went.
+    pub(crate) fn election_link(
+        &mut self,
+        context: &mut Context<'_, Self>,
+        peer: NodeId,
+        state: LinkState,
+    ) {
+        self.elect(context, Input::Link { peer, state });
+    }
+
+    fn elect(&mut self, context: &mut Context<'_, Self>, input: Input<fle::Fle>) {
+        for fle::Event::Elected { vote, .. } in context.embed(&mut self.election, input) {
+            self.elected(context, vote.leader);
+        }
+    }
+
+    /// The election has come to this leader. Of no matter, if the node has found one in the meantime.
+    fn elected(&mut self, context: &mut Context<'_, Self>, leader: NodeId) {
+        if matches!(self.role, Role::Looking(_)) {
+            let is_me = leader == self.state.me();
+            self.become_(
+                context,
+                if is_me { Becomes::Discovery } else { Becomes::Follower { leader } },
+            );
+        }
+    }
+}
+
+impl<R: Rules> Embeds<fle::Fle> for Zab<R> {
+    fn wrap_message(message: fle::Notification) -> Message {
+        Message::Election(message)
+    }
+
+    fn wrap_record(record: Infallible) -> Record {
+        match record {}
+    }
+
+    fn wrap_timer(timer: fle::Timer) -> Timer {
+        Timer::Election(timer)
+    }
+}
+
+/// An epoch as a zxid has it.
+fn half(epoch: Epoch) -> u32 {
+    u32::try_from(epoch.0).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,233 @@
+//! What a leader knows of one follower or observer.
+
+use synod_consensus::Index;
+use synod_engine::{Incarnation, TaskId};
+use synod_log::Window;
+
+use crate::message::Summary;
+
+/// Heartbeats that a member which was removed still gets, unless it acknowledges sooner.
+const FAREWELL_HEARTBEATS: u32 = 40;
+/// Heartbeats without an answer that was due after which a follower is asked where it is; doubled each time,
+/// since its disk may only be slow.
+const PATIENCE_HEARTBEATS: u32 = 2;
+/// It is doubled at most so often.
+const MAX_DOUBLINGS: u32 = 6;
+/// Heartbeats after which a snapshot that was not acknowledged is sent again; a driver that is still
+/// streaming it ignores the second one.
+const SNAP_PATIENCE_HEARTBEATS: u32 = 20;
+
+/// How far a follower has come.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Progress {
+    /// Which life of its directory is meant, if the members say so. Another one has nothing of this.
+    pub(crate) life: Option<Incarnation>,
+    /// Up to here its history is durable and agrees with the leader's.
+    pub(crate) matched: Index,
+    /// Whether it acknowledged NEWLEADER: its history, durably, is one of this epoch.
+    pub(crate) synced: bool,
+    /// Where it is in its synchronisation.
+    pub(crate) stage: Stage,
+    /// The next entry to send.
+    pub(crate) next: Index,
+    /// What it was told to be committed, since UPTODATE; `None` before.
+    pub(crate) told: Option<Index>,
+    /// The last round that it confirmed.
+    pub(crate) round: u64,
+    /// Whether it answered since the last check of the quorum.
+    pub(crate) heard: bool,
+    /// Whether it had answered before that check.
+    pub(crate) heard_before: bool,
+    /// Whether it had, at the last heartbeat, all that there was at the one before.
+    pub(crate) caught_up: bool,
+    /// `matched` at the last heartbeat.
+    matched_at_heartbeat: Index,
+    /// Heartbeats since it answered something that was due, and how often it was asked since.
+    silence: u32,
+    asked: u32,
+    /// What it needs next, from this entry on, is being read from disk.
+    pub(crate) reading: Option<(TaskId, Index)>,
+    /// That could not be read; not again before the next heartbeat.
+    pub(crate) is_unread: bool,
+    /// It is no member any more, since this entry.
+    leaving: Option<Leaving>,
+    pub(crate) window: Window,
+}
+
+/// Where a follower is.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Stage {
+    /// Not heard of since the link opened, or the epoch began.
+    Away,
+    /// It was asked to accept the epoch and to say how its history ends.
+    Asked,
+    /// It said so, and waits until the leader may synchronise it.
+    Waits(Summary),
+    /// It gets what it lacks up to this entry, then NEWLEADER.
+    Syncs(Index),
+    /// NEWLEADER was sent, and what is proposed follows; it was acknowledged if it is `synced`.
+    Follows,
+    /// It lacks entries that are compacted: it gets the snapshot up to this index.
+    Installs {
+        /// What it will have afterwards.
+        index: Index,
+        /// Heartbeats since it was sent.
+        age: u32,
+    },
+}
+
+/// A member that was removed, and should hear of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Leaving {
+    since: Index,
+    /// Heartbeats since.
+    age: u32,
+}
+
+impl Progress {
+    /// A follower of whom nothing is known.
+    pub(crate) fn new(life: Option<Incarnation>) -> Self {
+        Self {
+            life,
+            matched: Index::ZERO,
+            synced: false,
+            stage: Stage::Away,
+            next: Index(1),
+            told: None,
+            round: 0,
+            heard: false,
+            heard_before: false,
+            caught_up: false,
+            matched_at_heartbeat: Index::ZERO,
+            silence: 0,
+            asked: 0,
+            reading: None,
+            is_unread: false,
+            leaving: None,
+            window: Window::default(),
+        }
+    }
+
+    /// It enters another stage: what was under way counts no more.
+    pub(crate) fn enter(&mut self, stage: Stage) {
+        self.stage = stage;
+        self.window.clear();
+        self.told = None;
+    }
+
+    /// Whether entries are sent to it.
+    pub(crate) fn is_sent_entries(&self) -> bool {
+        matches!(self.stage, Stage::Syncs(_) | Stage::Follows)
+    }
+
+    /// Whether it installs a snapshot.
+    pub(crate) fn installs(&self) -> bool {
+        matches!(self.stage, Stage::Installs { .. })
+    }
+
+    /// A message with entries up to `last` was sent.
+    pub(crate) fn sent(&mut self, last: Index, size_bytes: usize) {
+        self.next = last.next();
+        self.window.sent(last, size_bytes);
+    }
+
+    /// It has everything up to `index`; returns whether that is news.
+    pub(crate) fn matches(&mut self, index: Index) -> bool {
+        self.window.acknowledged(index);
+        let news = index > self.matched;
+        self.matched = self.matched.max(index);
+        news
+    }
+
+    /// It has everything up to `index`, in this epoch; returns whether that is news.
+    pub(crate) fn syncs(&mut self, index: Index) -> bool {
+        let news = !core::mem::replace(&mut self.synced, true);
+        self.matches(index) || news
+    }
+
+    /// A heartbeat goes out: whether to ask where the follower is, since something that was due did not
+    /// come. What was lost on the way is sent again once it answers.
+    pub(crate) fn is_stuck(&mut self) -> bool {
+        let waits = match &mut self.stage {
+            Stage::Away | Stage::Waits(_) => false,
+            Stage::Asked => true,
+            Stage::Syncs(_) => self.matched.next() < self.next,
+            Stage::Follows => !self.synced || self.matched.next() < self.next,
+            Stage::Installs { age, .. } => {
+                *age += 1;
+                return *age % SNAP_PATIENCE_HEARTBEATS == 0;
+            }
+        };
+        let moved = core::mem::replace(&mut self.matched_at_heartbeat, self.matched);
+        if !waits || moved != self.matched {
+            (self.silence, self.asked) = (0, 0);
+            return false;
+        }
+        self.silence += 1;
+        let is_due = self.silence >= PATIENCE_HEARTBEATS << self.asked.min(MAX_DOUBLINGS);
+        if is_due {
+            (self.silence, self.asked) = (0, self.asked + 1);
+        }
+        is_due
+    }
+
+    /// It is no member any more, by the entry `since`.
+    pub(crate) fn leave(&mut self, since: Index) {
+        self.leaving.get_or_insert(Leaving { since, age: 0 });
+    }
+
+    /// Whether it answered lately: within the last one or two checks of the quorum.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.heard || self.heard_before
+    }
+
+    /// Whether it is no member any more.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// At a heartbeat: whether it needs nothing more, since it knows that its removal is committed, or
+    /// had time enough to hear of it.
+    pub(crate) fn has_left(&mut self, commit: Index) -> bool {
+        let Some(leaving) = &mut self.leaving else { return false };
+        leaving.age += 1;
+        let knows =
+            self.told.is_some_and(|told| self.matched.min(told).min(commit) >= leaving.since);
+        knows || leaving.age > FAREWELL_HEARTBEATS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_answer_is_asked_less_and_less_often() {
+        let mut progress = Progress::new(None);
+        assert!(!progress.is_stuck(), "nothing is due of who is away");
+        progress.enter(Stage::Asked);
+        let asked: alloc::vec::Vec<_> = (1..=30).filter(|_| progress.is_stuck()).collect();
+        assert_eq!(asked, [2, 6, 14, 30]);
+        progress.enter(Stage::Follows);
+        progress.next = Index(5);
+        progress.syncs(Index(4));
+        assert!((0..10).all(|_| !progress.is_stuck()), "it has everything");
+    }
+
+    /// It should hear of its removal, but not for ever.
+    #[test]
+    fn a_member_that_was_removed_has_left_once_it_knows_or_after_so_many_heartbeats() {
+        let mut progress = Progress::new(None);
+        assert!(!progress.has_left(Index(9)) && !progress.is_leaving());
+        progress.leave(Index(8));
+        progress.leave(Index(9));
+        assert!(progress.is_leaving());
+        let mut silent = progress.clone();
+        progress.matches(Index(8));
+        assert!(!progress.has_left(Index(8)), "it was not told that this is committed");
+        progress.told = Some(Index(8));
+        assert!(!progress.has_left(Index(7)) && progress.has_left(Index(8)));
+        let patience = (1..).find(|_| silent.has_left(Index(8)));
+        assert_eq!(patience, Some(FAREWELL_HEARTBEATS + 1));
+    }
+}

@@ -1,0 +1,182 @@
+//! Follows a leader, or observes: accepts its epoch, takes over its history, then takes and acknowledges
+//! what it proposes (phases 1 to 3).
+
+mod broadcast;
+mod forwarding;
+mod reading;
+mod synchronisation;
+
+use synod_consensus::{Event, Index, Refusal};
+use synod_engine::{NodeId, Token};
+use synod_log::{Forwards, Questions};
+
+use crate::role::Transfer;
+use crate::state::{Context, State};
+use crate::{Message, Phase, Rules, Timer};
+
+/// What a follower knows of its leader.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Follower {
+    pub(crate) leader: NodeId,
+    /// Never [`Phase::Election`].
+    phase: Phase,
+    /// Whether the leader was heard to be established, so that it may be named to others.
+    is_known: bool,
+    /// Up to here the history is known to be the leader's.
+    shared: Index,
+    /// Whether NEWLEADER came, in this session.
+    is_synced: bool,
+    /// Something is missing between the history and what came, or too much is to be applied: the leader
+    /// is told how the history ends, and begins again there.
+    resync: Resync,
+    /// What the next flush acknowledges.
+    acknowledge: Option<Index>,
+    /// Led until now, and waits to hear whether its successor does.
+    pub(crate) transfer: Option<Transfer>,
+    questions: Questions,
+    forwards: Forwards,
+}
+
+/// Whether a follower needs what it was sent again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Resync {
+    /// No.
+    No,
+    /// The next flush asks for it.
+    Due,
+    /// It asked.
+    Asked,
+}
+
+impl Follower {
+    /// Follows `leader`, and tells it so.
+    pub(crate) fn new<R: Rules>(
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+        leader: NodeId,
+    ) -> Self {
+        context.set_timer(Timer::Limit, state.config.init_limit());
+        let follower = Self {
+            leader,
+            phase: Phase::Discovery,
+            is_known: false,
+            shared: state.commit,
+            is_synced: false,
+            resync: Resync::No,
+            acknowledge: None,
+            transfer: None,
+            questions: Questions::default(),
+            forwards: Forwards::default(),
+        };
+        follower.inform(state, context);
+        follower
+    }
+
+    /// The leader, if it is known to be established.
+    pub(crate) fn known_leader(&self) -> Option<NodeId> {
+        Some(self.leader).filter(|_| self.is_known)
+    }
+
+    /// Whether it takes part in the leader's epoch.
+    pub(crate) fn takes_part(&self) -> bool {
+        self.phase != Phase::Discovery
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    fn serves(&self) -> bool {
+        self.phase == Phase::Broadcast
+    }
+
+    /// Tells the leader that it follows (CEPOCH), until that answers.
+    pub(crate) fn inform<R: Rules>(&self, state: &State<R>, context: &mut Context<'_, R>) {
+        if self.phase == Phase::Discovery {
+            context.send_now(self.leader, Message::FollowerInfo { accepted: state.epoch() });
+            context.set_timer(Timer::Inform, state.config.heartbeat());
+        }
+    }
+
+    /// The leader was heard.
+    pub(crate) fn hear<R: Rules>(&self, state: &State<R>, context: &mut Context<'_, R>) {
+        context.set_timer(Timer::Limit, state.config.sync_limit());
+    }
+
+    /// The link to the leader broke. It may only have lost something: begins again with the same leader,
+    /// and soon looks for another if it does not answer. No quorum changes by that: who looks alone finds
+    /// the leader that the others follow.
+    pub(crate) fn link_closed<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+        peer: NodeId,
+    ) {
+        if self.leader != peer {
+            return;
+        }
+        self.refuse_reads(context, self.known_leader());
+        self.lose_forwards(context);
+        (self.phase, self.is_synced, self.resync) = (Phase::Discovery, false, Resync::No);
+        self.acknowledge = None;
+        let soon = state.config.sync_limit() / 2;
+        let patience = context.random().duration(soon / 2, soon);
+        context.set_timer(Timer::Limit, patience);
+        self.inform(state, context);
+    }
+
+    /// A new session of the link to a peer began.
+    pub(crate) fn link_opened<R: Rules>(
+        &self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+        peer: NodeId,
+    ) {
+        if self.leader == peer {
+            self.inform(state, context);
+        }
+    }
+
+    /// The local user no longer waits.
+    pub(crate) fn cancel<R: Rules>(&mut self, context: &mut Context<'_, R>, token: Token) {
+        if let Some(transfer) = self.transfer.take_if(|transfer| transfer.is_for(token)) {
+            transfer.cancel(context);
+        } else if self.questions.cancel(token) || self.forwards.cancel(token) {
+            context.emit_now(Event::Refused { token, refusal: Refusal::Cancelled });
+        }
+    }
+
+    /// Acknowledges what was taken in since the last flush, once it is durable; asks for what is to be
+    /// read, and for what is missing.
+    pub(crate) fn flush<R: Rules>(&mut self, state: &mut State<R>, context: &mut Context<'_, R>) {
+        self.ask_for_reads(state, context);
+        self.send_forwards(state, context);
+        if let Some(index) = self.acknowledge.take() {
+            let ack = Message::Ack { epoch: state.epoch(), index };
+            if state.rules().proposals_are_durable() {
+                context.send(self.leader, ack);
+            } else {
+                context.send_now(self.leader, ack);
+            }
+        }
+        if self.resync == Resync::Due && !state.applying_lags() {
+            self.resync = Resync::Asked;
+            self.ack_epoch(state, context);
+        }
+    }
+
+    /// Follows no more: everything that waits ends, but for a transfer, which may have come to its end.
+    pub(crate) fn retire<R: Rules>(
+        mut self,
+        context: &mut Context<'_, R>,
+        leader: Option<NodeId>,
+    ) -> Option<Transfer> {
+        context.cancel_timer(Timer::Inform);
+        if self.questions.is_timed {
+            context.cancel_timer(Timer::Read);
+        }
+        self.refuse_reads(context, leader);
+        self.drop_forwards(context, leader);
+        self.transfer
+    }
+}

@@ -1,0 +1,170 @@
+//! A leader hands over: it brings its successor up to date, appends nothing more meanwhile, and tells all to
+//! follow that one.
+//!
+//! ZAB has nothing like it, and needs no more for it than an oracle's word: whom a node follows is no matter of
+//! safety, since whoever is followed must still find a quorum that accepts a later epoch and has no newer
+//! history. So the leader says whom to follow, and follows itself; no election is held. If the successor
+//! does not answer, everyone looks after a while.
+//!
+//! What is proposed meanwhile waits, within the same bounds as ever: it is appended if the leader gives up,
+//! after a sync limit, and refused with the successor's name if it does not.
+//!
+//! A request for a transfer ends exactly once: when it is known who leads next, or that nobody took over.
+//! Next: [`super::takeover`] for who is a successor unasked.
+
+use synod_consensus::{Event, Member, Refusal, Seat};
+use synod_engine::{NodeId, Token};
+
+use crate::role::{Becomes, Leader};
+use crate::state::{Context, State};
+use crate::{Message, Rules, Timer};
+
+/// A transfer of leadership under way.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Transfer {
+    successor: NodeId,
+    /// Who asked; `None` if the leader itself wants it.
+    token: Option<Token>,
+}
+
+impl Transfer {
+    /// Whether this request asked for it.
+    pub(crate) fn is_for(&self, token: Token) -> bool {
+        self.token == Some(token)
+    }
+
+    /// The old leader knows that `leader` leads now, or that nobody does.
+    pub(crate) fn end<R: Rules>(self, context: &mut Context<'_, R>, leader: Option<NodeId>) {
+        let Some(token) = self.token else { return };
+        context.emit_now(if leader == Some(self.successor) {
+            Event::Transferred { token }
+        } else {
+            Event::Refused { token, refusal: Refusal::NotLeader { leader } }
+        });
+    }
+
+    /// The local user no longer waits.
+    pub(crate) fn cancel<R: Rules>(self, context: &mut Context<'_, R>) {
+        if let Some(token) = self.token {
+            context.emit_now(Event::Refused { token, refusal: Refusal::Cancelled });
+        }
+    }
+}
+
+impl Leader {
+    /// Hands over to `successor`, or to the best there is. A request waits for no other: while one is
+    /// under way the next is refused, but what the leader wanted by itself yields.
+    pub(crate) fn transfer<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+        token: Token,
+        successor: Option<NodeId>,
+    ) {
+        if !self.established {
+            let refusal = Refusal::NotLeader { leader: None };
+            return context.emit_now(Event::Refused { token, refusal });
+        }
+        if successor == Some(state.me()) {
+            return context.emit_now(Event::Transferred { token });
+        }
+        let is_asked = self.transfer.as_ref().is_some_and(|transfer| transfer.token.is_some());
+        let successor = match successor {
+            Some(node) => Some(node).filter(|node| may_succeed(state, *node)),
+            None => self.best_successor(state),
+        };
+        match successor {
+            _ if is_asked => context.emit_now(Event::Refused { token, refusal: Refusal::Busy }),
+            Some(successor) => self.begin_transfer(state, context, successor, Some(token)),
+            None => context.emit_now(Event::Refused { token, refusal: Refusal::NoSuccessor }),
+        }
+    }
+
+    /// From here on nothing is appended.
+    pub(super) fn begin_transfer<R: Rules>(
+        &mut self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+        successor: NodeId,
+        token: Option<Token>,
+    ) {
+        context.set_timer(Timer::Transfer, state.config.sync_limit());
+        self.transfer = Some(Transfer { successor, token });
+    }
+
+    /// Tells all to follow the successor, and does so itself, once that has everything and all of it is
+    /// committed.
+    pub(super) fn hand_over<R: Rules>(
+        &self,
+        state: &State<R>,
+        context: &mut Context<'_, R>,
+    ) -> Becomes {
+        let Some(Transfer { successor, .. }) = self.transfer else { return Becomes::Same };
+        let last = state.log.last();
+        let has_all = self.followers.get(&successor).is_some_and(|progress| {
+            progress.synced && progress.told == Some(last.index) && progress.matched == last.index
+        });
+        if !has_all || state.commit != last.index {
+            return Becomes::Same;
+        }
+        let epoch = state.epoch();
+        for peer in self.followers.keys() {
+            context.send_now(*peer, Message::HandOver { epoch, successor, last });
+        }
+        Becomes::Follower { leader: successor }
+    }
+
+    /// The successor did not catch up in time: goes on leading.
+    pub(crate) fn give_up_transfer<R: Rules>(&mut self, context: &mut Context<'_, R>) {
+        let Some(transfer) = self.transfer.take() else { return };
+        if let Some(token) = transfer.token {
+            context.emit_now(Event::Refused { token, refusal: Refusal::NoSuccessor });
+        }
+    }
+
+    /// Whether this request was for a transfer that is under way, which ends so.
+    pub(super) fn cancel_transfer<R: Rules>(
+        &mut self,
+        context: &mut Context<'_, R>,
+        token: Token,
+    ) -> bool {
+        let cancelled = self.transfer.take_if(|transfer| transfer.is_for(token));
+        if let Some(transfer) = cancelled {
+            context.cancel_timer(Timer::Transfer);
+            transfer.cancel(context);
+            return true;
+        }
+        false
+    }
+
+    /// The best of those that may lead and are heard: who is up to date before who is not, then who has
+    /// the higher priority, then who has more.
+    pub(super) fn best_successor<R: Rules>(&self, state: &State<R>) -> Option<NodeId> {
+        let heard = self.successors(state).filter(|(_, progress)| progress.is_heard());
+        let last = state.log.last().index;
+        let best = heard.max_by_key(|(member, progress)| {
+            let is_up_to_date = progress.caught_up || progress.matched == last;
+            (is_up_to_date, member.priority, progress.matched)
+        });
+        best.map(|(member, _)| member.node)
+    }
+
+    /// Those that may lead in its place.
+    pub(super) fn successors<'a, R: Rules>(
+        &'a self,
+        state: &'a State<R>,
+    ) -> impl Iterator<Item = (&'a Member, &'a crate::progress::Progress)> {
+        let members = state.members.current().iter();
+        let others = members.filter(|member| member.node != state.me() && is_eligible(member));
+        others.filter_map(|member| Some((member, self.followers.get(&member.node)?)))
+    }
+}
+
+/// Whether this member may lead in the leader's place: it votes, will go on voting, and has a priority.
+fn is_eligible(member: &Member) -> bool {
+    matches!(member.seat, Seat::Voter | Seat::Incoming) && member.priority > 0
+}
+
+fn may_succeed<R: Rules>(state: &State<R>, node: NodeId) -> bool {
+    state.members.current().member(node).is_some_and(is_eligible)
+}
