@@ -26,10 +26,10 @@ impl<R: Rules> Zab<R> {
         self.ask_election(context, fle::Request::Look { epoch, zxid, voters });
     }
 
-    /// Those who look learn from this node that its leader is established.
-    pub(crate) fn tell_election(&mut self, context: &mut Context<'_, Self>) {
+    /// Those who look learn from this node that this leader is established.
+    pub(crate) fn tell_election(&mut self, context: &mut Context<'_, Self>, leader: NodeId) {
         let epoch = half(self.state.epoch());
-        self.ask_election(context, fle::Request::Establish { epoch });
+        self.ask_election(context, fle::Request::Settle { leader, epoch });
     }
 
     /// Who elects: the voters of the newest membership; of the one before, if only by that this node may

@@ -444,8 +444,8 @@ impl<R: Rules> Zab<R> {
         self.announced = Some(now);
         let (role, leader, epoch) = now;
         context.emit(Event::Leadership { role, leader, epoch });
-        if leader.is_some() {
-            self.tell_election(context);
+        if let Some(leader) = leader {
+            self.tell_election(context, leader);
         }
         if let Role::Follower(follower) = &mut self.role
             && leader.is_some()
