@@ -26,8 +26,8 @@ impl<R: Rules> State<R> {
             self.log.compact(given_up);
         }
         let members = self.members.at(index).clone();
-        let checkpoint =
-            Checkpoint { epochs: self.epochs, members, snapshot: self.snapshot, keeps };
+        let (epochs, snapshot, began) = (self.epochs, self.snapshot, self.snapshot_began);
+        let checkpoint = Checkpoint { epochs, members, snapshot, began, keeps };
         self.persist(context, Record::Checkpoint(checkpoint));
     }
 
@@ -84,6 +84,7 @@ impl<R: Rules> State<R> {
         };
         if index > self.snapshot_id().index {
             let epoch = self.log.epoch_at(index).expect("applied entries are in the log");
+            self.snapshot_began = self.began(EntryId { epoch, index });
             self.snapshot = Some(Snapshot { index, epoch, blob });
             self.members.rebase(index, self.members.at(index).clone());
             let keep_log_bytes = if was_asked { 0 } else { self.config.keep_log_bytes };
@@ -96,7 +97,7 @@ impl<R: Rules> State<R> {
     pub(crate) fn install(
         &mut self,
         context: &mut Context<'_, R>,
-        snapshot: Snapshot,
+        (snapshot, began): (Snapshot, Index),
         members: Arc<Membership>,
     ) {
         let id = EntryId { index: snapshot.index, epoch: snapshot.epoch };
@@ -106,7 +107,7 @@ impl<R: Rules> State<R> {
             self.written.clear();
             self.members.truncate(id.index.next());
         }
-        self.snapshot = Some(snapshot);
+        (self.snapshot, self.snapshot_began) = (Some(snapshot), began);
         self.write_checkpoint(context);
         self.tell_members(context);
         self.commit = id.index;

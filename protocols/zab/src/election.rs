@@ -9,7 +9,6 @@ use core::convert::Infallible;
 use synod_consensus::Epoch;
 use synod_election::fle;
 use synod_engine::{Context, Embeds, Input, LinkState, NodeId, Token};
-use synod_quorum::Quorum;
 
 use crate::role::{Becomes, Role};
 use crate::{Message, Record, Rules, Timer, Zab};
@@ -17,7 +16,7 @@ use crate::{Message, Record, Rules, Timer, Zab};
 impl<R: Rules> Zab<R> {
     /// Looks for a leader. Who knows of no group waits for one to call.
     pub(crate) fn look(&mut self, context: &mut Context<'_, Self>) {
-        let voters = self.electorate();
+        let voters = self.state.electorate();
         if voters.is_empty() {
             return;
         }
@@ -30,15 +29,6 @@ impl<R: Rules> Zab<R> {
     pub(crate) fn tell_election(&mut self, context: &mut Context<'_, Self>, leader: NodeId) {
         let epoch = half(self.state.epoch());
         self.ask_election(context, fle::Request::Settle { leader, epoch });
-    }
-
-    /// Who elects: the voters of the newest membership; of the one before, if only by that this node may
-    /// lead. It may be the only one to have the entry of the newest, and so the only one who can.
-    fn electorate(&self) -> Quorum {
-        let me = self.state.me();
-        let mut possible = self.state.members.possible(self.state.commit).map(|it| it.quorum());
-        let mine = possible.find(|quorum| quorum.contains(me)).filter(|_| self.state.may_lead());
-        mine.unwrap_or_else(|| self.state.quorum().clone())
     }
 
     fn ask_election(&mut self, context: &mut Context<'_, Self>, request: fle::Request) {

@@ -121,7 +121,7 @@ impl<R: Rules> Zab<R> {
             Becomes::Same
         } else if successor != self.state.me() {
             Becomes::Follower { leader: successor }
-        } else if last == self.state.log.last() && self.state.may_lead() {
+        } else if last == self.state.log.last() && self.state.electorate().contains(successor) {
             Becomes::Discovery
         } else {
             Becomes::Looking

@@ -90,6 +90,8 @@ pub enum Message {
         epoch: Epoch,
         /// What to install.
         snapshot: Snapshot,
+        /// The last entry before those of the epoch of the snapshot's last.
+        began: Index,
         /// Who belongs to the group, as of the snapshot.
         members: Arc<Membership>,
     },
@@ -331,8 +333,11 @@ impl Message {
             Self::NewLeader { epoch, last, began } => {
                 last.epoch <= *epoch && last.index < LAST_INDEX && *began <= last.index
             }
-            Self::Snap { epoch, snapshot, members } => {
-                snapshot.index < LAST_INDEX && snapshot.epoch <= *epoch && !members.is_empty()
+            Self::Snap { epoch, snapshot, began, members } => {
+                *began < snapshot.index
+                    && snapshot.index < LAST_INDEX
+                    && snapshot.epoch <= *epoch
+                    && !members.is_empty()
             }
             Self::Request { first, commands, .. } => !commands.is_empty() && *first < LAST_INDEX.0,
             Self::Requested { first, answers, .. } => {

@@ -215,9 +215,9 @@ impl<R: Rules> Zab<R> {
                     it.trunc(state, context, last, to);
                 })
             }
-            Message::Snap { epoch, snapshot, members } => {
+            Message::Snap { epoch, snapshot, began, members } => {
                 self.led(context, from, epoch, |it, state, context| {
-                    it.snap(state, context, snapshot, members);
+                    it.snap(state, context, (snapshot, began), members);
                 })
             }
             Message::NewLeader { epoch, last, began } => {
@@ -459,7 +459,7 @@ impl<R: Rules> Zab<R> {
     pub(crate) fn leadership(&self) -> Leadership {
         let epoch = self.state.epoch();
         match &self.role {
-            Role::Leader(leader) if leader.is_established() => {
+            Role::Leader(leader) if leader.serves(&self.state) => {
                 (OutsideRole::Leader, Some(self.state.me()), epoch)
             }
             Role::Follower(follower) => (OutsideRole::Follower, follower.known_leader(), epoch),

@@ -44,6 +44,8 @@ pub struct Checkpoint {
     pub members: Arc<Membership>,
     /// The state machine up to an index; `None` while that index is 0.
     pub snapshot: Option<Snapshot>,
+    /// The last entry before those of the epoch of the snapshot's last: they are counted from here.
+    pub began: Index,
     /// How many of the records right before it hold entries that are kept: those behind the snapshot, and
     /// some before it, for followers that lack them. If none, then the history is empty behind the
     /// snapshot, whatever it was.
@@ -91,7 +93,7 @@ impl fmt::Display for Record {
             Self::Epochs(epochs) => write!(f, "{epochs}"),
             Self::Entries(batch) => write!(f, "entries {batch}"),
             Self::Truncated(last) => write!(f, "truncated behind {last}"),
-            Self::Checkpoint(Checkpoint { epochs, members, snapshot, keeps }) => {
+            Self::Checkpoint(Checkpoint { epochs, members, snapshot, keeps, .. }) => {
                 write!(f, "checkpoint {epochs} members {members}")?;
                 if let Some(snapshot) = snapshot {
                     write!(f, " {snapshot}")?;

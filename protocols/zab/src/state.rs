@@ -1,9 +1,10 @@
 //! What every role shares: the durable state in memory, and what is committed and applied.
 
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use synod_consensus::{Batch, Epoch, Event, Index, Member, Snapshot};
+use synod_consensus::{Batch, Epoch, Event, Index, Member, Membership, Snapshot};
 use synod_engine::{Corrupt, NodeId, TaskId, Token};
 use synod_log::{Behind, EntryId, Log, Members, ReadId, Snapshotting, Unapplied, Written};
 use synod_quorum::Quorum;
@@ -23,6 +24,8 @@ pub(crate) struct State<R> {
     pub(crate) log: Log,
     /// The newest snapshot that a checkpoint record names.
     pub(crate) snapshot: Option<Snapshot>,
+    /// The last entry before those of the epoch of the snapshot's last.
+    pub(crate) snapshot_began: Index,
     pub(crate) commit: Index,
     pub(crate) applied: Index,
     /// Bytes of entries written since the newest snapshot.
@@ -46,6 +49,7 @@ impl<R: Rules> State<R> {
             members: Members::none(both),
             log: Log::default(),
             snapshot: None,
+            snapshot_began: Index::ZERO,
             commit: Index::ZERO,
             applied: Index::ZERO,
             fresh_bytes: 0,
@@ -93,14 +97,18 @@ impl<R: Rules> State<R> {
         self.quorum().contains(self.me())
     }
 
-    /// Whether this node may lead: a voter of priority 0 never does, whoever else is there. Who is no voter
-    /// any more does as long as the entry that says so is not committed: it may be the only one to have
-    /// that entry, and so the only one whom the others can elect.
-    pub(crate) fn may_lead(&self) -> bool {
-        self.members.possible(self.commit).any(|members| {
-            let may = |member: &Member| member.priority > 0 && self.is_this_life(member);
-            members.quorum().contains(self.me()) && members.member(self.me()).is_some_and(may)
-        })
+    /// Who elects, as this node knows it: the voters of the newest membership. While the entry that says so
+    /// is not committed and this node is none of them any more, those of the one before: it may be the only
+    /// one to have that entry, and so the only one whom the others can elect. Who came back as another life
+    /// is no voter.
+    pub(crate) fn electorate(&self) -> Quorum {
+        let me = self.me();
+        let mut possible = self.members.possible(self.commit);
+        let votes = |members: &&Arc<Membership>| {
+            members.quorum().contains(me)
+                && members.member(me).is_some_and(|member| self.is_this_life(member))
+        };
+        possible.find(votes).map_or_else(|| self.quorum().clone(), |members| members.quorum())
     }
 
     /// Whether this member of the node's own name is the node as it is, and not one that lost its data
@@ -138,16 +146,22 @@ impl<R: Rules> State<R> {
         self.log.epoch_at(index).map(|epoch| EntryId { epoch, index })
     }
 
-    /// The name of an entry as ZooKeeper has it. Of an epoch that is over and whose first entries are
-    /// compacted, the counter begins with the first that is left.
-    pub(crate) fn zxid(&self, entry: EntryId) -> Zxid {
-        let before = if entry.epoch == self.epochs.current {
+    /// The last entry before those of the epoch of this one, which the newest snapshot does not hold unless it
+    /// is its last. (An epoch later than the snapshot's begins behind it.)
+    pub(crate) fn began(&self, entry: EntryId) -> Index {
+        if entry.epoch == self.epochs.current {
             self.epochs.began
+        } else if self.snapshot.is_some_and(|snapshot| snapshot.epoch == entry.epoch) {
+            self.snapshot_began
         } else {
             let first = self.log.first_of_epoch_at(entry.index).unwrap_or(entry);
             first.index.previous().unwrap_or_default()
-        };
-        let counter = entry.index.0.saturating_sub(before.0);
+        }
+    }
+
+    /// The name of an entry as ZooKeeper has it.
+    pub(crate) fn zxid(&self, entry: EntryId) -> Zxid {
+        let counter = entry.index.0.saturating_sub(self.began(entry).0);
         let half = |whole: u64| u32::try_from(whole).unwrap_or(u32::MAX);
         Zxid::new(half(entry.epoch.0), half(counter))
     }
@@ -217,7 +231,7 @@ impl<R: Rules> State<R> {
     }
 
     fn replay_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), Corrupt> {
-        let Checkpoint { epochs, members, snapshot, keeps } = checkpoint;
+        let Checkpoint { epochs, members, snapshot, began, keeps } = checkpoint;
         if members.is_empty() {
             return Err(Corrupt("a checkpoint without members".into()));
         }
@@ -226,7 +240,7 @@ impl<R: Rules> State<R> {
         }
         self.replay_epochs(epochs)?;
         self.written.other();
-        self.snapshot = snapshot;
+        (self.snapshot, self.snapshot_began) = (snapshot, began);
         let id = self.snapshot_id();
         (self.commit, self.applied) = (id.index, id.index);
         self.members.rebase(id.index, members);
@@ -366,7 +380,7 @@ impl<R: Rules> State<R> {
     pub(crate) fn fingerprint<H: core::hash::Hasher>(&self, hasher: &mut H) {
         use core::hash::Hash;
         let Self { config: _, epochs, members, log, snapshot, commit, applied, .. } = self;
-        (epochs, members, log, snapshot, commit, applied).hash(hasher);
+        (epochs, members, log, snapshot, commit, applied, self.snapshot_began).hash(hasher);
         let Self { fresh_bytes, written, snapshots, unapplied, tasks, read_id, .. } = self;
         (fresh_bytes, written, snapshots, unapplied, tasks, read_id).hash(hasher);
     }

@@ -102,6 +102,12 @@ impl Leader {
         self.established
     }
 
+    /// Whether it takes requests. A voter of priority 0 leads only as long as nobody else has all that it
+    /// has: it may be the only one whom the others can elect.
+    pub(crate) fn serves<R: Rules>(&self, state: &State<R>) -> bool {
+        self.established && !is_caretaker(state)
+    }
+
     /// A command to append, at the next flush.
     pub(crate) fn propose<R: Rules>(
         &mut self,
@@ -119,7 +125,7 @@ impl Leader {
     /// Why this command is not taken now, if it is not.
     fn refusal<R: Rules>(&self, state: &State<R>, command: &Bytes) -> Option<Refusal> {
         let max_bytes = state.config.max_command_bytes;
-        if !self.established {
+        if !self.serves(state) {
             return Some(Refusal::NotLeader { leader: None });
         }
         if command.len() > max_bytes {
@@ -249,6 +255,11 @@ impl Leader {
             self.acknowledged = true;
         }
     }
+}
+
+/// Whether this node is one that should never lead.
+fn is_caretaker<R: Rules>(state: &State<R>) -> bool {
+    state.is_voter() && state.priority(state.me()) == 0
 }
 
 /// The leader is there.

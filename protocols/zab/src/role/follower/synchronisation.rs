@@ -115,14 +115,14 @@ impl Follower {
         &mut self,
         state: &mut State<R>,
         context: &mut Context<'_, R>,
-        snapshot: Snapshot,
+        (snapshot, began): (Snapshot, Index),
         members: Arc<Membership>,
     ) {
         if snapshot.index > state.commit {
             if Some(snapshot.epoch) < state.log.epoch_at(state.commit) {
                 return;
             }
-            state.install(context, snapshot, members);
+            state.install(context, (snapshot, began), members);
             self.pass_forwards(state, context);
             self.answer_reads(state, context);
         }

@@ -16,6 +16,7 @@ use synod_engine::{NodeId, Token};
 
 use crate::Rules;
 use crate::progress::Progress;
+use crate::role::leader::is_caretaker;
 use crate::role::{Becomes, Leader};
 use crate::state::{Context, State};
 
@@ -98,7 +99,7 @@ impl Leader {
     }
 
     /// Once a joint change is committed, leaves it; once this node's own removal is, hands over to the best
-    /// voter, or steps down if none takes it.
+    /// voter, or steps down if none takes it; hands over, too, if it should never lead.
     pub(super) fn settle_members<R: Rules>(
         &mut self,
         state: &mut State<R>,
@@ -112,11 +113,14 @@ impl Leader {
             self.store_members(state, context, next);
             return Becomes::Same;
         }
-        if state.is_voter() || self.transfer.is_some() {
+        let is_caretaker = is_caretaker(state);
+        if state.is_voter() && !is_caretaker || self.transfer.is_some() {
             return Becomes::Same;
         }
-        let successor = self.best_successor(state).filter(|_| !self.has_resigned);
-        let Some(successor) = successor else { return Becomes::Looking };
+        let successor = self.best_successor(state).filter(|_| is_caretaker || !self.has_resigned);
+        let Some(successor) = successor else {
+            return if is_caretaker { Becomes::Same } else { Becomes::Looking };
+        };
         self.has_resigned = true;
         self.begin_transfer(state, context, successor, None);
         Becomes::Same

@@ -18,7 +18,7 @@ impl Leader {
         context: &mut Context<'_, R>,
         token: Token,
     ) {
-        let refusal = if !self.established {
+        let refusal = if !self.serves(state) {
             Refusal::NotLeader { leader: None }
         } else if self.reads.count() >= state.config.max_pending_reads {
             Refusal::Busy

@@ -150,6 +150,6 @@ pub(super) fn send_snapshot<R: Rules>(
 ) {
     let snapshot = state.snapshot.expect("a log is compacted behind a snapshot only");
     let (epoch, members) = (state.epoch(), state.members.at(snapshot.index).clone());
-    context.send(peer, Message::Snap { epoch, snapshot, members });
+    context.send(peer, Message::Snap { epoch, snapshot, began: state.snapshot_began, members });
     progress.enter(Stage::Installs { index: snapshot.index, age: 0 });
 }
