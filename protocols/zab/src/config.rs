@@ -252,3 +252,91 @@ impl fmt::Display for ConfigError {
 }
 
 impl core::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn the_defaults_fit_each_other_and_a_contradiction_is_named() {
+        let mut config = Config::new(NodeId(1), [1, 2, 3].map(NodeId));
+        assert_eq!(config.check(), Ok(()));
+        (config.heartbeat_ms, config.sync_limit_ms) = (u64::MAX, u64::MAX);
+        assert!(config.check().is_err(), "and nothing overflows");
+        let stranger = Config::new(NodeId(9), [1, 2, 3].map(NodeId));
+        assert!(stranger.check().unwrap_err().0.starts_with("initial_voters"));
+    }
+
+    /// Of each bound the last value that passes, and the first that is refused by the knob's name.
+    #[test]
+    fn every_knob_is_refused_from_its_bound_on() {
+        type Set = fn(&mut Config, u64);
+        let day_ms = 86_400_000;
+        let knobs: [(&str, Set, u64, u64); 24] = [
+            ("heartbeat_ms", |it, to| it.heartbeat_ms = to, 1, 0),
+            ("sync_limit_ms", |it, to| it.sync_limit_ms = to, 100, 99),
+            ("init_limit_ms", |it, to| it.init_limit_ms = to, 400, 399),
+            ("init_limit_ms", |it, to| it.init_limit_ms = to, day_ms, day_ms + 1),
+            ("finalize_ms", |it, to| it.finalize_ms = to, day_ms, day_ms + 1),
+            ("finalize_ms, notify_min_ms", |it, to| it.notify_min_ms = to, 1, 0),
+            ("finalize_ms, notify_min_ms", |it, to| it.notify_max_ms = to, 50, 49),
+            ("max_epoch_entries", |it, to| it.max_epoch_entries = to, 1, 0),
+            (
+                "max_epoch_entries",
+                |it, to| it.max_epoch_entries = to,
+                (1 << 32) - 1 - (1 << 24),
+                (1 << 32) - (1 << 24),
+            ),
+            (
+                "priority_takeover_ms",
+                |it, to| it.priority_takeover_ms = Some(to),
+                day_ms,
+                day_ms + 1,
+            ),
+            ("max_append_bytes", |it, to| it.max_append_bytes = to as usize, 1, 0),
+            ("max_in_flight_appends", |it, to| it.max_in_flight_appends = to as usize, 1, 0),
+            ("max_in_flight_bytes", |it, to| it.max_in_flight_bytes = to as usize, 1, 0),
+            ("max_command_bytes", |it, to| it.max_command_bytes = to as usize, 1, 0),
+            (
+                "max_uncommitted_bytes",
+                |it, to| it.max_uncommitted_bytes = to as usize,
+                2 << 20,
+                (2 << 20) - 1,
+            ),
+            ("max_unapplied_entries", |it, to| it.max_unapplied_entries = to, 1, 0),
+            ("max_unapplied_bytes", |it, to| it.max_unapplied_bytes = to as usize, 1, 0),
+            ("max_pending_reads", |it, to| it.max_pending_reads = to as usize, 1, 0),
+            ("snapshot_every ", |it, to| it.snapshot_every = to, 1, 0),
+            ("snapshot_growth", |it, to| it.snapshot_growth = to as u32, 1, 0),
+            ("snapshot_every_bytes", |it, to| it.snapshot_every_bytes = to as usize, 1, 0),
+            ("max_log_bytes", |it, to| it.max_log_bytes = to as usize, (256 << 20) + 1, 256 << 20),
+            ("initial_voters", |it, to| it.node = NodeId(to), 3, 4),
+            (
+                "initial_voters",
+                |it, to| it.initial_voters = Some((1..=to).map(NodeId).collect()),
+                64,
+                65,
+            ),
+        ];
+        for (knob, set, passes, refused) in knobs {
+            let mut config = Config::new(NodeId(1), [1, 2, 3].map(NodeId));
+            config.snapshot_every_bytes = 256 << 20;
+            set(&mut config, passes);
+            assert_eq!(config.check(), Ok(()), "{knob} {passes}");
+            set(&mut config, refused);
+            let fault = config.check().expect_err(knob).to_string();
+            assert!(fault.starts_with(knob), "{knob} {refused}: {fault}");
+        }
+    }
+
+    #[test]
+    fn the_election_has_the_knobs_of_its_owner() {
+        let mut config = Config::new(NodeId(2), [1, 2, 3].map(NodeId));
+        (config.finalize_ms, config.notify_min_ms, config.notify_max_ms) = (1, 2, 3);
+        let election = config.election();
+        let knobs = (election.finalize_ms, election.notify_min_ms, election.notify_max_ms);
+        assert_eq!((election.node, knobs), (NodeId(2), (1, 2, 3)));
+    }
+}

@@ -23,6 +23,7 @@
 //! * **Election** messages the embedded engine marks itself.
 
 mod display;
+mod sense;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -253,21 +254,6 @@ impl Summary {
     pub fn age(&self) -> (Epoch, EntryId) {
         (self.current, self.last())
     }
-
-    /// Whether entries and epochs fall from one run to the next, down to the base, and none is later than
-    /// `epoch`.
-    fn makes_sense(&self, epoch: Epoch) -> bool {
-        let falls =
-            |pair: &[EntryId]| pair[0].epoch > pair[1].epoch && pair[0].index > pair[1].index;
-        let end = self.runs.last().copied().unwrap_or(self.base);
-        self.runs.windows(2).all(falls)
-            && self.runs.len() <= MAX_RUNS
-            && end >= self.base
-            && end.index >= self.base.index
-            && self.last().epoch <= epoch
-            && self.last().index < LAST_INDEX
-            && self.current <= epoch
-    }
 }
 
 /// What comes of a `Sync`.
@@ -307,55 +293,6 @@ impl Message {
             | Self::SyncReply { epoch, .. }
             | Self::HandOver { epoch, .. }
             | Self::Look { epoch } => Some(*epoch),
-        }
-    }
-
-    /// Whether a correct node could have sent it, as far as it shows by itself. A message that was
-    /// decoded may still be nonsense.
-    pub(crate) fn makes_sense(&self) -> bool {
-        match self {
-            Self::Propose { epoch, previous, entries, .. }
-            | Self::Inform { epoch, previous, entries, .. } => {
-                entries.first().previous() == Some(previous.index)
-                    && (previous.epoch..=*epoch).contains(&entries.epoch())
-                    && entries.last() < LAST_INDEX
-            }
-            Self::AckEpoch { epoch, summary, .. } => summary.makes_sense(*epoch),
-            Self::Trunc { epoch, last, to } => {
-                to < last
-                    && to.index < last.index
-                    && last.epoch <= *epoch
-                    && last.index < LAST_INDEX
-            }
-            Self::Diff { epoch, after: entry } | Self::HandOver { epoch, last: entry, .. } => {
-                entry.epoch <= *epoch && entry.index < LAST_INDEX
-            }
-            Self::NewLeader { epoch, last, began } => {
-                last.epoch <= *epoch && last.index < LAST_INDEX && *began <= last.index
-            }
-            Self::Snap { epoch, snapshot, began, members } => {
-                *began < snapshot.index
-                    && snapshot.index < LAST_INDEX
-                    && snapshot.epoch <= *epoch
-                    && !members.is_empty()
-            }
-            Self::Request { first, commands, .. } => !commands.is_empty() && *first < LAST_INDEX.0,
-            Self::Requested { first, answers, .. } => {
-                *first < LAST_INDEX.0 && answers.iter().flatten().all(|index| *index < LAST_INDEX)
-            }
-            Self::SyncReply { result: SyncResult::Index(index), .. } => *index < LAST_INDEX,
-            Self::Election(_)
-            | Self::FollowerInfo { .. }
-            | Self::NewEpoch { .. }
-            | Self::AckNewLeader { .. }
-            | Self::UpToDate { .. }
-            | Self::Ack { .. }
-            | Self::Commit { .. }
-            | Self::Ping { .. }
-            | Self::Pong { .. }
-            | Self::Sync { .. }
-            | Self::SyncReply { result: SyncResult::Busy | SyncResult::NotLeader, .. }
-            | Self::Look { .. } => true,
         }
     }
 }
@@ -447,5 +384,84 @@ impl synod_engine::Message for Message {
             | Self::HandOver { .. }
             | Self::Look { .. } => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use synod_engine::Message as _;
+
+    use super::*;
+
+    const EPOCH: Epoch = Epoch(4);
+
+    fn propose(payload: Payload) -> Message {
+        Message::Propose {
+            epoch: EPOCH,
+            previous: EntryId::default(),
+            entries: Batch::new(Index(1), EPOCH, vec![payload]),
+            commit: Index::ZERO,
+        }
+    }
+
+    fn ack_epoch() -> Message {
+        let summary = Summary { current: EPOCH, runs: Vec::new(), base: EntryId::default() };
+        Message::AckEpoch { epoch: EPOCH, counts: true, summary }
+    }
+
+    /// What rests on an earlier promise counts only if its sender is who made it; a leader is followed
+    /// whoever it was before.
+    #[test]
+    fn answers_count_in_quorums_and_what_a_leader_says_does_not() {
+        let (epoch, last) = (EPOCH, Index(0));
+        let answers = [
+            Message::FollowerInfo { accepted: epoch },
+            ack_epoch(),
+            Message::AckNewLeader { epoch, last },
+            Message::Ack { epoch, index: last },
+            Message::Pong { epoch, round: 0 },
+        ];
+        assert!(answers.iter().all(Message::counts));
+        let others = [
+            Message::NewEpoch { epoch },
+            Message::Diff { epoch, after: EntryId::default() },
+            propose(Payload::Noop),
+            Message::Commit { epoch, index: last },
+            Message::Ping { epoch, established: true, commit: last, round: 0 },
+            Message::Look { epoch },
+        ];
+        assert!(!others.iter().any(Message::counts));
+    }
+
+    #[test]
+    fn a_full_disk_still_takes_a_change_of_members_and_no_command() {
+        assert!(!propose(Payload::Members(Arc::default())).fills_disk());
+        assert!(propose(Payload::Command(Bytes::new())).fills_disk());
+    }
+
+    /// A ping is not late because proposals or a snapshot are under way.
+    #[test]
+    fn the_history_has_one_lane_and_signs_of_life_another() {
+        let lane = |message: &Message| match message.class() {
+            Class::Ordered { lane } => lane,
+            Class::Datagram => panic!("{message} needs its order"),
+        };
+        let (epoch, index) = (EPOCH, Index(0));
+        let history = [
+            Message::NewEpoch { epoch },
+            ack_epoch(),
+            propose(Payload::Noop),
+            Message::NewLeader { epoch, last: EntryId::default(), began: index },
+            Message::UpToDate { epoch, commit: index },
+            Message::Commit { epoch, index },
+        ];
+        assert!(history.iter().all(|message| lane(message) == 1));
+        assert_eq!(lane(&Message::Pong { epoch, round: 0 }), 0);
+        let blob = Blob { id: 1, size_bytes: 1, checksum: 0 };
+        let snapshot = Snapshot { index: Index(3), epoch: Epoch(1), blob };
+        let snap = Message::Snap { epoch, snapshot, began: index, members: Arc::default() };
+        assert_eq!((lane(&snap), snap.attachment()), (2, Some(blob)));
     }
 }
