@@ -12,7 +12,7 @@
 //! | client | hands its value to a proposer and waits for the outcome, whichever value that is | every node |
 //! | proposer | gets a ballot promised, then asks for a value to be accepted in it | [`Config::proposers`] |
 //! | acceptor | the memory of the group: promises and accepts | [`Config::acceptors`] |
-//! | learner | finds out what a majority of the acceptors has accepted | [`Config::learners`] |
+//! | learner | finds out what a majority of the acceptors has accepted | [`Config::learners`], [`Learning`] |
 //!
 //! A node may have any of them; each owns its data, and a node talks to its own roles by messages to
 //! itself, which arrive once what it said before is durable.
@@ -21,17 +21,23 @@
 //!
 //! | message | from | to | meaning |
 //! |---|---|---|---|
-//! | `Request` | client | proposer | get this value, or another, chosen |
+//! | `Request` | client, learner | proposer | get this value, or another, chosen |
 //! | `Prepare` | proposer | acceptors | phase 1a: promise me this ballot |
 //! | `Promise` | acceptor | proposer | phase 1b: promised; this is the highest proposal I have accepted |
 //! | `Accept` | proposer | acceptors | phase 2a: accept this value in this ballot |
 //! | `Accepted` | acceptor | learners | phase 2b: accepted |
 //! | `Refused` | acceptor | proposer | a higher ballot is promised |
-//! | `Ask` | learner | acceptors | what did I miss? |
-//! | `Chosen` | who knows | who asks | this is the chosen value |
+//! | `Ask` | learner | acceptors, learners | what did I miss? |
+//! | `Chosen` | who knows | who asks; learners that acceptors do not tell | this is the chosen value |
 //!
 //! Whoever knows the chosen value answers `Request`, `Prepare`, `Accept` and `Ask` with it: nothing
 //! is left to do.
+//!
+//! # Records
+//!
+//! Five facts survive a crash, and each is durable before it counts: a ballot is used (`Propose`), a
+//! ballot is promised (`Promise`), a proposal is accepted (`Accept`), a majority has acknowledged it
+//! (`Acknowledge`), the outcome is known by another's word (`Commit`). See [`Record`].
 //!
 //! # Invariants
 //!
@@ -48,7 +54,8 @@
 //!    below it, and still knows the promise after a crash.
 //! 7. **Acceptance does not fall**: the ballot that an acceptor has accepted in, and told of, never
 //!    falls, in crashes either.
-//! 8. **The outcome is stable**: a node that told its user the chosen value knows it in all later lives.
+//! 8. **The outcome is stable**: a node that told the chosen value, to its user or to another node, knows
+//!    it in all later lives.
 //!
 //! # Example
 //!
@@ -79,11 +86,9 @@
 //!
 //! # What is left out
 //!
-//! Learners are told by every acceptor; a distinguished learner, or a few, would spare messages. A
-//! learner that asks does not start a ballot of its own: where every acceptor accepted the value in
-//! another ballot and no client waits any more, the outcome stays hidden until somebody proposes.
-//! Progress needs that one proposer is left alone for a few round trips; the randomised delay makes
-//! that likely, nothing makes it certain (no deterministic protocol can).
+//! A distinguished proposer (§2.4): whoever is asked proposes. Progress needs that one proposer is left
+//! alone for a few round trips; the randomised delay makes that likely, nothing makes it certain (no
+//! deterministic protocol can). The roles are given by the configuration, for ever.
 //!
 //! # Papers
 //!
@@ -106,7 +111,7 @@ mod state;
 mod user;
 mod view;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, Learning};
 pub use invariants::Safety;
 pub use message::Message;
 pub use node::Paxos;

@@ -16,8 +16,10 @@ pub struct Config<R = Sound> {
     pub proposers: BTreeSet<NodeId>,
     /// Who remembers; a majority of them chooses.
     pub acceptors: Voters,
-    /// Who is told by every acceptor what it has accepted.
+    /// Who is to know the outcome.
     pub learners: BTreeSet<NodeId>,
+    /// Whom of the learners the acceptors tell.
+    pub learning: Learning,
     /// The first ballot is given up after one to two times this without an outcome, the second after
     /// twice that, and so on: however slow disks and links are, some ballot has the time it needs.
     /// Several round trips and syncs.
@@ -32,15 +34,55 @@ pub struct Config<R = Sound> {
     /// A client without an outcome turns to the next proposer after one to two times this. Longer
     /// than an attempt.
     pub resend_ms: u64,
-    /// A learner that does not know the outcome asks the acceptors this often. The price of a missed
-    /// message against that of one question in vain.
+    /// A learner that does not know the outcome asks all acceptors and learners this often. The price of
+    /// a missed message against that of one question in vain.
     pub ask_ms: u64,
+    /// A learner that knows of an acceptance and has asked so often in vain has a proposer settle it. As
+    /// long as a ballot may be under way that needs no help.
+    pub vain_asks: u32,
     /// A larger value is refused. What fits in a packet, for all messages are datagrams.
     pub max_value_bytes: usize,
     /// Requests are refused while this many wait for the outcome.
     pub max_open_requests: usize,
     /// The rules it keeps.
     pub rules: R,
+}
+
+/// How learners find out what the acceptors have accepted (§2.3).
+///
+/// However they do, a learner that misses the outcome asks all acceptors and learners for it. So the loss
+/// of distinguished learners costs time, never the outcome.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Learning {
+    /// Every acceptor tells every learner: one delay, and as many messages as there are pairs.
+    Everyone,
+    /// Every acceptor tells this learner, which tells the others: one delay more, and about as many
+    /// messages as there are nodes. While it is down, all others have to ask.
+    One(NodeId),
+    /// Every acceptor tells these learners, each of which tells the others: between the two in both.
+    Few(BTreeSet<NodeId>),
+}
+
+impl Learning {
+    /// Whether acceptors tell `learner`.
+    #[must_use]
+    pub fn is_told(&self, learner: NodeId) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::One(one) => *one == learner,
+            Self::Few(few) => few.contains(&learner),
+        }
+    }
+
+    /// The learners that must be there for it.
+    fn distinguished(&self) -> impl Iterator<Item = &NodeId> {
+        let (one, few) = match self {
+            Self::Everyone => (None, None),
+            Self::One(one) => (Some(one), None),
+            Self::Few(few) => (None, Some(few)),
+        };
+        one.into_iter().chain(few.into_iter().flatten())
+    }
 }
 
 impl Config<Sound> {
@@ -58,6 +100,7 @@ impl<R> Config<R> {
             node,
             acceptors: nodes.iter().copied().collect(),
             learners: nodes.clone(),
+            learning: Learning::Everyone,
             proposers: nodes,
             attempt_ms: 200,
             attempt_max_ms: 5000,
@@ -65,6 +108,7 @@ impl<R> Config<R> {
             backoff_max_ms: 1000,
             resend_ms: 500,
             ask_ms: 1000,
+            vain_asks: 2,
             max_value_bytes: 1024,
             max_open_requests: 1024,
             rules,
@@ -80,6 +124,14 @@ impl<R> Config<R> {
             (self.proposers.is_empty(), "proposers must name at least one node"),
             (self.acceptors.is_empty(), "acceptors must name at least one node"),
             (self.learners.is_empty(), "learners must name at least one node"),
+            (
+                self.learning == Learning::Few(BTreeSet::new()),
+                "learning must distinguish at least one learner",
+            ),
+            (
+                !self.learning.distinguished().all(|node| self.learners.contains(node)),
+                "learning must distinguish learners only",
+            ),
             (self.attempt_ms == 0, "attempt_ms must be above 0"),
             (self.attempt_max_ms < self.attempt_ms, "attempt_max_ms must be at least attempt_ms"),
             (self.backoff_ms == 0, "backoff_ms must be above 0"),
@@ -93,6 +145,21 @@ impl<R> Config<R> {
             Some((_, knob)) => Err(ConfigError(knob)),
             None => Ok(()),
         }
+    }
+
+    /// The learners that acceptors tell.
+    pub(crate) fn told(&self) -> impl Iterator<Item = NodeId> {
+        self.learners.iter().copied().filter(|node| self.learning.is_told(*node))
+    }
+
+    /// The learners that hear the outcome from those that acceptors tell.
+    pub(crate) fn untold(&self) -> impl Iterator<Item = NodeId> {
+        self.learners.iter().copied().filter(|node| !self.learning.is_told(*node))
+    }
+
+    /// Whether acceptors tell `node` what they accept.
+    pub(crate) fn is_told(&self, node: NodeId) -> bool {
+        self.learners.contains(&node) && self.learning.is_told(node)
     }
 
     /// The shortest time for an attempt that follows this many vain ones.
@@ -143,6 +210,10 @@ mod tests {
         config.resend_ms = config.attempt_ms - 1;
         assert!(config.check().unwrap_err().0.starts_with("resend_ms"));
         assert!(Config::new(NodeId(1), []).check().unwrap_err().0.starts_with("proposers"));
+        for learning in [Learning::Few(BTreeSet::new()), Learning::One(NodeId(4))] {
+            let config = Config { learning, ..Config::new(NodeId(1), [1, 2, 3].map(NodeId)) };
+            assert!(config.check().unwrap_err().0.starts_with("learning"));
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use synod_quorum::Voters;
 
 use crate::basic::node::Paxos;
 use crate::basic::role::proposer::Phase;
-use crate::basic::{Ballot, Event, Message, Proposal, Rules, Timer, Value, View};
+use crate::basic::{Ballot, Event, Message, Proposal, Record, Rules, Timer, Value, View};
 
 /// The eight invariants of the guide.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub struct Safety {
     told: BTreeMap<NodeId, Told>,
 }
 
-/// What a node has told others, and must therefore never forget.
+/// What a node has told anybody, and must therefore never forget.
 #[derive(Clone, Debug, Default)]
 struct Told {
     promised: Option<Ballot>,
@@ -144,8 +144,13 @@ impl<R: Rules> Invariants<Paxos<R>> for Safety {
         for effect in step.effects {
             match effect {
                 Effect::Send { message: Message::Request { value }, .. } => {
-                    self.requested.insert(value.clone());
+                    if step.after.client.wants(value) {
+                        self.requested.insert(value.clone());
+                    } else {
+                        sometimes.reached("a learner had a ballot issued");
+                    }
                 }
+                Effect::Persist(Record::Commit(_)) => sometimes.reached("a node was told"),
                 Effect::Send { message: Message::Accept { proposal }, .. } => {
                     self.proposed(proposal)?;
                     if work.is_some_and(|work| work.value != proposal.value) {
@@ -176,7 +181,8 @@ impl<R: Rules> Invariants<Paxos<R>> for Safety {
             Effect::Send { message: Message::Accepted { proposal }, .. } => {
                 self.told_accepted(node, proposal)?;
             }
-            Effect::Emit { event: Event::Chosen { value, .. }, .. } => {
+            Effect::Emit { event: Event::Chosen { value, .. }, .. }
+            | Effect::Send { message: Message::Chosen { value }, .. } => {
                 self.told.entry(node).or_default().outcome = Some(value.clone());
             }
             _ => {}

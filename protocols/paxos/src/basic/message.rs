@@ -23,9 +23,9 @@ use crate::basic::{Ballot, Proposal, Value};
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Message {
     /// From a client to a proposer: get a value chosen, this one if you may. Sent again, to the next
-    /// proposer, until the outcome is known.
+    /// proposer, until the outcome is known. Also from a learner that asks in vain.
     Request {
-        /// What the client would like.
+        /// What the client would like; of a learner, what it knows to be accepted.
         value: Value,
     },
     /// Phase 1a (§2.2): from a proposer to the acceptors. Answered by `Promise` or `Refused`.
@@ -46,7 +46,7 @@ pub enum Message {
         /// What to accept.
         proposal: Proposal,
     },
-    /// Phase 2b (§2.3): from an acceptor to every learner.
+    /// Phase 2b (§2.3): from an acceptor to the learners that it tells.
     Accepted {
         /// What it has accepted.
         proposal: Proposal,
@@ -58,9 +58,11 @@ pub enum Message {
         /// The ballot that was promised to another.
         promised: Ballot,
     },
-    /// From a learner to the acceptors: tell me again what you have accepted (§2.3).
+    /// From a learner to the acceptors and the other learners (§2.3): tell me again what you have
+    /// accepted, or what is chosen. From a proposer, if acceptors do not tell it, to the learners.
     Ask,
-    /// From a node that knows the outcome to one that does not.
+    /// From a node that knows the outcome to one that does not: to whoever asks, and from a distinguished
+    /// learner to all others (§2.3).
     Chosen {
         /// The chosen value.
         value: Value,
@@ -70,6 +72,18 @@ pub enum Message {
 impl synod_engine::Message for Message {
     fn class(&self) -> Class {
         Class::Datagram
+    }
+
+    /// What rests on the sender's memory: of the ballots it used, promised, accepted in. The word of a node
+    /// that lost its disk is not taken for that.
+    fn counts(&self) -> bool {
+        match self {
+            Self::Prepare { .. }
+            | Self::Promise { .. }
+            | Self::Accept { .. }
+            | Self::Accepted { .. } => true,
+            Self::Request { .. } | Self::Refused { .. } | Self::Ask | Self::Chosen { .. } => false,
+        }
     }
 }
 

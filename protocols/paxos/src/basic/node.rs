@@ -15,7 +15,7 @@ use crate::basic::role::acceptor::Acceptor;
 use crate::basic::role::client::Client;
 use crate::basic::role::learner::Learner;
 use crate::basic::role::proposer::Proposer;
-use crate::basic::{Config, Event, Message, Record, Request, Rules, Timer, Value, View};
+use crate::basic::{Config, Event, Message, Proposal, Record, Request, Rules, Timer, Value, View};
 
 /// A node that takes part in choosing one value.
 #[derive(Clone)]
@@ -63,8 +63,17 @@ impl<R: Rules> Engine for Paxos<R> {
                 acceptor.promised = Some(proposal.ballot);
                 acceptor.accepted = Some(proposal.clone());
             }
-            (Record::Chosen(value), ..) => self.outcome = Some(value.clone()),
-            (Record::Propose(_) | Record::Promise(_) | Record::Accept(_), ..) => {
+            (Record::Acknowledge(Proposal { value, .. }), ..) if self.learner.is_some() => {
+                self.outcome = Some(value.clone());
+            }
+            (Record::Commit(value), ..) => self.outcome = Some(value.clone()),
+            (
+                Record::Propose(_)
+                | Record::Promise(_)
+                | Record::Accept(_)
+                | Record::Acknowledge(_),
+                ..,
+            ) => {
                 return Err(Corrupt(format!("{record}, of a role that this node does not have")));
             }
         }
@@ -122,11 +131,11 @@ impl<R: Rules> Paxos<R> {
         if self.outcome.is_some() {
             return;
         }
-        match (timer, &mut self.proposer) {
-            (Timer::Retry, Some(proposer)) => proposer.retry(&self.config, context),
-            (Timer::Retry, None) => {}
-            (Timer::Resend, _) => self.client.send(&self.config, context),
-            (Timer::Ask, _) => Learner::ask(&self.config, context),
+        match (timer, &mut self.proposer, &mut self.learner) {
+            (Timer::Retry, Some(proposer), _) => proposer.retry(&self.config, context),
+            (Timer::Ask, _, Some(learner)) => learner.ask(&self.config, context),
+            (Timer::Retry, None, _) | (Timer::Ask, _, None) => {}
+            (Timer::Resend, ..) => self.client.send(&self.config, context),
         }
     }
 
@@ -158,14 +167,12 @@ impl<R: Rules> Paxos<R> {
                 }
             }
             Message::Accepted { proposal } => {
-                let proposer = proposal.ballot.proposer;
                 let learned = match &mut self.learner {
                     Some(learner) => learner.accepted(config, from, proposal),
                     None => None,
                 };
-                if let Some(value) = learned {
-                    self.conclude(context, value.clone());
-                    Self::tell_proposer(&self.config, context, proposer, &value);
+                if let Some(proposal) = learned {
+                    self.acknowledged(context, proposal);
                 }
             }
             Message::Refused { ballot, promised } => {
@@ -178,15 +185,36 @@ impl<R: Rules> Paxos<R> {
                     acceptor.ask(context, from);
                 }
             }
-            Message::Chosen { value } => self.conclude(context, value),
+            Message::Chosen { value } => self.told(context, value),
         }
     }
 
-    /// The outcome becomes known: it is made durable, and everybody who waits here is told.
-    fn conclude(&mut self, context: &mut Context<'_, Self>, value: Value) {
-        if self.config.rules.outcome_is_durable() {
-            context.persist(Record::Chosen(value.clone()));
+    /// This node has counted a majority: whoever rests on its word is told.
+    fn acknowledged(&mut self, context: &mut Context<'_, Self>, proposal: Proposal) {
+        if self.config.rules.acknowledgement_is_durable() {
+            context.persist(Record::Acknowledge(proposal.clone()));
         }
+        let Proposal { ballot, value } = proposal;
+        self.conclude(context, value.clone());
+        let config = &*self.config;
+        if config.is_told(config.node) {
+            for learner in config.untold() {
+                context.send(learner, Message::Chosen { value: value.clone() });
+            }
+        }
+        Self::tell_proposer(config, context, ballot.proposer, &value);
+    }
+
+    /// This node has the word of another that the value is chosen.
+    fn told(&mut self, context: &mut Context<'_, Self>, value: Value) {
+        if self.config.rules.commit_is_durable() {
+            context.persist(Record::Commit(value.clone()));
+        }
+        self.conclude(context, value);
+    }
+
+    /// The outcome is known: everybody who waits here is told once it is durable.
+    fn conclude(&mut self, context: &mut Context<'_, Self>, value: Value) {
         context.cancel_timer(Timer::Resend);
         context.cancel_timer(Timer::Ask);
         context.cancel_timer(Timer::Retry);
@@ -223,14 +251,14 @@ impl<R: Rules> Paxos<R> {
         }
     }
 
-    /// Tells the outcome to a proposer that will not learn it by itself.
+    /// Tells the outcome to a proposer that does not hear of acceptances.
     fn tell_proposer(
         config: &Config<R>,
         context: &mut Context<'_, Self>,
         proposer: NodeId,
         value: &Value,
     ) {
-        if !config.learners.contains(&proposer) {
+        if !config.is_told(proposer) && proposer != config.node {
             context.send(proposer, Message::Chosen { value: value.clone() });
         }
     }

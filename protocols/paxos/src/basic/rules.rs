@@ -12,8 +12,11 @@ synod_engine::rules! {
         fn promise_is_durable;
         /// An acceptance is durable before it is told (§2.5).
         fn accept_is_durable;
-        /// The outcome is durable before the user is told.
-        fn outcome_is_durable;
+        /// That a majority acknowledged a proposal is durable before the learner that counted tells
+        /// anybody (§2.3).
+        fn acknowledgement_is_durable;
+        /// An outcome that was heard is durable before it is told on.
+        fn commit_is_durable;
         /// An acceptor accepts nothing below the ballot that it has promised (§2.2, P1a).
         fn promises_are_kept;
         /// A proposer asks for a value only when a majority of the acceptors has promised (§2.2, P2c).

@@ -1,5 +1,9 @@
-//! Basic Paxos: the paper, sentence by sentence, and the simulator with every fault.
+//! Basic Paxos: the paper, sentence by sentence; duels and ways of learning in virtual time; the
+//! simulator with every fault.
 
+mod duel;
 mod hand;
+mod learning;
+mod net;
 mod paper;
 mod simulation;

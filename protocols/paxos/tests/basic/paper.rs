@@ -1,8 +1,14 @@
-//! "Paxos Made Simple", sentence by sentence; sections as there.
+//! *Paxos Made Simple*, sentence by sentence; sections as there. §2.3, learning, is in `learning.rs`, and
+//! §2.4, progress, in `duel.rs`, for the greater part. The safety requirements of §2.1 are the first three
+//! invariants, which `simulation.rs` checks.
 
-use crate::hand::{Hand, accept, accepted, ballot, prepare, promise, proposal};
+use std::time::Duration;
+
 use synod_engine::{Engine, Input, NodeId, Token, When};
 use synod_paxos::basic::{Attempt, Config, Event, Message, Paxos, Record, Refusal, Timer, Value};
+
+use crate::hand::{Hand, accept, accepted, ballot, prepare, promise, proposal};
+use crate::net::Net;
 
 fn three(node: u64) -> Config {
     Config::new(NodeId(node), [1, 2, 3].map(NodeId))
@@ -10,6 +16,10 @@ fn three(node: u64) -> Config {
 
 fn node(node: u64) -> Hand {
     Hand::new(three(node))
+}
+
+fn net() -> Net {
+    Net::new(1..=3, &three(1), |_, _| Duration::from_millis(1), 7)
 }
 
 /// Node 1, whose client wants "own", with its first ballot, 1.1, under way.
@@ -20,7 +30,61 @@ fn proposer() -> Hand {
     proposer
 }
 
+// §2.1, the problem
+
+#[test]
+fn if_no_value_is_proposed_none_is_chosen() {
+    let mut net = net();
+    net.run_for(Duration::from_secs(60));
+    assert!(net.outcomes.is_empty());
+    assert_eq!(net.count(|message| *message != Message::Ask), 0);
+}
+
+#[test]
+fn if_a_value_has_been_proposed_a_process_can_learn_the_chosen_one() {
+    let mut net = net();
+    net.ask(Duration::ZERO, 1, "red");
+    net.ask(Duration::ZERO, 2, "blue");
+    net.run_for(Duration::from_secs(5));
+    let chosen = net.outcomes.values().next().cloned();
+    assert_eq!(net.outcomes.len(), 3);
+    assert!(net.outcomes.values().all(|value| Some(value) == chosen.as_ref()));
+    assert!(chosen == Some("red".into()) || chosen == Some("blue".into()));
+}
+
 // §2.2, choosing a value: the acceptor
+
+/// "In the absence of failure or message loss, we want a value to be chosen even if only one value is
+/// proposed by a single proposer."
+#[test]
+fn a_single_value_of_a_single_proposer_is_chosen_in_four_delays() {
+    let mut net = net();
+    net.ask(Duration::ZERO, 1, "only");
+    // Prepare, promise, accept, accepted; the proposer is a learner.
+    net.run_for(Duration::from_millis(4));
+    assert_eq!(net.outcomes.get(&NodeId(1)), Some(&"only".into()));
+    assert_eq!(net.outcomes.len(), 3, "everybody is told at the same time");
+}
+
+#[test]
+fn an_acceptor_may_accept_more_than_one_proposal() {
+    let mut acceptor = node(2);
+    acceptor.hears(1, accept("old", 1, 1));
+    let did = acceptor.hears(3, accept("new", 2, 3));
+    assert_eq!(did.records_first(), [Record::Accept(proposal("new", 2, 3))]);
+    assert_eq!(acceptor.view().accepted, Some(proposal("new", 2, 3)));
+}
+
+/// P1a: "... iff it has not responded to a prepare request having a number greater than n."
+#[test]
+fn an_acceptor_accepts_in_the_ballot_that_it_has_promised() {
+    let mut acceptor = node(2);
+    acceptor.hears(1, prepare(2, 1));
+    let did = acceptor.hears(1, accept("v", 2, 1));
+    assert_eq!(did.sent_all(&[1, 2, 3], When::Held), accepted("v", 2, 1));
+    let did = acceptor.hears(3, accept("w", 3, 3));
+    assert_eq!(did.sent_all(&[1, 2, 3], When::Held), accepted("w", 3, 3));
+}
 
 #[test]
 fn an_acceptor_promises_a_higher_ballot_durably_before_it_says_so() {
@@ -131,7 +195,7 @@ fn a_learner_knows_the_value_once_a_majority_accepted_it_in_one_ballot() {
     assert!(learner.hears(9, accepted("v", 1, 1)).is_silent(), "no acceptor");
     assert!(learner.hears(2, accepted("v", 2, 2)).is_silent(), "another ballot");
     let did = learner.hears(1, accepted("v", 2, 2));
-    assert_eq!(did.records_first(), [Record::Chosen("v".into())]);
+    assert_eq!(did.records_first(), [Record::Acknowledge(proposal("v", 2, 2))]);
     assert_eq!(did.events(), [Event::Chosen { value: "v".into(), own: vec![] }]);
     assert_eq!(learner.view().chosen, Some("v".into()));
 }
@@ -226,23 +290,58 @@ fn a_restarted_acceptor_keeps_its_word() {
 
 #[test]
 fn a_restarted_node_that_knew_the_outcome_says_so_at_once_and_to_all_who_ask() {
-    let mut node = Hand::restarted(three(2), [Record::Chosen("v".into())]);
-    let chosen = |own| Event::Chosen { value: "v".into(), own };
-    assert_eq!(node.step(Input::Start).events(), [chosen(vec![])]);
-    assert_eq!(node.asked(7, "w").events(), [chosen(vec![Token(7)])]);
-    for question in [Message::Ask, prepare(9, 1), accept("w", 9, 1)] {
-        let did = node.hears(1, question);
-        assert_eq!(did.sent_all(&[1], When::Held), Message::Chosen { value: "v".into() });
+    for record in [Record::Commit("v".into()), Record::Acknowledge(proposal("v", 1, 3))] {
+        let mut node = Hand::restarted(three(2), [record]);
+        let chosen = |own| Event::Chosen { value: "v".into(), own };
+        assert_eq!(node.step(Input::Start).events(), [chosen(vec![])]);
+        assert_eq!(node.asked(7, "w").events(), [chosen(vec![Token(7)])]);
+        for question in [Message::Ask, prepare(9, 1), accept("w", 9, 1)] {
+            let did = node.hears(1, question);
+            assert_eq!(did.sent_all(&[1], When::Held), Message::Chosen { value: "v".into() });
+        }
+        for timer in [Timer::Retry, Timer::Resend, Timer::Ask] {
+            assert!(node.fires(timer).is_silent());
+        }
     }
+}
+
+#[test]
+fn an_outcome_that_was_heard_is_durable_before_it_is_told_on() {
+    let mut node = proposer();
+    node.hears(3, Message::Request { value: "other".into() });
+    let did = node.hears(2, Message::Chosen { value: "v".into() });
+    assert_eq!(did.records_first(), [Record::Commit("v".into())]);
+    assert_eq!(did.sent_all(&[3], When::Held), Message::Chosen { value: "v".into() });
+    assert_eq!(did.events(), [Event::Chosen { value: "v".into(), own: vec![Token(1)] }]);
+    assert!(node.hears(3, Message::Chosen { value: "v".into() }).is_silent(), "it is known");
+}
+
+/// "Different proposers choose their numbers from disjoint sets of numbers."
+#[test]
+fn no_two_proposers_use_the_same_ballot() {
+    let prepared = |id| {
+        let mut proposer = node(id);
+        proposer.hears(id, Message::Request { value: "v".into() }).sent_all(&[1, 2, 3], When::Held)
+    };
+    assert_eq!([1, 2, 3].map(prepared), [prepare(1, 1), prepare(1, 2), prepare(1, 3)]);
 }
 
 #[test]
 fn a_record_of_a_role_that_the_node_does_not_have_stops_it() {
     let mut config = three(1);
     config.acceptors = [2, 3].map(NodeId).into_iter().collect();
+    (config.proposers, config.learners) = ([NodeId(2)].into(), [NodeId(2)].into());
     let mut node = Paxos::new(config);
-    let corrupt = node.replay(Record::Promise(ballot(1, 2))).unwrap_err();
-    assert_eq!(corrupt.0, "Promise 1.n2, of a role that this node does not have");
+    for (record, name) in [
+        (Record::Propose(ballot(1, 1)), "Propose 1.n1"),
+        (Record::Promise(ballot(1, 2)), "Promise 1.n2"),
+        (Record::Accept(proposal("v", 1, 2)), "Accept \"v\" in 1.n2"),
+        (Record::Acknowledge(proposal("v", 1, 2)), "Acknowledge \"v\" in 1.n2"),
+    ] {
+        let corrupt = node.replay(record).unwrap_err();
+        assert_eq!(corrupt.0, format!("{name}, of a role that this node does not have"));
+    }
+    node.replay(Record::Commit("v".into())).expect("anybody may be told");
 }
 
 // The client

@@ -56,8 +56,8 @@ impl Acceptor {
                 context.persist(Record::Accept(proposal.clone()));
             }
         }
-        for learner in &config.learners {
-            context.send(*learner, Message::Accepted { proposal: proposal.clone() });
+        for learner in config.told() {
+            context.send(learner, Message::Accepted { proposal: proposal.clone() });
         }
     }
 

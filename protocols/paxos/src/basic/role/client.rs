@@ -75,6 +75,11 @@ impl Client {
         core::mem::take(&mut self.open).into_keys().collect()
     }
 
+    /// Whether a request for this value waits.
+    pub(crate) fn wants(&self, value: &Value) -> bool {
+        self.open.values().any(|open| open == value)
+    }
+
     /// How many requests wait.
     pub(crate) fn waiting(&self) -> usize {
         self.open.len()

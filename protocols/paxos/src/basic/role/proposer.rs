@@ -90,7 +90,8 @@ impl Proposer {
         context.set_timer(Timer::Retry, after);
     }
 
-    /// The delay is over, or the attempt took too long: a higher ballot.
+    /// The delay is over, or the attempt took too long: a higher ballot. The value may have been chosen
+    /// all the same: a proposer whom acceptors tell nothing asks those who may know.
     pub(crate) fn retry<R: Rules>(
         &mut self,
         config: &Config<R>,
@@ -98,6 +99,10 @@ impl Proposer {
     ) {
         if let Some(work) = &mut self.work {
             work.vain = work.vain.saturating_add(1);
+            if matches!(work.phase, Phase::Accepting { .. }) && !config.is_told(config.node) {
+                let learners = config.learners.iter().filter(|node| **node != config.node);
+                learners.for_each(|learner| context.send_now(*learner, Message::Ask));
+            }
         }
         self.prepare(config, context);
     }
