@@ -87,11 +87,11 @@ impl Clock {
         Self(std::time::Instant::now())
     }
 
-    fn now(self) -> Instant {
+    pub(crate) fn now(self) -> Instant {
         Instant::START + self.0.elapsed()
     }
 
-    fn at(self, instant: Instant) -> tokio::time::Instant {
+    pub(crate) fn at(self, instant: Instant) -> tokio::time::Instant {
         tokio::time::Instant::from_std(self.0 + instant.since(Instant::START))
     }
 }

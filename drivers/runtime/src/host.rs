@@ -27,6 +27,10 @@ pub trait Outlets<E: Engine> {
     fn abort(&mut self, id: TaskId);
     /// Tell the local user.
     fn emit(&mut self, event: E::Event);
+    /// The engine is about to hear this from itself. Nothing is to be done.
+    fn to_self(&mut self, message: &E::Message) {
+        let _ = message;
+    }
 }
 
 /// An engine, what it holds back, and its timers.
@@ -92,6 +96,16 @@ impl<E: Engine> Host<E> {
     /// When the next timer is due.
     pub fn deadline(&self) -> Option<Instant> {
         self.timers.next()
+    }
+
+    /// When `timer` is due, if it is set.
+    pub fn due(&self, timer: E::Timer) -> Option<Instant> {
+        self.timers.deadline(timer)
+    }
+
+    /// How many effects wait for the disk.
+    pub fn held(&self) -> usize {
+        self.held.len()
     }
 
     /// Takes one input, anything but a link's. Its effects are performed by the
@@ -160,6 +174,7 @@ impl<E: Engine> Host<E> {
                 return;
             }
             while let Some(message) = self.to_self.pop_front() {
+                outlets.to_self(&message);
                 self.step(now, Input::Message { from: self.node, message });
             }
             self.step(now, Input::Flush);

@@ -18,12 +18,14 @@
 //! * The **apply threads** (`apply`, `replica`) own the state machines and answer.
 //! * **Bulk bytes** (`blobs`) have connections and threads of their own.
 //!
+//! An engine that is no replicated log, and speaks in datagrams, runs by itself: see [`solo`].
+//!
 //! Every queue is bounded: see [`Limits`] for the bounds and for what happens beyond them. Only the
 //! monotonic clock is read.
 //!
 //! # What is left out
 //!
-//! Groups are added at a start only; no TLS; datagrams travel by TCP.
+//! Groups are added at a start only; no TLS; datagrams of replicated logs travel by TCP.
 
 mod acquaintances;
 mod admissions;
@@ -55,6 +57,7 @@ pub mod repair;
 mod replica;
 mod reply;
 mod snapshots;
+pub mod solo;
 mod stall;
 mod sync;
 mod timers;
@@ -64,7 +67,7 @@ pub use config::{Limits, NodeConfig};
 pub use disk::{FreeSpace, LogDisk};
 pub use groups::Seed;
 pub use handle::{Call, Disk, Handle, Leadership, NodeStatus, Operation, PeerStatus};
-pub use hosted::{HostedLog, HostedState};
+pub use hosted::{HostedEngine, HostedLog, HostedState};
 pub use identity::{FORMAT, Identity, IdentityError, Lock};
 pub use node::{Node, StartError, StopReason, start, start_groups};
 pub use reply::{Answer, Oneshot, Reply};

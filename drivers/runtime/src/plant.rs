@@ -41,7 +41,7 @@ use crate::recovery::{Recovered, Recovery};
 use crate::replica::Replica;
 use crate::snapshots::Snapshots;
 use crate::stall::Stall;
-use crate::sync::{self, Desk, Journal};
+use crate::sync::{self, Desk, Journal, News, Synced};
 use crate::timers::Wheel;
 use crate::transport::peers::Peers;
 use crate::transport::{Net, dial, listen};
@@ -316,7 +316,8 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> Workers<L, S, R> {
         (inbox, metrics): (Arc<Inbox<L>>, Arc<Metrics>),
     ) -> io::Result<Self> {
         let (at, to) = (desk.clone(), inbox.clone());
-        let sync = spawn("synod-sync", move || sync::run(&mut log, &at, &to, &metrics))?;
+        let tell = move |news| tell(&to, &metrics, news);
+        let sync = spawn("synod-sync", move || sync::run(&mut log, &at, tell))?;
         Ok(Self { desk, pool, inbox, unwatch: None, old_log: None, threads: vec![sync] })
     }
 
@@ -363,6 +364,27 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> Workers<L, S, R> {
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+/// What the core hears from the sync thread.
+fn tell<L: ReplicatedLog>(inbox: &Inbox<L>, metrics: &Metrics, news: News) {
+    match news {
+        News::Full => inbox.put(|arrivals| arrivals.log_full = Some(true)),
+        News::Durable(Synced { position, records, bytes, took, waited, crowding }) => {
+            metrics.synced(took, records, bytes);
+            inbox.put(|arrivals| {
+                arrivals.crowding.extend(crowding);
+                arrivals.durable = position;
+                if waited {
+                    arrivals.log_full = Some(false);
+                }
+            });
+        }
+        News::Failed(why) => inbox.stop(Stop::Fatal(why)),
+    }
+}
+
+pub(crate) fn spawn(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name(name.into()).spawn(work)
 }

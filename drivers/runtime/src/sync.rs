@@ -9,12 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use synod_engine::{Engine, GroupId, Position, Record};
+use synod_engine::{GroupId, Position, Record};
 use synod_wal::{Batch, Kind, Log, SyncError};
 use tracing::warn;
-
-use crate::inbox::{Inbox, Stop};
-use crate::metrics::Metrics;
 
 /// How long a full disk is given before the next attempt. Votes wait with everything else.
 const FULL_PAUSE: Duration = Duration::from_millis(200);
@@ -159,15 +156,38 @@ impl Desk {
     }
 }
 
+/// What the sync thread tells the core.
+pub(crate) enum News {
+    /// The disk has no space; the batch waits for some.
+    Full,
+    /// A batch is durable.
+    Durable(Synced),
+    /// Nothing more will be durable: the node must stop, for this reason.
+    Failed(String),
+}
+
+/// A batch that is durable.
+pub(crate) struct Synced {
+    /// Everything up to here is.
+    pub(crate) position: Position,
+    pub(crate) records: usize,
+    pub(crate) bytes: usize,
+    pub(crate) took: Duration,
+    /// Whether the disk was full meanwhile.
+    pub(crate) waited: bool,
+    /// Groups whose checkpoints would make the log shorter, which is too long.
+    pub(crate) crowding: Vec<GroupId>,
+}
+
 /// The thread: ends when the desk is closed or a sync failed, which stops the node; so does a panic.
-pub(crate) fn run<E: Engine>(log: &mut Log, desk: &Desk, inbox: &Inbox<E>, metrics: &Metrics) {
-    let synced = catch_unwind(AssertUnwindSafe(|| sync_all(log, desk, inbox, metrics)));
+pub(crate) fn run(log: &mut Log, desk: &Desk, tell: impl Fn(News)) {
+    let synced = catch_unwind(AssertUnwindSafe(|| sync_all(log, desk, &tell)));
     if synced.is_err() {
-        inbox.stop(Stop::Fatal("the sync thread panicked: a bug; nothing more is durable".into()));
+        tell(News::Failed("the sync thread panicked: a bug; nothing more is durable".into()));
     }
 }
 
-fn sync_all<E: Engine>(log: &mut Log, desk: &Desk, inbox: &Inbox<E>, metrics: &Metrics) {
+fn sync_all(log: &mut Log, desk: &Desk, tell: &impl Fn(News)) {
     let mut asked: Option<Instant> = None;
     while let Some((mut batch, position)) = desk.next() {
         let (records, bytes) = (batch.records(), batch.size_bytes());
@@ -178,12 +198,12 @@ fn sync_all<E: Engine>(log: &mut Log, desk: &Desk, inbox: &Inbox<E>, metrics: &M
                 Ok(()) => break,
                 Err(SyncError::Full(error)) if !desk.is_closed() => {
                     warn!("the log waits for space: {error}");
-                    inbox.put(|arrivals| arrivals.log_full = Some(true));
+                    tell(News::Full);
                     waited = true;
                     thread::sleep(FULL_PAUSE);
                 }
                 Err(error) => {
-                    inbox.stop(Stop::Fatal(format!(
+                    tell(News::Failed(format!(
                         "the log could not be made durable: {error}; what was not acknowledged may \
                          be lost; check the disk, then start the node again"
                     )));
@@ -191,7 +211,7 @@ fn sync_all<E: Engine>(log: &mut Log, desk: &Desk, inbox: &Inbox<E>, metrics: &M
                 }
             }
         }
-        metrics.synced(begin.elapsed(), records, bytes);
+        let took = begin.elapsed();
         desk.undurable_bytes.fetch_sub(bytes, Ordering::Relaxed);
         desk.give_back(batch);
         let may_ask = asked.is_none_or(|asked| asked.elapsed() >= CROWDED_PAUSE);
@@ -199,13 +219,7 @@ fn sync_all<E: Engine>(log: &mut Log, desk: &Desk, inbox: &Inbox<E>, metrics: &M
         if !crowding.is_empty() {
             asked = Some(Instant::now());
         }
-        inbox.put(|arrivals| {
-            arrivals.crowding.extend(crowding);
-            arrivals.durable = position;
-            if waited {
-                arrivals.log_full = Some(false);
-            }
-        });
+        tell(News::Durable(Synced { position, records, bytes, took, waited, crowding }));
     }
 }
 

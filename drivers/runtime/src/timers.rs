@@ -34,6 +34,11 @@ impl<T: Copy + Ord> Timers<T> {
         self.set.retain(|(name, _)| *name != timer);
     }
 
+    /// The deadline of `timer`, if it is set.
+    pub(crate) fn deadline(&self, timer: T) -> Option<Instant> {
+        self.set.iter().find(|(name, _)| *name == timer).map(|(_, deadline)| *deadline)
+    }
+
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.set.iter().map(|(_, deadline)| *deadline).min()
@@ -123,6 +128,7 @@ mod tests {
         timers.cancel('c');
         timers.set('a', at(10));
         assert_eq!(timers.next(), Some(at(10)));
+        assert_eq!((timers.deadline('b'), timers.deadline('c')), (Some(at(20)), None));
         assert_eq!(timers.take_due(at(9)), None);
         assert_eq!(timers.take_due(at(20)), Some('a'));
         assert_eq!(timers.take_due(at(20)), Some('b'));

@@ -5,103 +5,15 @@
 #[allow(dead_code, reason = "not every story needs every helper")]
 mod story;
 
-use std::io;
-use std::path::Path;
-use std::sync::Arc;
+mod rig;
+
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::sleep;
 use std::time::Duration;
 
+use rig::Rig;
 use story::{LineNode, addresses, begin, config, lines, until, write};
 use synod_consensus::Role;
-use synod_runtime::{LogDisk, Outcome, StopReason};
-use synod_wal::disk::{Directory, Disk, DiskFile};
-
-/// What a disk is made to do.
-#[derive(Clone, Default)]
-struct Rig {
-    stalls: Arc<AtomicBool>,
-    fails: Arc<AtomicBool>,
-    panics: Arc<AtomicBool>,
-}
-
-impl Rig {
-    fn disk(&self) -> LogDisk {
-        let rig = self.clone();
-        LogDisk::of(move |path| {
-            let directory = Directory::open(path)?;
-            Ok(Arc::new(RiggedDisk { directory, rig: rig.clone() }))
-        })
-    }
-}
-
-struct RiggedDisk {
-    directory: Directory,
-    rig: Rig,
-}
-
-struct RiggedFile {
-    file: Box<dyn DiskFile>,
-    rig: Rig,
-}
-
-impl RiggedDisk {
-    fn rigged(&self, file: io::Result<Box<dyn DiskFile>>) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(RiggedFile { file: file?, rig: self.rig.clone() }))
-    }
-}
-
-impl Disk for RiggedDisk {
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.directory.list()
-    }
-    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        self.rigged(self.directory.open(name))
-    }
-    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        self.rigged(self.directory.create(name))
-    }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.directory.rename(from, to)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.directory.remove(name)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.directory.sync()
-    }
-    fn free_bytes(&self) -> io::Result<u64> {
-        self.directory.free_bytes()
-    }
-}
-
-impl DiskFile for RiggedFile {
-    fn size_bytes(&self) -> io::Result<u64> {
-        self.file.size_bytes()
-    }
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_at(buffer, offset)
-    }
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_at(bytes, offset)
-    }
-    fn allocate(&self, size_bytes: u64) -> io::Result<()> {
-        self.file.allocate(size_bytes)
-    }
-    fn sync(&self) -> io::Result<()> {
-        while self.rig.stalls.load(Ordering::Relaxed) {
-            sleep(Duration::from_millis(2));
-        }
-        assert!(!self.rig.panics.load(Ordering::Relaxed), "a bug");
-        if self.rig.fails.load(Ordering::Relaxed) {
-            return Err(io::Error::other("the disk is broken"));
-        }
-        self.file.sync()
-    }
-}
+use synod_runtime::{Outcome, StopReason};
 
 /// A node whose disk gets this `fault` stops, says `why`, and has lost nothing that it acknowledged.
 async fn stops_at(fault: impl Fn(&Rig) -> &AtomicBool, why: &str) {
