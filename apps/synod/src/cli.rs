@@ -8,6 +8,7 @@ use synod_engine::ClusterId;
 
 use crate::commands::bench::{BenchArgs, FailoverArgs, MachineArgs};
 use crate::commands::kv::Operation;
+use crate::commands::paxos::Paxos;
 use crate::commands::sim::SimArgs;
 use crate::exit::CODES;
 
@@ -50,6 +51,11 @@ pub(crate) enum Command {
     Sim {
         #[command(subcommand)]
         what: Sim,
+    },
+    /// Agree on one value, once and for ever, and watch how: Basic Paxos
+    Paxos {
+        #[command(subcommand)]
+        what: Paxos,
     },
     /// Bring back a node whose log or snapshots are damaged, as a newcomer
     Repair(RepairArgs),

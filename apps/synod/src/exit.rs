@@ -14,7 +14,7 @@ pub(crate) const CODES: &str = "\
 Exit codes:
   0  done
   1  no: the key is not there, a comparison failed, what was to be watched is compacted,
-     nothing is damaged
+     nothing is damaged, another value is chosen
   2  wrong usage or configuration; nothing was changed
   3  not done: it did not take effect and never will
   4  unknown: it may or may not have taken effect

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod kv;
 mod members;
 mod node;
+pub(crate) mod paxos;
 mod recover;
 mod repair;
 pub(crate) mod sim;
@@ -31,6 +32,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
             Bench::Machine(args) => bench::machine::run(&args),
         },
         Command::Sim { what: Sim::Raft(args) } => sim::run(&args),
+        Command::Paxos { what } => paxos::run(what, cli.log_format),
         Command::Recover(args) => recover::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Completions { shell } => {

@@ -177,7 +177,7 @@ fn listen(socket: TcpSocket) -> Result<TcpListener> {
 }
 
 /// Waits for SIGTERM or SIGINT.
-async fn asked_to_stop() -> Result<&'static str> {
+pub(super) async fn asked_to_stop() -> Result<&'static str> {
     let listen = |kind| {
         signal(kind).map_err(|error| {
             Failure::new(Exit::Fatal, format!("cannot listen for signals: {error}"))
@@ -193,7 +193,7 @@ async fn asked_to_stop() -> Result<&'static str> {
 
 /// Has the system, where it can (Linux), kill this process when `parent` dies, which it may have done
 /// already.
-fn die_with(parent: i32) -> Result<()> {
+pub(super) fn die_with(parent: i32) -> Result<()> {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Signal, set_parent_process_death_signal};
@@ -207,7 +207,7 @@ fn die_with(parent: i32) -> Result<()> {
     }
 }
 
-fn start_logging(format: LogFormat) {
+pub(super) fn start_logging(format: LogFormat) {
     let filter = EnvFilter::try_from_env("SYNOD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {

@@ -14,6 +14,7 @@ mod history;
 mod members;
 mod modes;
 mod partitions;
+mod paxos;
 mod proxy;
 mod recover;
 mod repair;
