@@ -11,19 +11,28 @@ use tempfile::TempDir;
 
 use crate::cluster::{Ran, run, synod, until};
 
-/// A port that is free, given out once. Below those that the system gives to connections: a node that is
-/// down for a moment finds its own free again.
-fn port() -> u16 {
+/// The first of three ports in a row that are free, each given out once. Below those that the system gives
+/// to connections: a node that is down for a moment finds its own free again.
+fn ports() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(89);
-    loop {
-        let next = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let port = 10_000 + (next % 22_000) as u16;
+    let is_free = |port| {
         let address = ("127.0.0.1", port);
-        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
-            return port;
+        TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
+    };
+    loop {
+        let next = start.wrapping_add(NEXT.fetch_add(3, Ordering::Relaxed));
+        let first = 10_000 + (next % 22_000) as u16;
+        if (first..first + 3).all(is_free) {
+            return first;
         }
     }
+}
+
+/// Three nodes at these ports, as commands are told of them.
+fn peers(first: u16) -> String {
+    let peers = (1..=3).map(|id| format!("{id}=127.0.0.1:{}", first + id - 1));
+    peers.collect::<Vec<_>>().join(",")
 }
 
 /// Nodes that decide together.
@@ -36,10 +45,8 @@ struct Nodes {
 
 impl Nodes {
     async fn start(flags: &'static [&'static str]) -> Self {
-        let peers = (1..=3).map(|id| format!("{id}=127.0.0.1:{}", port()));
-        let peers = peers.collect::<Vec<_>>().join(",");
         let dir = tempfile::tempdir().unwrap();
-        let mut nodes = Self { dir, peers, flags, running: BTreeMap::new() };
+        let mut nodes = Self { dir, peers: peers(ports()), flags, running: BTreeMap::new() };
         for id in 1..=3 {
             nodes.run(id).await;
         }
@@ -176,6 +183,37 @@ async fn a_node_stops_gracefully_and_refuses_another_groups_directory() {
     assert!(other.err.contains("nothing was changed"), "{other:?}");
     assert_eq!(again(&["--id", "2"]).code, Some(7), "its port is in use");
     assert_eq!(again(&["--id", "4"]).code, Some(2));
+}
+
+#[tokio::test]
+async fn up_starts_nodes_that_stop_with_it_and_know_the_outcome_when_they_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = ports();
+    let propose = |value: &str| {
+        let asked = ["paxos", "propose", value, "--json", "--peers", &peers(first)];
+        let ran = run(synod(dir.path()).args(asked));
+        (ran.code, ran.out.lines().last().unwrap_or_default().to_owned())
+    };
+    let up = || {
+        let log = std::fs::File::options().create(true).append(true).open(dir.path().join("log"));
+        let log = log.unwrap();
+        let mut command = synod(dir.path());
+        command.args(["paxos", "up", "--json", "--port", &first.to_string()]);
+        command.stdout(log).spawn().unwrap()
+    };
+    for (value, code) in [("red", 0), ("blue", 1)] {
+        let mut child = up();
+        let told = until("they choose", async || {
+            let told = propose(value);
+            (told.0 == Some(code)).then_some(told.1)
+        });
+        assert!(told.await.contains("\"value\":\"red\""));
+        kill_process(Pid::from_raw(child.id() as i32).unwrap(), Signal::TERM).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert_eq!(propose(value).0, Some(5), "they are gone");
+    }
+    let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+    assert!(log.contains("\"event\":\"started\"") && log.contains("\"event\":\"chosen\""), "{log}");
 }
 
 #[test]
