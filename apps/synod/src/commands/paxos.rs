@@ -82,6 +82,9 @@ pub(crate) struct NodeArgs {
     /// Die with this process, the parent
     #[arg(long, hide = true)]
     pub(crate) parent: Option<i32>,
+    /// Count time from here, in microseconds since 1970, so that nodes of one terminal agree
+    #[arg(long, hide = true)]
+    pub(crate) since_us: Option<u64>,
 }
 
 /// How a node behaves, and what it prints.

@@ -53,9 +53,8 @@ async fn live(args: &NodeArgs) -> Result<Exit> {
     })?;
     let node = Arc::new(node);
     tracing::info!(node = args.id, pid = std::process::id(), %address, "serving");
-    let json = args.show.json;
+    let (json, mut since) = (args.show.json, args.since_us);
     let showing = tokio::spawn(async move {
-        let mut since = None;
         while let Some(seen) = seen.recv().await {
             let since = *since.get_or_insert(seen.at_us);
             if json { tell(&seen.json()) } else { say!("{}", seen.line(since)) }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use synod_engine::{Engine, Instant, Token};
 use synod_paxos::basic::{Attempt, Event, Paxos, Timer, View};
@@ -49,6 +49,12 @@ impl Audience {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Microseconds since 1970, for people: nothing is decided by it.
+pub(super) fn now_us() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_micros() as u64)
 }
 
 /// Looks on.
@@ -113,8 +119,7 @@ impl User<Paxos> for Onlooker {
         let view = host.engine().view();
         self.look(now, &view, host);
         *lock(&self.audience.view) = Some(view);
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let at_us = since.map_or(0, |since: Duration| since.as_micros() as u64);
+        let at_us = now_us();
         for what in self.fresh.drain(..) {
             self.audience.tell(&Seen { at_us, node: self.node, what });
         }

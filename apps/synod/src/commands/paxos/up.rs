@@ -8,6 +8,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::UpArgs;
+use super::onlooker::now_us;
 use crate::cli::LogFormat;
 use crate::commands::block_on;
 use crate::exit::{Exit, Failure, Result};
@@ -30,9 +31,9 @@ async fn serve(args: &UpArgs, log_format: LogFormat) -> Result<Exit> {
         format!("{}=127.0.0.1:{port}", node + 1)
     });
     let peers = peers.collect::<Vec<_>>().join(",");
-    let mut children = Vec::new();
+    let (mut children, since_us) = (Vec::new(), now_us());
     for node in 1..=args.nodes {
-        children.push((node, spawn(args, log_format, node, &peers)?));
+        children.push((node, spawn(args, log_format, (node, since_us), &peers)?));
     }
     show(args, &children, &peers);
     let stopped = tokio::select! {
@@ -54,7 +55,12 @@ async fn serve(args: &UpArgs, log_format: LogFormat) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn spawn(args: &UpArgs, log_format: LogFormat, node: u64, peers: &str) -> Result<Child> {
+fn spawn(
+    args: &UpArgs,
+    log_format: LogFormat,
+    (node, since_us): (u64, u64),
+    peers: &str,
+) -> Result<Child> {
     let cannot = |error: std::io::Error| {
         Failure::new(Exit::Fatal, format!("node {node} cannot be started: {error}"))
     };
@@ -68,6 +74,7 @@ fn spawn(args: &UpArgs, log_format: LogFormat, node: u64, peers: &str) -> Result
         .arg(args.dir.join(format!("node{node}")))
         .args(["--learning", &name(args.show.learning.to_possible_value())])
         .args(["--parent", &std::process::id().to_string()])
+        .args(["--since-us", &since_us.to_string()])
         .args(args.show.json.then_some("--json"))
         .env("SYNOD_LOG", std::env::var("SYNOD_LOG").unwrap_or_else(|_| "warn".into()))
         .stdin(Stdio::null());
