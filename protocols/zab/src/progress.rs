@@ -24,7 +24,7 @@ pub(crate) struct Progress {
     pub(crate) life: Option<Incarnation>,
     /// Up to here its history is durable and agrees with the leader's.
     pub(crate) matched: Index,
-    /// Whether it acknowledged NEWLEADER: its history, durably, is one of this epoch.
+    /// Whether it acknowledged NEWLEADER, ever: its history, durably, is one of this epoch.
     pub(crate) synced: bool,
     /// Where it is in its synchronisation.
     pub(crate) stage: Stage,
@@ -65,7 +65,9 @@ pub(crate) enum Stage {
     Waits(Summary),
     /// It gets what it lacks up to this entry, then NEWLEADER.
     Syncs(Index),
-    /// NEWLEADER was sent, and what is proposed follows; it was acknowledged if it is `synced`.
+    /// NEWLEADER was sent, and what is proposed follows.
+    Announced,
+    /// NEWLEADER was acknowledged, in this synchronisation.
     Follows,
     /// It lacks entries that are compacted: it gets the snapshot up to this index.
     Installs {
@@ -117,7 +119,7 @@ impl Progress {
 
     /// Whether entries are sent to it.
     pub(crate) fn is_sent_entries(&self) -> bool {
-        matches!(self.stage, Stage::Syncs(_) | Stage::Follows)
+        matches!(self.stage, Stage::Syncs(_) | Stage::Announced | Stage::Follows)
     }
 
     /// Whether it installs a snapshot.
@@ -139,9 +141,12 @@ impl Progress {
         news
     }
 
-    /// It has everything up to `index`, in this epoch; returns whether that is news.
+    /// It has everything up to `index`, in this epoch, and follows; returns whether that is news.
     pub(crate) fn syncs(&mut self, index: Index) -> bool {
-        let news = !core::mem::replace(&mut self.synced, true);
+        let news = !core::mem::replace(&mut self.synced, true) || self.stage == Stage::Announced;
+        if self.stage == Stage::Announced {
+            self.stage = Stage::Follows;
+        }
         self.matches(index) || news
     }
 
@@ -150,9 +155,8 @@ impl Progress {
     pub(crate) fn is_stuck(&mut self) -> bool {
         let waits = match &mut self.stage {
             Stage::Away | Stage::Waits(_) => false,
-            Stage::Asked => true,
-            Stage::Syncs(_) => self.matched.next() < self.next,
-            Stage::Follows => !self.synced || self.matched.next() < self.next,
+            Stage::Asked | Stage::Announced => true,
+            Stage::Syncs(_) | Stage::Follows => self.matched.next() < self.next,
             Stage::Installs { age, .. } => {
                 *age += 1;
                 return *age % SNAP_PATIENCE_HEARTBEATS == 0;
@@ -208,8 +212,10 @@ mod tests {
         progress.enter(Stage::Asked);
         let asked: alloc::vec::Vec<_> = (1..=30).filter(|_| progress.is_stuck()).collect();
         assert_eq!(asked, [2, 6, 14, 30]);
-        progress.enter(Stage::Follows);
+        let mut progress = Progress::new(None);
+        progress.enter(Stage::Announced);
         progress.next = Index(5);
+        assert!((0..10).any(|_| progress.is_stuck()), "NEWLEADER is not acknowledged");
         progress.syncs(Index(4));
         assert!((0..10).all(|_| !progress.is_stuck()), "it has everything");
     }

@@ -49,7 +49,7 @@ impl Follower {
     ) {
         context.send_now(self.leader, Message::Pong { epoch: state.epoch(), round });
         if established && self.phase == Phase::Synchronisation {
-            self.up_to_date(state, context, commit);
+            self.established(state, context, commit);
         } else {
             self.commit(state, context, commit);
         }

@@ -158,8 +158,21 @@ impl Follower {
         }
     }
 
-    /// UPTODATE, or another sign that the leader is established: serves, once its history is the leader's.
+    /// UPTODATE: serves. Where NEWLEADER did not come before, it was lost.
     pub(crate) fn up_to_date<R: Rules>(
+        &mut self,
+        state: &mut State<R>,
+        context: &mut Context<'_, R>,
+        commit: Index,
+    ) {
+        if !self.is_synced {
+            self.lacks();
+        }
+        self.established(state, context, commit);
+    }
+
+    /// The leader is established: serves, once its own history is the leader's.
+    pub(super) fn established<R: Rules>(
         &mut self,
         state: &mut State<R>,
         context: &mut Context<'_, R>,

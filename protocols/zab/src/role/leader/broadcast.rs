@@ -113,7 +113,7 @@ pub(super) fn send_entries<R: Rules>(
         {
             let epoch = state.epoch();
             context.send_now(peer, Message::NewLeader { epoch, last, began });
-            progress.stage = Stage::Follows;
+            progress.stage = Stage::Announced;
         }
         if progress.next > end {
             return;
@@ -163,7 +163,7 @@ pub(super) fn send_commit<R: Rules>(
     peer: NodeId,
     progress: &mut Progress,
 ) {
-    if !progress.synced || progress.stage != Stage::Follows || progress.told == Some(state.commit) {
+    if progress.stage != Stage::Follows || progress.told == Some(state.commit) {
         return;
     }
     let (epoch, commit) = (state.epoch(), state.commit);
