@@ -43,6 +43,13 @@ impl<R: Rules> Zab<R> {
         message: fle::Notification,
     ) {
         self.elect(context, Input::Message { from, message });
+        let looks = message.state == fle::State::Looking && self.state.quorum().contains(from);
+        if let Role::Follower(follower) = &mut self.role
+            && looks
+        {
+            let becomes = follower.hear_of_look();
+            self.become_(context, becomes);
+        }
     }
 
     /// A timer of the election fired.

@@ -371,19 +371,25 @@ impl<R: Rules> Zab<R> {
 
     fn link(&mut self, context: &mut Context<'_, Self>, peer: NodeId, link: LinkState) {
         self.election_link(context, peer, link);
-        match (link, &mut self.role) {
+        let becomes = match (link, &mut self.role) {
             (LinkState::Opened, Role::Leader(leader)) => {
                 leader.link_opened(&self.state, context, peer);
+                Becomes::Same
             }
             (LinkState::Opened, Role::Follower(follower)) => {
                 follower.link_opened(&self.state, context, peer);
+                Becomes::Same
             }
-            (LinkState::Closed, Role::Leader(leader)) => leader.link_closed(peer),
+            (LinkState::Closed, Role::Leader(leader)) => {
+                leader.link_closed(peer);
+                Becomes::Same
+            }
             (LinkState::Closed, Role::Follower(follower)) => {
-                follower.link_closed(&self.state, context, peer);
+                follower.link_closed(&self.state, context, peer)
             }
-            (_, Role::Looking(_) | Role::Discovery(_)) => {}
-        }
+            (_, Role::Looking(_) | Role::Discovery(_)) => Becomes::Same,
+        };
+        self.become_(context, becomes);
     }
 
     /// The one place where the role changes.

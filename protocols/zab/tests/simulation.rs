@@ -290,9 +290,13 @@ fn assert_reached(reached: &Sometimes) {
 type Cluster = Sim<Zab, Replica<Register>, Invariants, Load>;
 
 fn calm_cluster() -> (Cluster, NodeId) {
+    calm_cluster_of(Plan::default().seed)
+}
+
+fn calm_cluster_of(seed: u64) -> (Cluster, NodeId) {
     let ids = [1, 2, 3].map(NodeId);
     let engines = ids.map(|id| (id, Config::new(id, ids)));
-    let plan = Plan { mix: Mix::CALM, ..Plan::default() };
+    let plan = Plan { seed, mix: Mix::CALM, ..Plan::default() };
     let app = Replicated::new(Register::default);
     let mut sim = Cluster::new(plan, engines, app, Invariants::default(), Load::new(4));
     assert!(sim.run_until(Duration::from_secs(5), |sim| leader(sim).is_some()));
@@ -304,6 +308,17 @@ fn calm_cluster() -> (Cluster, NodeId) {
 fn leader(sim: &Cluster) -> Option<NodeId> {
     let leads = |(_, engine): &(NodeId, &Zab)| engine.status().role == Role::Leader;
     sim.engines().find(leads).map(|(id, _)| id)
+}
+
+/// The end of the link tells its followers, and each waits a quarter of `sync_limit_ms` at most for it.
+#[test]
+fn a_leader_that_dies_has_a_successor_within_half_a_second() {
+    for seed in 0..20 {
+        let (mut sim, first) = calm_cluster_of(seed);
+        sim.crash(first);
+        let leads = |sim: &Cluster| leader(sim).is_some_and(|leader| leader != first);
+        assert!(sim.run_until(Duration::from_millis(500), leads), "seed {seed}");
+    }
 }
 
 fn written(sim: &Cluster) -> u64 {

@@ -54,6 +54,17 @@ fn a_better_vote_is_taken_over_and_told_a_worse_one_is_not() {
     assert_eq!(node.hears(3, looking(1, vote(3, 6))).receivers(), [1, 3, 4, 5], "the higher id");
 }
 
+/// It began to look after the better vote had come, and would hear of it at the next repetition only.
+#[test]
+fn who_votes_worse_is_answered_once_the_vote_was_repeated() {
+    let mut node = Hand::new(2, 5);
+    node.looks(5);
+    node.fires(Timer::Notify);
+    let worse = node.hears(3, looking(1, vote(3, 4)));
+    assert_eq!(worse.sent(), [(3, looking(1, vote(2, 5)))]);
+    assert_eq!(node.hears(4, looking(1, vote(2, 5))).sent(), [], "the same vote");
+}
+
 #[test]
 fn standing_before_id_without_it_a_high_id_beats_a_long_history() {
     let mut sound = Hand::new(1, 5);

@@ -10,7 +10,7 @@ use synod_consensus::{Event, Index, Refusal};
 use synod_engine::{NodeId, Token};
 use synod_log::{Forwards, Questions};
 
-use crate::role::Transfer;
+use crate::role::{Becomes, Transfer};
 use crate::state::{Context, State};
 use crate::{Message, Phase, Rules, Timer};
 
@@ -24,6 +24,10 @@ pub(crate) struct Follower {
     is_known: bool,
     /// Up to here the history is known to be the leader's.
     shared: Index,
+    /// Whether the link to the leader broke, and it did not answer since.
+    is_cut: bool,
+    /// Whether another voter was heard to look since the leader was last heard.
+    others_look: bool,
     /// Whether NEWLEADER came, in this session.
     is_synced: bool,
     /// Something is missing between the history and what came, or too much is to be applied: the leader
@@ -61,6 +65,8 @@ impl Follower {
             phase: Phase::Discovery,
             is_known: false,
             shared: state.commit,
+            is_cut: false,
+            others_look: false,
             is_synced: false,
             resync: Resync::No,
             acknowledge: None,
@@ -99,30 +105,42 @@ impl Follower {
     }
 
     /// The leader was heard.
-    pub(crate) fn hear<R: Rules>(&self, state: &State<R>, context: &mut Context<'_, R>) {
+    pub(crate) fn hear<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
+        (self.is_cut, self.others_look) = (false, false);
         context.set_timer(Timer::Limit, state.config.sync_limit());
     }
 
+    /// Another voter looks. So does this node, if it has lost its leader, too.
+    pub(crate) fn hear_of_look(&mut self) -> Becomes {
+        self.others_look = true;
+        if self.is_cut { Becomes::Looking } else { Becomes::Same }
+    }
+
     /// The link to the leader broke. It may only have lost something: begins again with the same leader,
-    /// and soon looks for another if it does not answer. No quorum changes by that: who looks alone finds
-    /// the leader that the others follow.
+    /// and soon looks for another if it does not answer, at once if another voter looks. No quorum changes by
+    /// that: who looks alone finds the leader that the others follow.
     pub(crate) fn link_closed<R: Rules>(
         &mut self,
         state: &State<R>,
         context: &mut Context<'_, R>,
         peer: NodeId,
-    ) {
+    ) -> Becomes {
         if self.leader != peer {
-            return;
+            return Becomes::Same;
+        }
+        self.is_cut = true;
+        if self.others_look {
+            return Becomes::Looking;
         }
         self.refuse_reads(context, self.known_leader());
         self.lose_forwards(context);
         (self.phase, self.is_synced, self.resync) = (Phase::Discovery, false, Resync::No);
         self.acknowledge = None;
-        let soon = state.config.sync_limit() / 2;
-        let patience = context.random().duration(soon / 2, soon);
+        let soon = state.config.sync_limit() / 4;
+        let patience = context.random().duration(soon / 4, soon);
         context.set_timer(Timer::Limit, patience);
         self.inform(state, context);
+        Becomes::Same
     }
 
     /// A new session of the link to a peer began.

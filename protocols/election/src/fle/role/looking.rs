@@ -87,7 +87,10 @@ impl Looking {
     ) -> Option<Settled> {
         let is_voter = |node| self.voters.contains(node) || !config.rules.voters_only();
         let lags = said.round < self.round && config.rules.lower_round_is_answered();
-        let asks = said.state == State::Looking && (lags || !is_voter(from));
+        // Who votes worse than this node, though that has repeated its vote already, did not look yet when
+        // the vote came, and would hear of it at the next repetition only.
+        let is_late = said.round == self.round && said.vote < self.vote && self.vain > 0;
+        let asks = said.state == State::Looking && (lags || is_late || !is_voter(from));
         if asks && self.own.is_some() {
             context.send(from, self.notification());
         }
