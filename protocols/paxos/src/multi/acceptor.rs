@@ -17,7 +17,10 @@ impl<R: Rules> State<R> {
     /// Promises to accept nothing below `ballot`.
     pub(crate) fn promise(&mut self, context: &mut Context<'_, R>, ballot: Ballot) {
         self.promised = ballot;
-        if self.rules().promise_is_durable() {
+        let is_own = ballot.proposer == self.me();
+        let (unique, durable) =
+            (self.rules().ballot_is_unique_across_restarts(), self.rules().promise_is_durable());
+        if is_own && unique || !is_own && durable {
             self.persist(context, Record::Promise(ballot));
         }
     }

@@ -113,10 +113,6 @@ impl<R: Rules> MultiPaxos<R> {
             Role::Candidate(candidate) if candidate.ballot == ballot || any => {
                 candidate.promised(&mut self.state, context, node, answer)
             }
-            Role::Leader(leader) if self.state.promised == ballot => {
-                leader.promised(&self.state, node, &answer);
-                Becomes::Same
-            }
             Role::Follower(_) | Role::Candidate(_) | Role::Leader(_) => Becomes::Same,
         };
         self.become_(context, becomes);

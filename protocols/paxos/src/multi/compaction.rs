@@ -25,7 +25,6 @@ impl<R: Rules> State<R> {
             self.slots.compact(given_up);
         }
         let checkpoint = Checkpoint {
-            round: self.round(),
             promised: self.promised,
             members: self.members.at(index).clone(),
             snapshot: self.snapshot,

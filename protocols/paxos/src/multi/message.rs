@@ -4,16 +4,18 @@
 //!
 //! Everything is held until the sender's records are durable, but for these:
 //!
-//! * **Accept** and **Heartbeat** reveal a ballot, but one whose round was durably used before its
-//!   `Prepare` left; and values that their leader may not have on disk yet, which it does not count itself
-//!   for until it has (its own acceptance is a held message to itself). If the leader crashes, no later
-//!   life of it uses the ballot, so nobody can hear of a second value in it.
+//! * **Prepare** reveals a ballot in which nothing was proposed, and nothing will be before its proposer
+//!   has durably promised it itself. If it crashes before, another life of it may ask for the same ballot;
+//!   it is told the same, for an acceptor that promised accepts nothing lower in between.
+//! * **Accept** and **Heartbeat** reveal a ballot, but one that their leader has durably promised; and
+//!   values that it may not have on disk yet, which it does not count itself for until it has (its own
+//!   acceptance is a held message to itself). If the leader crashes, no later life of it uses the ballot,
+//!   so nobody can hear of a second value in it.
 //! * **HeartbeatReply** says that its sender had promised no higher ballot *when it answered*. A read
 //!   rests on a majority of such answers: a later leader needs a promise of one of them, made afterwards.
 //!   That stays true if the sender then forgets what it promised, so nothing needs to be durable. Its
 //!   promise to hear nobody else, where leases are used, is kept by a restart without any record.
-//! * **TakeOver** promises nothing, and reveals no more than an accept does. Whoever obeys it uses up a
-//!   round of its own first.
+//! * **TakeOver** promises nothing, and reveals no more than an accept does.
 //! * **Learn**, **ReadIndex** and **Forward** promise nothing, and go to who is in the same ballot, or
 //!   promised it.
 //! * **Learned** says what was chosen, which is so for ever: a majority has it on disk.
@@ -43,7 +45,7 @@ const LAST_INDEX: Index = Index(1 << 62);
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Message {
     /// Phase 1a, of all instances from one on at once (§2.2, §3): from a node without a leader to the
-    /// voters. From a leader, to who votes since the members changed. Answered by `Promise` or `Refused`.
+    /// voters. Answered by `Promise` or `Refused`.
     Prepare {
         /// The ballot that it wants promised.
         ballot: Ballot,

@@ -1,6 +1,5 @@
 //! A Multi-Paxos node: the dispatch table, and the one place where a role changes.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
@@ -392,11 +391,11 @@ impl<R: Rules> MultiPaxos<R> {
                 (Role::Candidate(candidate), next)
             }
             Becomes::Leader => {
-                let (gathered, promised) = match &mut self.role {
-                    Role::Candidate(candidate) => candidate.finish(),
-                    Role::Follower(_) | Role::Leader(_) => (Slots::default(), BTreeMap::new()),
+                let gathered = match &mut self.role {
+                    Role::Candidate(candidate) => core::mem::take(&mut candidate.gathered),
+                    Role::Follower(_) | Role::Leader(_) => Slots::default(),
                 };
-                (Role::Leader(Leader::new(state, context, gathered, promised)), Becomes::Same)
+                (Role::Leader(Leader::new(state, context, gathered)), Becomes::Same)
             }
         };
         let (waited, transfer) = match core::mem::replace(&mut self.role, role) {

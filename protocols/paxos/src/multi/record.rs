@@ -16,12 +16,8 @@ use crate::Ballot;
 /// A durable fact.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Record {
-    /// The proposer has used this round: no later life of it does (*Paxos Made Simple* §2.5).
-    Propose {
-        /// Of its newest ballot.
-        round: u64,
-    },
-    /// The acceptor has promised this ballot (§2.2, phase 1b).
+    /// The acceptor has promised this ballot (*Paxos Made Simple* §2.2, phase 1b). A proposer that promised
+    /// its own leads in it, and no later life of it does (§2.5).
     Promise(Ballot),
     /// The acceptor has accepted these values, in the ballot that is their epoch (§2.2, phase 2b). That
     /// implies the promise.
@@ -41,8 +37,6 @@ pub enum Record {
 /// The whole durable state but for values in the records that are kept.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// The last round used.
-    pub round: u64,
     /// The highest ballot promised.
     pub promised: Ballot,
     /// Who belongs to the group, as of the snapshot.
@@ -60,14 +54,14 @@ impl synod_engine::Record for Record {
     fn checkpoint(&self) -> Option<u64> {
         match self {
             Self::Checkpoint(checkpoint) => Some(checkpoint.keeps),
-            Self::Propose { .. } | Self::Promise(_) | Self::Accept { .. } | Self::Chosen(_) => None,
+            Self::Promise(_) | Self::Accept { .. } | Self::Chosen(_) => None,
         }
     }
 
     fn blob(&self) -> Option<Blob> {
         match self {
             Self::Checkpoint(checkpoint) => checkpoint.snapshot.map(|snapshot| snapshot.blob),
-            Self::Propose { .. } | Self::Promise(_) | Self::Accept { .. } | Self::Chosen(_) => None,
+            Self::Promise(_) | Self::Accept { .. } | Self::Chosen(_) => None,
         }
     }
 }
@@ -76,7 +70,7 @@ impl LogRecord for Record {
     fn entries(&self) -> Option<&Batch> {
         match self {
             Self::Accept { batch, .. } => Some(batch),
-            Self::Propose { .. } | Self::Promise(_) | Self::Chosen(_) | Self::Checkpoint(_) => None,
+            Self::Promise(_) | Self::Chosen(_) | Self::Checkpoint(_) => None,
         }
     }
 }
@@ -84,12 +78,11 @@ impl LogRecord for Record {
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Propose { round } => write!(f, "propose in round {round}"),
             Self::Promise(ballot) => write!(f, "promise {ballot}"),
             Self::Accept { batch, chosen } => write!(f, "accept {batch}, chosen to {chosen}"),
             Self::Chosen(index) => write!(f, "chosen to {index}"),
-            Self::Checkpoint(Checkpoint { round, promised, members, snapshot, base, keeps }) => {
-                write!(f, "checkpoint round {round} promised {promised} members {members}")?;
+            Self::Checkpoint(Checkpoint { promised, members, snapshot, base, keeps }) => {
+                write!(f, "checkpoint promised {promised} members {members}")?;
                 if let Some(snapshot) = snapshot {
                     write!(f, " {snapshot}")?;
                 }

@@ -4,8 +4,8 @@ synod_engine::rules! {
     /// What Multi-Paxos would break without. Each is cited where it is applied. Sections are of *Paxos
     /// Made Simple*.
     pub trait Rules {
-        /// A round is durably used before anybody hears of it, so a restarted proposer takes a higher one
-        /// (§2.5).
+        /// A proposer has durably promised its own ballot before it proposes in it, so a restarted one takes
+        /// a higher one (§2.5).
         fn ballot_is_unique_across_restarts;
         /// A promise is durable before it is told (§2.5).
         fn promise_is_durable;
@@ -30,10 +30,8 @@ synod_engine::rules! {
         fn chosen_in_own_ballot_only;
         /// Behind an entry that changes the members nothing is proposed until that is chosen (§3).
         fn window_closes_for_change;
-        /// ... and until a majority of the new members has promised the leader's ballot and told what it
-        /// accepted behind it.
-        fn new_majority_promises;
-        /// ... and knows durably that it, and everything before it, is chosen.
+        /// ... and until a majority of the new members follows the leader and knows durably that it, and
+        /// everything before it, is chosen.
         fn new_majority_holds_prefix;
         /// Members change one step at a time: the last change is over before the next.
         fn one_change_at_a_time;

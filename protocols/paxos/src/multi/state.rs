@@ -22,8 +22,6 @@ pub(crate) type Context<'a, R> = synod_engine::Context<'a, MultiPaxos<R>>;
 #[derive(Clone, Debug)]
 pub(crate) struct State<R> {
     pub(crate) config: Config<R>,
-    /// The last round that the proposer has used.
-    round: u64,
     /// The highest ballot that the acceptor has promised.
     pub(crate) promised: Ballot,
     /// The highest ballot that this life has heard of.
@@ -62,7 +60,6 @@ impl<R: Rules> State<R> {
         let snapshots = Snapshotting::new(config.snapshot_bounds());
         Self {
             config,
-            round: 0,
             promised: Ballot::LOWEST,
             heard: Ballot::LOWEST,
             members,
@@ -174,10 +171,6 @@ impl<R: Rules> State<R> {
     /// what there was before it is not known until that checkpoint comes.
     pub(crate) fn replay(&mut self, record: Record) -> Result<(), Corrupt> {
         match record {
-            Record::Propose { round } => {
-                self.written.other();
-                self.replay_round(round)
-            }
             Record::Promise(ballot) => {
                 self.written.other();
                 self.replay_promise(ballot)
@@ -193,15 +186,6 @@ impl<R: Rules> State<R> {
             }
             Record::Checkpoint(checkpoint) => self.replay_checkpoint(checkpoint),
         }
-    }
-
-    /// Rounds never fall.
-    fn replay_round(&mut self, round: u64) -> Result<(), Corrupt> {
-        if round < self.round {
-            return Err(Corrupt(format!("round {round} after round {}", self.round)));
-        }
-        self.round = round;
-        Ok(())
     }
 
     /// A promise is not taken back.
@@ -240,7 +224,7 @@ impl<R: Rules> State<R> {
     }
 
     fn replay_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), Corrupt> {
-        let Checkpoint { round, promised, members, snapshot, base, keeps } = checkpoint;
+        let Checkpoint { promised, members, snapshot, base, keeps } = checkpoint;
         if members.is_empty() {
             return Err(Corrupt("a checkpoint without members".into()));
         }
@@ -250,7 +234,6 @@ impl<R: Rules> State<R> {
         if keeps > 0 && self.written.is_empty() {
             return Err(Corrupt(format!("a checkpoint without the {keeps} records that it keeps")));
         }
-        self.replay_round(round)?;
         self.replay_promise(promised)?;
         self.snapshot = snapshot;
         let index = self.snapshot_index();
@@ -279,17 +262,9 @@ impl<R: Rules> State<R> {
     pub(crate) fn persist(&mut self, context: &mut Context<'_, R>, record: Record) {
         match &record {
             Record::Accept { batch, .. } => self.written.values(batch),
-            Record::Propose { .. }
-            | Record::Promise(_)
-            | Record::Chosen(_)
-            | Record::Checkpoint(_) => self.written.other(),
+            Record::Promise(_) | Record::Chosen(_) | Record::Checkpoint(_) => self.written.other(),
         }
         context.persist(record);
-    }
-
-    /// The last round used, for a checkpoint.
-    pub(crate) fn round(&self) -> u64 {
-        self.round
     }
 
     /// Somebody uses this ballot, or promised it.
@@ -297,14 +272,10 @@ impl<R: Rules> State<R> {
         self.heard = self.heard.max(ballot);
     }
 
-    /// A ballot above all that this node has heard of, never used before.
-    pub(crate) fn next_ballot(&mut self, context: &mut Context<'_, R>) -> Ballot {
-        let used = Ballot { round: self.round, proposer: NodeId(0) };
-        let ballot = used.max(self.promised).max(self.heard).after(self.me());
-        self.round = ballot.round;
-        if self.rules().ballot_is_unique_across_restarts() {
-            self.persist(context, Record::Propose { round: ballot.round });
-        }
+    /// A ballot above all that this node has heard of: it never led in it.
+    pub(crate) fn next_ballot(&mut self) -> Ballot {
+        let ballot = self.promised.max(self.heard).after(self.me());
+        self.hear(ballot);
         ballot
     }
 
@@ -385,8 +356,8 @@ impl<R: Rules> State<R> {
 
     pub(crate) fn fingerprint<H: core::hash::Hasher>(&self, now: Instant, hasher: &mut H) {
         use core::hash::Hash;
-        let Self { config: _, round, promised, heard, members, slots, snapshot, commit, .. } = self;
-        (round, promised, heard, members, slots, snapshot, commit).hash(hasher);
+        let Self { config: _, promised, heard, members, slots, snapshot, commit, .. } = self;
+        (promised, heard, members, slots, snapshot, commit).hash(hasher);
         let Self { applied, known, marked, is_based, fresh_bytes, written, snapshots, .. } = self;
         (applied, known, marked, is_based, fresh_bytes, written, snapshots).hash(hasher);
         let Self { serving, bound_until: _, read_id, unapplied, tasks, .. } = self;

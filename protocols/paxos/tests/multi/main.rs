@@ -1,3 +1,14 @@
 //! Multi-Paxos: stories of a few nodes, and runs in the simulator.
 
+mod catch_up;
+mod cluster;
+mod driver;
+mod leases;
+mod load;
+mod membership;
+mod missed;
+mod partitions;
+mod phases;
+mod recovery;
 mod simulation;
+mod transfer;

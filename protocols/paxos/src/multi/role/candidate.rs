@@ -63,7 +63,7 @@ impl Candidate {
         let timeout = context.random().duration(min, max);
         context.set_timer(Timer::Election, timeout);
         context.set_timer(Timer::Heartbeat, state.config.heartbeat());
-        let (ballot, from) = (state.next_ballot(context), state.commit.next());
+        let (ballot, from) = (state.next_ballot(), state.commit.next());
         let candidate = Self {
             ballot,
             handover,
@@ -84,7 +84,7 @@ impl Candidate {
         for peer in state.other_voters() {
             let next = self.reports.get(&peer).map_or(Some(self.from), |report| report.next);
             if let Some(from) = next {
-                context.send(peer, Message::Prepare { ballot, from, handover });
+                context.send_now(peer, Message::Prepare { ballot, from, handover });
             }
         }
     }
@@ -132,7 +132,7 @@ impl Candidate {
             && node != state.me()
         {
             let (ballot, handover) = (self.ballot, self.handover);
-            context.send(node, Message::Prepare { ballot, from, handover });
+            context.send_now(node, Message::Prepare { ballot, from, handover });
         }
         self.go_on(state, context)
     }
@@ -154,9 +154,8 @@ impl Candidate {
             self.promise_itself(state, context);
         }
         let has_told = |node| self.reports.get(&node).is_some_and(|report| report.next.is_none());
-        let is_told = state.quorum().is_quorum(has_told)
-            || !rules.majority_promises() && has_told(state.me());
-        if is_told && self.known(state).is_none() {
+        let is_told = state.quorum().is_quorum(has_told) || !rules.majority_promises();
+        if is_told && has_told(state.me()) && self.known(state).is_none() {
             return Becomes::Leader;
         }
         self.learn(state, context);
@@ -169,13 +168,6 @@ impl Candidate {
         let (accepted, next, chosen) = (Vec::new(), None, state.commit);
         let (ballot, from) = (self.ballot, self.from);
         context.send(state.me(), Message::Promise { ballot, from, accepted, next, chosen });
-    }
-
-    /// Phase 1 is over: what was gathered, and who has told everything.
-    pub(crate) fn finish(&mut self) -> (Slots, BTreeMap<NodeId, Index>) {
-        let told = self.reports.iter().filter(|(_, report)| report.next.is_none());
-        let told = told.map(|(node, _)| (*node, Index::ZERO)).collect();
-        (core::mem::take(&mut self.gathered), told)
     }
 
     /// Who knows most of what is chosen, if that is more than this node does.

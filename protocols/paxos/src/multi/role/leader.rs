@@ -42,8 +42,6 @@ pub(crate) struct Leader {
     is_closed_chosen: bool,
     /// Since which entry its own disk knows who the members are.
     members: Index,
-    /// Who has promised the ballot and told all that it accepted: up to where.
-    promised: BTreeMap<NodeId, Index>,
     /// The last instance at the last heartbeat: who has it now is no further behind than that.
     last_at_heartbeat: Index,
     /// Whether an acknowledgement came since what is chosen was last looked at.
@@ -69,7 +67,6 @@ impl Leader {
         state: &mut State<R>,
         context: &mut Context<'_, R>,
         gathered: Slots,
-        promised: BTreeMap<NodeId, Index>,
     ) -> Self {
         context.set_timer(Timer::Election, state.config.election_timeout_min());
         let mut leader = Self {
@@ -80,7 +77,6 @@ impl Leader {
             closed: None,
             is_closed_chosen: false,
             members: Index::ZERO,
-            promised,
             last_at_heartbeat: state.commit,
             acknowledged: true,
             open_bytes: 0,

@@ -1,8 +1,8 @@
 //! What a new leader proposes first: what earlier ones may have got chosen (*Paxos Made Simple* §2.2, §3).
 //!
 //! Of each instance the value that was accepted in the highest ballot; a no-op where nobody told of any,
-//! before one for which somebody did. It stops at a change of members: what lies behind it others decide,
-//! so their promises are needed first (`membership.rs`).
+//! before one for which somebody did. It stops at a change of members: nobody proposed anything behind that
+//! before it was known to be chosen, and then this leader knew (`membership.rs`).
 
 use alloc::vec;
 
@@ -31,39 +31,24 @@ impl Leader {
         }
         let mut next = state.commit.next();
         while self.closed.is_none() && next <= gathered.last() {
-            let run = gathered.range(next, gathered.last()).next().expect("something at the end");
-            let batch = if run.first() > next {
-                let end = Index(run.first().0 - 1);
-                self.filling(state, &gathered, next, end)
+            let Some(run) = gathered.range(next, gathered.last()).next() else { break };
+            let run = run.head(state.config.max_append_bytes);
+            let (behind, missing) = (run.last().next(), run.first().0 - next.0);
+            let batch = if missing == 0 {
+                run.proposed_in(epoch)
+            } else if rules.gaps_are_noops() {
+                let count = missing.min(MAX_NOOPS) as usize;
+                Batch::new(next, epoch, vec![Payload::Noop; count])
             } else {
-                run.head(state.config.max_append_bytes).proposed_in(epoch)
+                Batch::new(next, epoch, run.payloads())
             };
             next = batch.last().next();
+            if !rules.gaps_are_noops() {
+                gathered.compact(Index(behind.0 - 1));
+            }
             self.propose_again(state, context, &batch);
         }
         self.adopted = Index(next.0 - 1);
-        let is_cut = self.adopted < gathered.last();
-        if is_cut {
-            // Others decide on what is left: all promises have to be asked for again.
-            self.promised.values_mut().for_each(|last| *last = gathered.last());
-        }
-    }
-
-    /// What is proposed where nobody accepted anything.
-    fn filling<R: Rules>(
-        &self,
-        state: &State<R>,
-        gathered: &Slots,
-        first: Index,
-        last: Index,
-    ) -> Batch {
-        let epoch = state.promised.epoch();
-        if state.rules().gaps_are_noops() {
-            let count = (last.0 - first.0 + 1).min(MAX_NOOPS) as usize;
-            return Batch::new(first, epoch, vec![Payload::Noop; count]);
-        }
-        let later = gathered.range(last.next(), gathered.last()).next().expect("a gap ends");
-        Batch::new(first, epoch, vec![later.payloads()[0].clone()])
     }
 
     fn propose_again<R: Rules>(
@@ -74,7 +59,7 @@ impl Leader {
     ) {
         self.store(state, context, batch);
         if batch.members().is_some() {
-            self.close(state, context, batch.first());
+            self.close(state, batch.first());
         }
     }
 }

@@ -4,11 +4,15 @@
 //! The members are a value like any other, and decide from the next instance on (*Paxos Made Simple* §3).
 //! So the *window closes* behind it: nothing is proposed there until
 //!
-//! 1. the value is chosen, by the old members;
-//! 2. a majority of the new ones knows durably that it is, and so holds everything before it: the old ones
-//!    may go for good. Only then does the leader count it, and is its user told;
-//! 3. a majority of the new ones has promised the leader's ballot, and told what it accepted behind. If
-//!    that is anything, a leader of another ballot was there before, and phase 1 begins anew.
+//! 1. the value is chosen, by the old members; and
+//! 2. a majority of the new ones says, in the leader's ballot, that it knows durably that it is, and so
+//!    holds everything before it.
+//!
+//! Only then does the leader count it, and is its user told: the old members may go for good. And whoever
+//! gets a ballot promised by a majority of the old ones, since it has not heard of the change, hears of it:
+//! that majority shares a node with every majority of the new ones, for voters come and go one at a time or
+//! by way of a joint membership. So it learns the change, and asks the new members, before it leads; and if
+//! nobody tells it that the change is chosen, then nothing was chosen behind it, whatever was accepted there.
 
 use alloc::sync::Arc;
 use alloc::vec;
@@ -19,7 +23,7 @@ use synod_engine::{NodeId, Token};
 use synod_quorum::Quorum;
 
 use crate::multi::progress::Progress;
-use crate::multi::role::{Becomes, CandidateAnswer, Leader};
+use crate::multi::role::{Becomes, Leader};
 use crate::multi::state::{Context, State};
 use crate::multi::{Message, Rules};
 
@@ -82,30 +86,13 @@ impl Leader {
         let payload = Payload::Members(Arc::new(members));
         let index = self.last.next();
         self.store(state, context, &Batch::new(index, state.promised.epoch(), vec![payload]));
-        self.close(state, context, index);
+        self.close(state, index);
     }
 
     /// Nothing is proposed behind `index`, where the members change.
-    pub(super) fn close<R: Rules>(
-        &mut self,
-        state: &State<R>,
-        context: &mut Context<'_, R>,
-        index: Index,
-    ) {
+    pub(super) fn close<R: Rules>(&mut self, state: &State<R>, index: Index) {
         if state.rules().window_closes_for_change() {
             (self.closed, self.is_closed_chosen) = (Some(index), false);
-            self.ask_new_members(state, context);
-        }
-    }
-
-    /// Asks those of the new voters that have not promised the ballot.
-    pub(super) fn ask_new_members<R: Rules>(&self, state: &State<R>, context: &mut Context<'_, R>) {
-        let Some((closed, quorum)) = self.new_quorum(state) else { return };
-        let (ballot, from, handover) = (state.promised, closed.next(), false);
-        for node in quorum.iter().filter(|node| *node != state.me()) {
-            if !self.promised.contains_key(&node) {
-                context.send(node, Message::Prepare { ballot, from, handover });
-            }
         }
     }
 
@@ -117,26 +104,6 @@ impl Leader {
         let quorum = members.quorum();
         let both = state.rules().both_majorities();
         Some((closed, if both { quorum } else { Quorum::of(quorum.incoming().clone()) }))
-    }
-
-    /// One of the new voters promises the ballot, and tells what it accepted behind the change.
-    pub(crate) fn promised<R: Rules>(
-        &mut self,
-        state: &State<R>,
-        node: NodeId,
-        answer: &CandidateAnswer,
-    ) {
-        if let Some(progress) = self.followers.get_mut(&node) {
-            progress.hear();
-        }
-        if self.closed.is_none_or(|closed| answer.from > closed.next()) || node == state.me() {
-            return;
-        }
-        let is_all = answer.next.is_none();
-        let last = answer.accepted.last().map_or(Index::ZERO, Batch::last).max(answer.chosen);
-        let last = if is_all { last } else { Index(u64::MAX) };
-        self.promised.insert(node, last);
-        self.acknowledged = true;
     }
 
     /// Whether a majority of the new members knows that the change is chosen.
@@ -177,9 +144,7 @@ impl Leader {
             if state.commit < closed {
                 return Becomes::Same;
             }
-            if let Some(becomes) = self.open(state, closed) {
-                return becomes;
-            }
+            (self.closed, self.is_closed_chosen) = (None, false);
         }
         if state.commit < self.adopted {
             return Becomes::Same;
@@ -197,24 +162,6 @@ impl Leader {
         self.has_resigned = true;
         self.begin_transfer(state, context, successor, None);
         Becomes::Same
-    }
-
-    /// Opens the window if a majority of the members has promised and told of nothing behind it; `None` if
-    /// it is open.
-    fn open<R: Rules>(&mut self, state: &State<R>, closed: Index) -> Option<Becomes> {
-        let (me, quorum) = (state.me(), state.quorum());
-        let told = |node: NodeId| self.promised.get(&node);
-        let is_clean = |node: NodeId| node == me || told(node).is_some_and(|last| *last <= closed);
-        let is_own_clean = state.slots.last() <= closed;
-        if is_own_clean && quorum.is_quorum(is_clean) || !state.rules().new_majority_promises() {
-            self.closed = None;
-            self.is_closed_chosen = false;
-            return None;
-        }
-        if quorum.is_quorum(|node| node == me || told(node).is_some()) {
-            return Some(Becomes::Candidate { handover: false });
-        }
-        Some(Becomes::Same)
     }
 
     /// Sends values to every member, from scratch to one that lost its data; to one that leaves, until it

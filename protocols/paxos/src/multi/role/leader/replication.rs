@@ -99,7 +99,6 @@ impl Leader {
             context.send_now(*peer, Message::Heartbeat { ballot, chosen, prefix, last, round });
             progress.told_chosen = chosen;
         }
-        self.ask_new_members(state, context);
         self.call_again();
         self.yield_to_priority(state, context);
     }
