@@ -37,21 +37,23 @@ impl<R: Rules> MultiPaxos<R> {
         is_unbound && !(self.state.config.sticky_leader && self.hears_other_than(node, now))
     }
 
-    /// Phase 1a (§2.2): promises the ballot if it is the highest, and tells what was accepted.
+    /// Phase 1a (§2.2): promises the ballot if it is the highest, and tells what was accepted. That does not
+    /// make it more patient: of many who ask in vain each would keep the one from asking who could win.
     pub(crate) fn prepare_asked(
         &mut self,
         context: &mut Context<'_, Self>,
         node: NodeId,
         ballot: Ballot,
         from: Index,
-        handover: bool,
+        handover: Option<Ballot>,
     ) {
         self.state.hear(ballot);
         let highest = match &self.role {
             Role::Candidate(candidate) => candidate.ballot.max(self.state.promised),
             Role::Follower(_) | Role::Leader(_) => self.state.promised,
         };
-        let is_free = handover || self.is_free_for(node, context.now());
+        let is_wished = handover.is_some_and(|wish| self.state.promised <= wish);
+        let is_free = is_wished || self.is_free_for(node, context.now());
         let is_kept = ballot >= highest || !self.state.rules().promises_are_kept();
         if ballot != self.state.promised && !(is_free && is_kept) {
             context.send(node, Message::Refused { ballot, promised: highest });
@@ -59,9 +61,6 @@ impl<R: Rules> MultiPaxos<R> {
         }
         if ballot != self.state.promised {
             self.enter(context, ballot);
-            if let Role::Follower(follower) = &self.role {
-                follower.wait(&self.state, context);
-            }
         }
         self.state.report(context, node, from);
     }
@@ -138,7 +137,7 @@ impl<R: Rules> MultiPaxos<R> {
                     && promised > ballot
                     && self.state.members.current().contains(node) =>
             {
-                Becomes::Candidate { handover: false }
+                Becomes::Candidate { handover: None }
             }
             Role::Follower(_) | Role::Candidate(_) | Role::Leader(_) => Becomes::Same,
         };
@@ -156,7 +155,7 @@ impl<R: Rules> MultiPaxos<R> {
     ) {
         let Some((follower, state)) = self.follow(context, from, ballot) else { return };
         if follower.has_exactly(state, last) && state.may_lead() {
-            self.become_(context, Becomes::Candidate { handover: true });
+            self.become_(context, Becomes::Candidate { handover: Some(ballot) });
         }
     }
 
@@ -172,7 +171,7 @@ impl<R: Rules> MultiPaxos<R> {
                 Becomes::Same
             }
             Role::Follower(_) | Role::Candidate(_) if self.state.may_lead() => {
-                Becomes::Candidate { handover: false }
+                Becomes::Candidate { handover: None }
             }
             Role::Follower(follower) => {
                 if let Some(transfer) = follower.transfer.take() {

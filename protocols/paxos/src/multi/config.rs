@@ -101,6 +101,9 @@ impl Config<Sound> {
 }
 
 impl<R> Config<R> {
+    /// The most that `max_uncommitted_bytes` may be.
+    pub const MAX_UNCOMMITTED_BYTES: usize = 1 << 30;
+
     /// The defaults, keeping `rules`.
     pub fn with_rules(node: NodeId, voters: impl IntoIterator<Item = NodeId>, rules: R) -> Self {
         Self {
@@ -163,6 +166,10 @@ impl<R> Config<R> {
             (
                 self.max_uncommitted_bytes < self.max_command_bytes,
                 "max_uncommitted_bytes must be at least max_command_bytes",
+            ),
+            (
+                self.max_uncommitted_bytes > Self::MAX_UNCOMMITTED_BYTES,
+                "max_uncommitted_bytes must be at most 1 GiB",
             ),
             (self.max_unapplied_entries == 0, "max_unapplied_entries must be above 0"),
             (self.max_unapplied_bytes == 0, "max_unapplied_bytes must be above 0"),
@@ -257,7 +264,7 @@ mod tests {
     fn every_knob_is_refused_from_its_bound_on() {
         type Set = fn(&mut Config, u64);
         let day_ms = 86_400_000;
-        let knobs: [(&str, Set, u64, u64); 21] = [
+        let knobs: [(&str, Set, u64, u64); 22] = [
             ("heartbeat_ms", |it, to| it.heartbeat_ms = to, 1, 0),
             ("election_timeout_min_ms", |it, to| it.election_timeout_min_ms = to, 100, 99),
             ("election_timeout_max_ms", |it, to| it.election_timeout_max_ms = to, 301, 300),
@@ -282,6 +289,12 @@ mod tests {
                 |it, to| it.max_uncommitted_bytes = to as usize,
                 2 << 20,
                 (2 << 20) - 1,
+            ),
+            (
+                "max_uncommitted_bytes",
+                |it, to| it.max_uncommitted_bytes = to as usize,
+                1 << 30,
+                (1 << 30) + 1,
             ),
             ("max_unapplied_entries", |it, to| it.max_unapplied_entries = to, 1, 0),
             ("max_unapplied_bytes", |it, to| it.max_unapplied_bytes = to as usize, 1, 0),

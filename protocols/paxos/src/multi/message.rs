@@ -51,8 +51,9 @@ pub enum Message {
         ballot: Ballot,
         /// The first instance that it asks about; of a question asked again, the first that is missing.
         from: Index,
-        /// Whether the leader wished it: then also who hears that leader may promise.
-        handover: bool,
+        /// The ballot of the leader that wished it, if one did: whoever has promised no higher one may promise
+        /// this, though it hears that leader.
+        handover: Option<Ballot>,
     },
     /// Phase 1b (§2.2): the acceptor will accept nothing below this ballot; and a piece of what it has
     /// accepted and does not know to be chosen. The proposer asks for the next piece.

@@ -139,7 +139,10 @@ impl<R: Rules> ReplicatedLog for MultiPaxos<R> {
             applied: self.state.applied,
             snapshot: self.state.snapshot_index(),
             members: self.state.members.current().clone(),
-            members_settled: true,
+            members_settled: match &self.role {
+                Role::Leader(leader) => leader.members_are_known(&self.state),
+                Role::Follower(_) | Role::Candidate(_) => true,
+            },
             peers: match &self.role {
                 Role::Leader(leader) => leader.peers(&self.state),
                 Role::Follower(_) | Role::Candidate(_) => Vec::new(),
@@ -175,7 +178,7 @@ impl<R: Rules> MultiPaxos<R> {
         }
         let is_free = self.state.bound_for(context.now()).is_zero();
         if is_free && self.state.may_lead() && self.state.other_voters().next().is_none() {
-            self.become_(context, Becomes::Candidate { handover: false });
+            self.become_(context, Becomes::Candidate { handover: None });
         }
     }
 

@@ -7,6 +7,7 @@ mod leader;
 use synod_consensus::Index;
 use synod_engine::NodeId;
 
+use crate::Ballot;
 use crate::multi::Rules;
 use crate::multi::state::State;
 
@@ -56,8 +57,8 @@ pub(crate) enum Becomes {
     },
     /// A candidate with a new ballot.
     Candidate {
-        /// Whether the leader wishes it.
-        handover: bool,
+        /// The ballot of the leader that wishes it, if one does.
+        handover: Option<Ballot>,
     },
     /// The leader of its ballot.
     Leader,

@@ -33,6 +33,9 @@ synod_engine::rules! {
         /// ... and until a majority of the new members follows the leader and knows durably that it, and
         /// everything before it, is chosen.
         fn new_majority_holds_prefix;
+        /// A leader that was told of values behind a change which it did not know to be chosen asks the new
+        /// members for them, in a higher ballot, before it proposes there.
+        fn values_behind_change_are_asked_for_again;
         /// Members change one step at a time: the last change is over before the next.
         fn one_change_at_a_time;
         /// While a joint change is under way both majorities decide.

@@ -316,14 +316,12 @@ impl<R: Rules> State<R> {
         }
     }
 
-    /// Makes durable that everything up to `index` is chosen; returns whether that is news.
-    pub(crate) fn mark_chosen(&mut self, context: &mut Context<'_, R>, index: Index) -> bool {
-        let is_news = index > self.marked;
-        if is_news {
+    /// Makes durable that everything up to `index` is chosen.
+    pub(crate) fn mark_chosen(&mut self, context: &mut Context<'_, R>, index: Index) {
+        if index > self.marked {
             self.marked = index;
             self.persist(context, Record::Chosen(index));
         }
-        is_news
     }
 
     /// Tells the driver who belongs to the group, as far as this node knows.

@@ -119,6 +119,11 @@ impl<R: Rules> Node<R> {
         &durable[oldest.unwrap_or(0)..]
     }
 
+    /// Draws differently from here on.
+    pub(crate) fn reseed(&mut self, seed: u64) {
+        self.random = Random::new(seed << 8 | self.config.node.0);
+    }
+
     pub(crate) fn id(&self) -> NodeId {
         self.config.node
     }

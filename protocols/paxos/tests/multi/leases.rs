@@ -114,6 +114,33 @@ fn a_lease_counts_from_when_it_was_asked_for() {
     }
 }
 
+/// 1 is cut off from a majority, which follows 2 and is bound to it; but 1 still leads as far as it knows,
+/// and wishes for 5.
+#[test]
+fn who_was_overtaken_releases_nobody_from_a_promise_to_another() {
+    let mut cluster = Cluster::with(5, |config| {
+        config.lease = Some(Lease { max_drift_percent: 10 });
+    });
+    cluster.elect(1);
+    cluster.isolate(&[1, 5]);
+    cluster.elect(2);
+    cluster.beat(2);
+    cluster.network.clear();
+    cluster.at(1, |node| node.transfer(5, 5));
+    cluster.settle_but(|it| it.to == 1);
+    cluster.heal();
+    cluster.isolate(&[2]);
+    cluster.input(5, Input::Timer(Timer::Heartbeat));
+    cluster.settle();
+    assert_ne!(cluster.node(5).view().role, Role::Leader);
+    assert_eq!(cluster.node(3).view().ballot.proposer, NodeId(2));
+    let since = cluster.node(2).now;
+    cluster.node(2).now = since + 50 * MS;
+    cluster.node(2).read(7);
+    let ready = |event: &Event| matches!(event, Event::ReadReady { .. });
+    assert!(cluster.node(2).events.iter().any(ready), "by its lease, rightly");
+}
+
 #[test]
 fn a_leader_that_wishes_for_a_successor_holds_no_lease() {
     for (sound, rules) in [(true, Without::default()), (false, without("handover_ends_lease"))] {

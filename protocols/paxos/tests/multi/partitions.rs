@@ -14,6 +14,13 @@ fn only(pairs: &'static [(u64, u64)]) -> impl Fn(&Envelope) -> bool {
     move |it| !pairs.iter().any(|(a, b)| [(*a, *b), (*b, *a)].contains(&(it.from, it.to)))
 }
 
+/// So many nodes, whose timeouts are drawn from this seed.
+fn drawn(nodes: u64, seed: u64) -> Cluster {
+    let mut cluster = Cluster::start(nodes);
+    cluster.nodes.values_mut().for_each(|node| node.reseed(seed));
+    cluster
+}
+
 /// Who leads and has something chosen, of what is asked of each node now.
 fn serves(cluster: &mut Cluster, lost: impl Fn(&Envelope) -> bool + Copy) -> Option<u64> {
     let before = cluster.commits().into_iter().max();
@@ -33,34 +40,38 @@ fn elections(cluster: &Cluster) -> u64 {
 /// The leader loses its majority, but is heard by 3, the only one that all others hear.
 #[test]
 fn quorum_loss_the_hub_takes_over() {
-    let mut cluster = Cluster::start(5);
-    cluster.elect(1);
-    let lost = only(&[(3, 1), (3, 2), (3, 4), (3, 5)]);
-    cluster.run(4 * SECOND, &lost);
-    assert_eq!(serves(&mut cluster, &lost), Some(3));
-    let before = elections(&cluster);
-    cluster.run(10 * SECOND, &lost);
-    assert_eq!((serves(&mut cluster, &lost), elections(&cluster)), (Some(3), before), "and stays");
-    cluster.assert_sound();
+    for seed in 0..50 {
+        let mut cluster = drawn(5, seed);
+        cluster.elect(1);
+        let lost = only(&[(3, 1), (3, 2), (3, 4), (3, 5)]);
+        cluster.run(3 * SECOND, &lost);
+        assert_eq!(serves(&mut cluster, &lost), Some(3), "{seed}");
+        let before = elections(&cluster);
+        cluster.run(5 * SECOND, &lost);
+        assert_eq!((serves(&mut cluster, &lost), elections(&cluster)), (Some(3), before), "stays");
+        cluster.assert_sound();
+    }
 }
 
 /// The leader is gone. Who can be heard by a majority has less of the log than all others.
 #[test]
 fn constrained_election_the_hub_leads_whatever_it_has() {
-    let mut cluster = Cluster::start(5);
-    cluster.elect(1);
-    cluster.isolate(&[3]);
-    for token in 0..10 {
-        cluster.at(1, |node| node.propose(token, "x"));
-        cluster.settle();
+    for seed in 0..50 {
+        let mut cluster = drawn(5, seed);
+        cluster.elect(1);
+        cluster.isolate(&[3]);
+        for token in 0..10 {
+            cluster.at(1, |node| node.propose(token, "x"));
+            cluster.settle();
+        }
+        assert_eq!(cluster.commits(), [10, 10, 0, 10, 10]);
+        cluster.heal();
+        let lost = only(&[(3, 2), (3, 4), (3, 5)]);
+        cluster.run(3 * SECOND, &lost);
+        assert_eq!(serves(&mut cluster, &lost), Some(3), "{seed}");
+        assert!(cluster.node(3).view().commit.0 > 10, "with all that was chosen");
+        cluster.assert_sound();
     }
-    assert_eq!(cluster.commits(), [10, 10, 0, 10, 10]);
-    cluster.heal();
-    let lost = only(&[(3, 2), (3, 4), (3, 5)]);
-    cluster.run(4 * SECOND, &lost);
-    assert_eq!(serves(&mut cluster, &lost), Some(3));
-    assert!(cluster.node(3).view().commit.0 > 10, "with all that was chosen");
-    cluster.assert_sound();
 }
 
 /// 1, 2, 3 stand in a row, and the leader stands at its end: 3 does not hear it, but 2 does.

@@ -5,7 +5,7 @@ use synod_engine::{Input, Token};
 use synod_paxos::multi::{Message, Timer};
 
 use crate::cluster::Cluster;
-use crate::driver::{Disk, Node, ballot};
+use crate::driver::{Disk, Node, ballot, values};
 
 /// What each node was told, as words; a no-op is a dash.
 fn told(cluster: &Cluster, id: u64) -> Vec<String> {
@@ -262,4 +262,22 @@ fn a_bounded_leader_refuses_what_is_too_much_and_ends_every_proposal() {
         assert!(cluster.nodes[&1].events.contains(&Event::Unknown { token: Token(token) }));
     }
     assert_eq!(told(&cluster, 1), [""; 0], "nobody else heard of it");
+}
+
+/// An acceptor with a damaged memory claims a value far beyond what can be open: nobody fills that gap.
+#[test]
+fn a_gap_that_no_leader_can_have_left_is_not_filled() {
+    let mut cluster = Cluster::start(3);
+    let nonsense =
+        Message::Accept { batch: values(1 << 60, ballot(1, 3), &["x"]), chosen: Index(0) };
+    let node = cluster.node(2);
+    node.hear(3, nonsense);
+    node.sent.clear();
+    node.happened.clear();
+    cluster.isolate(&[3]);
+    cluster.campaign(1);
+    cluster.elect(1);
+    cluster.at(1, |node| node.propose(1, "a"));
+    cluster.settle();
+    assert_eq!(cluster.commits(), [1, 1, 0]);
 }

@@ -8,7 +8,7 @@ impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Prepare { ballot, from, handover } => {
-                let wish = if *handover { ", as the leader wishes" } else { "" };
+                let wish = if handover.is_some() { ", as the leader wishes" } else { "" };
                 write!(f, "Prepare {ballot} from {from}{wish}")
             }
             Self::Promise { ballot, from, accepted, next, chosen } => {

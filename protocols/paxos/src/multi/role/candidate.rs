@@ -22,7 +22,8 @@ use crate::multi::{Message, Rules, Timer};
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Candidate {
     pub(crate) ballot: Ballot,
-    handover: bool,
+    /// The ballot of the leader that wishes it, if one does.
+    handover: Option<Ballot>,
     /// The first instance that it asked about.
     from: Index,
     reports: BTreeMap<NodeId, Report>,
@@ -57,7 +58,7 @@ impl Candidate {
     pub(crate) fn new<R: Rules>(
         state: &mut State<R>,
         context: &mut Context<'_, R>,
-        handover: bool,
+        handover: Option<Ballot>,
     ) -> Self {
         let (min, max) = (state.config.election_timeout_min(), state.config.election_timeout_max());
         let timeout = context.random().duration(min, max);
@@ -119,6 +120,9 @@ impl Candidate {
         answer: Answer,
     ) -> Becomes {
         let Answer { from, accepted, next, chosen } = answer;
+        if !state.quorum().contains(node) {
+            return Becomes::Same;
+        }
         let report = Report { next: Some(self.from), chosen: Index::ZERO };
         let report = self.reports.entry(node).or_insert(report);
         if report.next != Some(from) {
@@ -182,6 +186,7 @@ impl Candidate {
         let from = state.commit.next();
         if state.promised == self.ballot
             && self.learning != Some(from)
+            && !state.applying_lags()
             && let Some(node) = self.known(state)
         {
             self.learning = Some(from);

@@ -40,6 +40,10 @@ pub(crate) struct Leader {
     closed: Option<Index>,
     /// Whether that is chosen, and the new members are being told.
     is_closed_chosen: bool,
+    /// Whether its own disk was asked to note that.
+    is_noted: bool,
+    /// Whether phase 1 found values behind it.
+    is_cut: bool,
     /// Since which entry its own disk knows who the members are.
     members: Index,
     /// The last instance at the last heartbeat: who has it now is no further behind than that.
@@ -76,6 +80,8 @@ impl Leader {
             adopted: state.commit,
             closed: None,
             is_closed_chosen: false,
+            is_noted: false,
+            is_cut: false,
             members: Index::ZERO,
             last_at_heartbeat: state.commit,
             acknowledged: true,

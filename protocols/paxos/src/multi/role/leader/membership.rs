@@ -8,11 +8,13 @@
 //! 2. a majority of the new ones says, in the leader's ballot, that it knows durably that it is, and so
 //!    holds everything before it.
 //!
-//! Only then does the leader count it, and is its user told: the old members may go for good. And whoever
-//! gets a ballot promised by a majority of the old ones, since it has not heard of the change, hears of it:
-//! that majority shares a node with every majority of the new ones, for voters come and go one at a time or
-//! by way of a joint membership. So it learns the change, and asks the new members, before it leads; and if
-//! nobody tells it that the change is chosen, then nothing was chosen behind it, whatever was accepted there.
+//! Only then does the leader count it, and is its user told: the old members may go for good.
+//!
+//! Whoever has a ballot promised by a majority of the old members, since it has not heard of the change, is
+//! told of all that was accepted behind it by a leader of a lower ballot who knew of it: that majority shares
+//! a node with every majority of the new members, for voters come and go one at a time, or by way of a joint
+//! membership. If it is told of anything there, the new members decide on that. So it gets the change known,
+//! and then asks them, in a higher ballot. If not, nothing was chosen there, nor will be in a lower ballot.
 
 use alloc::sync::Arc;
 use alloc::vec;
@@ -92,7 +94,7 @@ impl Leader {
     /// Nothing is proposed behind `index`, where the members change.
     pub(super) fn close<R: Rules>(&mut self, state: &State<R>, index: Index) {
         if state.rules().window_closes_for_change() {
-            (self.closed, self.is_closed_chosen) = (Some(index), false);
+            (self.closed, self.is_closed_chosen, self.is_noted) = (Some(index), false, false);
         }
     }
 
@@ -118,12 +120,13 @@ impl Leader {
 
     /// Makes durable that the change is chosen; its own disk tells by a message to itself.
     fn note_chosen<R: Rules>(
-        &self,
+        &mut self,
         state: &mut State<R>,
         context: &mut Context<'_, R>,
         closed: Index,
     ) {
-        if state.mark_chosen(context, closed) {
+        state.mark_chosen(context, closed);
+        if !core::mem::replace(&mut self.is_noted, true) {
             let (ballot, prefix) = (state.promised, state.commit);
             let accepted = Message::Accepted { ballot, prefix, beyond: None, members: closed };
             context.send(state.me(), accepted);
@@ -145,11 +148,14 @@ impl Leader {
                 return Becomes::Same;
             }
             (self.closed, self.is_closed_chosen) = (None, false);
+            if self.is_cut && state.rules().values_behind_change_are_asked_for_again() {
+                return Becomes::Candidate { handover: None };
+            }
         }
         if state.commit < self.adopted {
             return Becomes::Same;
         }
-        if state.members.current().is_joint() && self.last == state.commit {
+        if state.members.current().is_joint() {
             let next = state.members.current().after_joint();
             self.store_members(state, context, next);
             return Becomes::Same;
@@ -179,6 +185,16 @@ impl Leader {
         }
         let strangers = self.followers.iter_mut().filter(|(node, _)| !members.contains(**node));
         strangers.for_each(|(_, progress)| progress.leave(state.members.since()));
+    }
+
+    /// Whether a majority of the members knows durably that they are so.
+    pub(crate) fn members_are_known<R: Rules>(&self, state: &State<R>) -> bool {
+        let since = state.members.since();
+        let knows = |node: NodeId| match self.followers.get(&node) {
+            Some(progress) => progress.members >= since,
+            None => node == state.me(),
+        };
+        state.quorum().is_quorum(knows)
     }
 
     /// What it knows of the other members.
