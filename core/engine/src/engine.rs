@@ -5,6 +5,8 @@ use core::convert::Infallible;
 use core::fmt::{Debug, Display};
 use core::hash::Hasher;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Blob, Context, Input, Instant};
 
 /// A protocol as a pure state machine: see the [crate] page for the laws.
@@ -111,6 +113,18 @@ pub trait Record: Clone + Debug + Display {
 
 /// The record of an engine that has nothing to make durable.
 impl Record for Infallible {}
+
+/// The same, of an engine that runs on a real node as well, where records must be writable as bytes.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum NoRecord {}
+
+impl Record for NoRecord {}
+
+impl Display for NoRecord {
+    fn fmt(&self, _: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match *self {}
+    }
+}
 
 /// A record that cannot follow the ones before it: damage, or a bug.
 #[derive(Clone, Debug, PartialEq, Eq)]

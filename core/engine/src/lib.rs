@@ -74,7 +74,7 @@ pub use blob::Blob;
 pub use context::Context;
 pub use effect::{Effect, To, When};
 pub use embed::Embeds;
-pub use engine::{Class, Corrupt, Engine, Message, Record};
+pub use engine::{Class, Corrupt, Engine, Message, NoRecord, Record};
 pub use held::{HeldQueue, Position};
 pub use id::{ClusterId, GroupId, Incarnation, NodeId, TaskId, Token};
 pub use input::{Input, LinkState};

@@ -1,4 +1,4 @@
-//! Stories of engines that run by themselves: Basic Paxos on sockets and disks.
+//! Stories of engines that run by themselves: Basic Paxos and gossip on sockets and disks.
 
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
@@ -16,6 +16,7 @@ use bytes::BytesMut;
 use rig::Rig;
 use synod_codec::frame;
 use synod_engine::{ClusterId, Incarnation, NodeId, Token};
+use synod_gossip::{self as gossip, Gossip};
 use synod_paxos::Ballot;
 use synod_paxos::basic::{self, Event, Message, Paxos, Record, Request};
 use synod_runtime::solo::{Busy, Config, Counts, Node, Sight, User, start};
@@ -229,6 +230,7 @@ async fn a_promise_outlives_kill_9_and_a_graceful_stop() {
     let refused = |promised| Message::Refused { ballot: ballot(3), promised: ballot(promised) };
     puppet.says(&prepare(3));
     assert_eq!(puppet.hears(), refused(5));
+    let _relief = rig.relief();
     rig.stalls.store(true, Ordering::Relaxed);
     puppet.says(&prepare(7));
     until("it has promised to itself", || {
@@ -280,6 +282,7 @@ fn a_stalled_disk_leaks_no_promise_and_beyond_the_bounds_datagrams_are_dropped()
     let puppet = Puppet::at(addresses[1], addresses[0]);
     puppet.says(&prepare(1));
     assert_eq!(puppet.hears(), promise(1));
+    let _relief = rig.relief();
     rig.stalls.store(true, Ordering::Relaxed);
     let mut round = 1;
     until("too much waits for the disk", || {
@@ -342,6 +345,36 @@ fn who_lost_its_directory_is_heard_by_nobody_and_hears_nobody() {
     puppet.says(&prepare(3));
     counted(&node, "it is not meant", |counts| counts.strange == 1);
     assert!(puppet.hears_nothing());
+}
+
+/// Says what gossip it hears.
+struct Ear(Sender<gossip::Event>);
+
+impl User<Gossip> for Ear {
+    fn told(&mut self, event: gossip::Event) {
+        self.0.send(event).ok();
+    }
+}
+
+#[test]
+fn an_engine_without_records_runs_as_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let addresses = addresses(5);
+    let begin = |id: u64| {
+        let config = config(id, &dir.path().join(id.to_string()), &addresses);
+        let mut engine = gossip::Config::new(NodeId(id), config.peers.keys().copied());
+        (engine.round_ms, engine.stop) = (10, gossip::Stop::Counter(20));
+        let (tell, told) = channel();
+        (start::<Gossip, _>(&config, |_| engine, Ear(tell)).unwrap(), told)
+    };
+    let nodes = [1, 2, 3, 4, 5].map(begin);
+    nodes[0].0.request(Token(1), gossip::Request::Start("news".into())).unwrap();
+    for (_, told) in &nodes[1..] {
+        match told.recv_timeout(PATIENCE).expect("it hears") {
+            gossip::Event::Heard(rumor) => assert_eq!(&rumor.content[..], b"news"),
+            other => panic!("{other}"),
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
 use bytes::Bytes;
-use synod_engine::{Context, Corrupt, Engine, Input, Instant, NodeId, Sound, Token};
+use synod_engine::{Context, Corrupt, Engine, Input, Instant, NoRecord, NodeId, Sound, Token};
 
 use crate::rumors::{Hearing, Rumors};
 use crate::{
@@ -25,7 +25,7 @@ pub struct Gossip<R = Sound> {
 impl<R: Rules> Engine for Gossip<R> {
     type Config = Config<R>;
     type Message = Message;
-    type Record = Infallible;
+    type Record = NoRecord;
     type Timer = Timer;
     type Request = Request;
     type Event = Event;
@@ -38,7 +38,7 @@ impl<R: Rules> Engine for Gossip<R> {
         Self { config: Arc::new(config), rumors: Rumors::default() }
     }
 
-    fn replay(&mut self, record: Infallible) -> Result<(), Corrupt> {
+    fn replay(&mut self, record: NoRecord) -> Result<(), Corrupt> {
         match record {}
     }
 

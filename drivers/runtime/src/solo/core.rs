@@ -119,7 +119,7 @@ impl<E: HostedEngine, U: User<E>> Core<E, U> {
 
     /// Takes in what arrived and performs what follows; whether more is at hand.
     fn turn(&mut self) -> bool {
-        self.take_mail();
+        self.mail.take(&mut self.waiting);
         let now = self.clock.now();
         self.host.durable(now, self.waiting.durable, &mut self.out);
         self.host.fire(now, &mut self.out);
@@ -134,14 +134,6 @@ impl<E: HostedEngine, U: User<E>> Core<E, U> {
         self.out.journal.hand_over();
         self.out.user.settled(now, &self.host);
         more_requests || more_datagrams
-    }
-
-    fn take_mail(&mut self) {
-        let Waiting { durable, requests, met, stop } = self.mail.take();
-        self.waiting.durable = durable;
-        self.waiting.requests.extend(requests);
-        self.waiting.met.extend(met);
-        self.waiting.stop = stop.or(self.waiting.stop.take());
     }
 
     /// Whether more waits for the disk than may.
@@ -243,7 +235,7 @@ impl<E: HostedEngine, U: User<E>> Core<E, U> {
         let target = self.host.persisted();
         let finish = async {
             loop {
-                self.take_mail();
+                self.mail.take(&mut self.waiting);
                 let now = self.clock.now();
                 self.host.durable(now, self.waiting.durable, &mut self.out);
                 self.host.flush(now, &mut self.out);

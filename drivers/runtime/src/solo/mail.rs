@@ -87,10 +87,53 @@ impl<E: Engine> Mail<E> {
         });
     }
 
-    /// Takes all that waits. How far the disk came stays true.
-    pub(crate) fn take(&self) -> Waiting<E> {
+    /// Moves everything into `taken`; requests only once those taken before are worked off, so that what
+    /// waits is counted and bounded here.
+    pub(crate) fn take(&self, taken: &mut Waiting<E>) {
         let mut waiting = self.lock();
-        let durable = waiting.durable;
-        std::mem::replace(&mut *waiting, Waiting { durable, ..Waiting::default() })
+        taken.durable = waiting.durable;
+        taken.met.append(&mut waiting.met);
+        taken.stop = waiting.stop.take().or(taken.stop.take());
+        if taken.requests.is_empty() {
+            taken.requests.append(&mut waiting.requests);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use synod_paxos::basic::{Paxos, Request};
+
+    use super::*;
+
+    fn ask(mail: &Mail<Paxos>, token: u64) -> Result<(), Busy> {
+        mail.ask(Asked::Request(Token(token), Request::Propose("v".into())))
+    }
+
+    #[test]
+    fn what_is_not_worked_off_keeps_the_next_waiting_where_it_is_counted() {
+        let mail = Mail::new(2);
+        let mut taken = Waiting::default();
+        assert_eq!([1, 2, 3].map(|token| ask(&mail, token)), [Ok(()), Ok(()), Err(Busy)]);
+        mail.take(&mut taken);
+        assert_eq!([4, 5, 6].map(|token| ask(&mail, token)), [Ok(()), Ok(()), Err(Busy)]);
+        mail.put(|waiting| waiting.durable = Position(7));
+        mail.take(&mut taken);
+        assert_eq!((taken.requests.len(), taken.durable), (2, Position(7)), "the core is behind");
+        assert_eq!(ask(&mail, 7), Err(Busy));
+        taken.requests.clear();
+        mail.take(&mut taken);
+        assert_eq!((taken.requests.len(), ask(&mail, 8)), (2, Ok(())));
+    }
+
+    #[test]
+    fn the_first_reason_to_stop_stays_unless_it_was_graceful() {
+        let mail = Mail::<Paxos>::new(1);
+        let mut taken = Waiting::default();
+        mail.stop(Stop::Gracefully);
+        mail.stop(Stop::Fatal("first".into()));
+        mail.stop(Stop::Fatal("second".into()));
+        mail.take(&mut taken);
+        assert_eq!(taken.stop, Some(Stop::Fatal("first".into())));
     }
 }

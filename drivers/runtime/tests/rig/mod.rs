@@ -19,6 +19,11 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
+    /// Keep this as long as the story goes on, and drop it before the node.
+    pub(crate) fn relief(&self) -> Relief {
+        Relief(self.stalls.clone())
+    }
+
     /// The disk that is made to.
     pub(crate) fn disk(&self) -> LogDisk {
         let rig = self.clone();
@@ -26,6 +31,15 @@ impl Rig {
             let directory = Directory::open(path)?;
             Ok(Arc::new(RiggedDisk { directory, rig: rig.clone() }))
         })
+    }
+}
+
+/// Ends a stall when the story ends, however it does: a node cannot go while its disk is busy.
+pub(crate) struct Relief(Arc<AtomicBool>);
+
+impl Drop for Relief {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }
 

@@ -201,6 +201,8 @@ impl core::error::Error for ConfigError {}
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
 
     #[test]
@@ -213,6 +215,29 @@ mod tests {
         for learning in [Learning::Few(BTreeSet::new()), Learning::One(NodeId(4))] {
             let config = Config { learning, ..Config::new(NodeId(1), [1, 2, 3].map(NodeId)) };
             assert!(config.check().unwrap_err().0.starts_with("learning"));
+        }
+    }
+
+    #[test]
+    fn knobs_may_be_as_low_as_they_say_and_no_lower() {
+        type Set = fn(&mut Config, u64);
+        let lowest: [(&str, u64, Set); 9] = [
+            ("attempt_ms", 1, |config, to| config.attempt_ms = to),
+            ("attempt_max_ms", 200, |config, to| config.attempt_max_ms = to),
+            ("backoff_ms", 1, |config, to| config.backoff_ms = to),
+            ("backoff_max_ms", 20, |config, to| config.backoff_max_ms = to),
+            ("resend_ms", 200, |config, to| config.resend_ms = to),
+            ("ask_ms", 1, |config, to| config.ask_ms = to),
+            ("max_value_bytes", 1, |config, to| config.max_value_bytes = to as usize),
+            ("max_open_requests", 1, |config, to| config.max_open_requests = to as usize),
+            ("learners", 1, |config, to| config.learners = (0..to).map(NodeId).collect()),
+        ];
+        for (knob, low, set) in lowest {
+            let mut config = Config::new(NodeId(0), [NodeId(0)]);
+            set(&mut config, low);
+            assert_eq!(config.check(), Ok(()), "{knob}");
+            set(&mut config, low - 1);
+            assert!(config.check().unwrap_err().to_string().starts_with(knob), "{knob}");
         }
     }
 
