@@ -465,7 +465,7 @@ impl<R: Rules> Zab<R> {
     pub(crate) fn leadership(&self) -> Leadership {
         let epoch = self.state.epoch();
         match &self.role {
-            Role::Leader(leader) if leader.serves(&self.state) => {
+            Role::Leader(leader) if leader.serves() => {
                 (OutsideRole::Leader, Some(self.state.me()), epoch)
             }
             Role::Follower(follower) => (OutsideRole::Follower, follower.known_leader(), epoch),

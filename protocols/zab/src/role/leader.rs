@@ -55,6 +55,8 @@ pub(crate) struct Leader {
     takeover: Takeover,
     /// It was removed, and has tried to hand over.
     has_resigned: bool,
+    /// It votes, and should never lead: its priority is 0.
+    is_caretaker: bool,
 }
 
 impl Leader {
@@ -85,6 +87,7 @@ impl Leader {
             transfer: None,
             takeover: Takeover::default(),
             has_resigned: false,
+            is_caretaker: false,
         };
         leader.follow_members(state);
         for (node, summary) in answers {
@@ -104,8 +107,8 @@ impl Leader {
 
     /// Whether it takes requests. A voter of priority 0 leads only as long as nobody else has all that it
     /// has: it may be the only one whom the others can elect.
-    pub(crate) fn serves<R: Rules>(&self, state: &State<R>) -> bool {
-        self.established && !is_caretaker(state)
+    pub(crate) fn serves(&self) -> bool {
+        self.established && !self.is_caretaker
     }
 
     /// A command to append, at the next flush.
@@ -125,7 +128,7 @@ impl Leader {
     /// Why this command is not taken now, if it is not.
     fn refusal<R: Rules>(&self, state: &State<R>, command: &Bytes) -> Option<Refusal> {
         let max_bytes = state.config.max_command_bytes;
-        if !self.serves(state) {
+        if !self.serves() {
             return Some(Refusal::NotLeader { leader: None });
         }
         if command.len() > max_bytes {
@@ -255,11 +258,6 @@ impl Leader {
             self.acknowledged = true;
         }
     }
-}
-
-/// Whether this node is one that should never lead.
-fn is_caretaker<R: Rules>(state: &State<R>) -> bool {
-    state.is_voter() && state.priority(state.me()) == 0
 }
 
 /// The leader is there.

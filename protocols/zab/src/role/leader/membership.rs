@@ -16,7 +16,6 @@ use synod_engine::{NodeId, Token};
 
 use crate::Rules;
 use crate::progress::Progress;
-use crate::role::leader::is_caretaker;
 use crate::role::{Becomes, Leader};
 use crate::state::{Context, State};
 
@@ -94,6 +93,7 @@ impl Leader {
                 self.followers.insert(member.node, Progress::new(life));
             }
         }
+        self.is_caretaker = state.is_voter() && state.priority(state.me()) == 0;
         let strangers = self.followers.iter_mut().filter(|(node, _)| !members.contains(**node));
         strangers.for_each(|(_, progress)| progress.leave(state.members.since()));
     }
@@ -113,7 +113,7 @@ impl Leader {
             self.store_members(state, context, next);
             return Becomes::Same;
         }
-        let is_caretaker = is_caretaker(state);
+        let is_caretaker = self.is_caretaker;
         if state.is_voter() && !is_caretaker || self.transfer.is_some() {
             return Becomes::Same;
         }

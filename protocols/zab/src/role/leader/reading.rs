@@ -18,7 +18,7 @@ impl Leader {
         context: &mut Context<'_, R>,
         token: Token,
     ) {
-        let refusal = if !self.serves(state) {
+        let refusal = if !self.serves() {
             Refusal::NotLeader { leader: None }
         } else if self.reads.count() >= state.config.max_pending_reads {
             Refusal::Busy

@@ -61,7 +61,7 @@ impl Leader {
         token: Token,
         successor: Option<NodeId>,
     ) {
-        if !self.serves(state) {
+        if !self.serves() {
             let refusal = Refusal::NotLeader { leader: None };
             return context.emit_now(Event::Refused { token, refusal });
         }
