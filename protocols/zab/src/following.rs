@@ -13,7 +13,8 @@ use crate::role::{Becomes, Role};
 use crate::{Message, Rules, Zab};
 
 impl<R: Rules> Zab<R> {
-    /// CEPOCH: a node has elected this one.
+    /// CEPOCH: a node has elected this one. Who follows another says so: it may be the very node that elected
+    /// this one.
     pub(crate) fn follower_info(
         &mut self,
         context: &mut Context<'_, Self>,
@@ -21,11 +22,14 @@ impl<R: Rules> Zab<R> {
         accepted: Epoch,
     ) -> Becomes {
         let state = &mut self.state;
+        if state.members.current().contains(from) {
+            state.heard = state.heard.max(accepted);
+        }
         match &mut self.role {
             Role::Looking(looking) => looking.elected_by(from, accepted),
             Role::Discovery(discovery) => discovery.follower_info(state, context, from, accepted),
             Role::Leader(leader) => return leader.follower_info(state, context, from, accepted),
-            Role::Follower(_) => {}
+            Role::Follower(_) => context.send_now(from, Message::Look { epoch: state.epoch() }),
         }
         Becomes::Same
     }

@@ -26,6 +26,8 @@ pub(crate) struct State<R> {
     pub(crate) snapshot: Option<Snapshot>,
     /// The last entry before those of the epoch of the snapshot's last.
     pub(crate) snapshot_began: Index,
+    /// The newest epoch that a member was heard to have accepted, in this life.
+    pub(crate) heard: Epoch,
     pub(crate) commit: Index,
     pub(crate) applied: Index,
     /// Bytes of entries written since the newest snapshot.
@@ -50,6 +52,7 @@ impl<R: Rules> State<R> {
             log: Log::default(),
             snapshot: None,
             snapshot_began: Index::ZERO,
+            heard: Epoch::default(),
             commit: Index::ZERO,
             applied: Index::ZERO,
             fresh_bytes: 0,
@@ -381,6 +384,7 @@ impl<R: Rules> State<R> {
         use core::hash::Hash;
         let Self { config: _, epochs, members, log, snapshot, commit, applied, .. } = self;
         (epochs, members, log, snapshot, commit, applied, self.snapshot_began).hash(hasher);
+        self.heard.hash(hasher);
         let Self { fresh_bytes, written, snapshots, unapplied, tasks, read_id, .. } = self;
         (fresh_bytes, written, snapshots, unapplied, tasks, read_id).hash(hasher);
     }

@@ -69,7 +69,7 @@ impl Discovery {
     /// Chooses an epoch later than all that was accepted, accepts it itself, and asks all to.
     fn choose<R: Rules>(&mut self, state: &mut State<R>, context: &mut Context<'_, R>) {
         let newest = self.infos.values().max().copied().unwrap_or_default();
-        let epoch = newest.max(state.epoch()).next();
+        let epoch = newest.max(state.heard).max(state.epoch()).next();
         self.epoch = Some(epoch);
         self.accepted.clear();
         self.observers.clear();

@@ -4,12 +4,14 @@
 mod broadcast;
 mod forwarding;
 mod reading;
+mod resync;
 mod synchronisation;
 
 use synod_consensus::{Event, Index, Refusal};
 use synod_engine::{NodeId, Token};
 use synod_log::{Forwards, Questions};
 
+use crate::role::follower::resync::Resync;
 use crate::role::{Becomes, Transfer};
 use crate::state::{Context, State};
 use crate::{Message, Phase, Rules, Timer};
@@ -41,17 +43,6 @@ pub(crate) struct Follower {
     forwards: Forwards,
 }
 
-/// Whether a follower needs what it was sent again.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Resync {
-    /// No.
-    No,
-    /// The next flush asks for it.
-    Due,
-    /// It asked.
-    Asked,
-}
-
 impl Follower {
     /// Follows `leader`, and tells it so.
     pub(crate) fn new<R: Rules>(
@@ -68,7 +59,7 @@ impl Follower {
             is_cut: false,
             others_look: false,
             is_synced: false,
-            resync: Resync::No,
+            resync: Resync::default(),
             acknowledge: None,
             transfer: None,
             questions: Questions::default(),
@@ -134,7 +125,8 @@ impl Follower {
         }
         self.refuse_reads(context, self.known_leader());
         self.lose_forwards(context);
-        (self.phase, self.is_synced, self.resync) = (Phase::Discovery, false, Resync::No);
+        (self.phase, self.is_synced) = (Phase::Discovery, false);
+        self.resync.begins();
         self.acknowledge = None;
         let soon = state.config.sync_limit() / 4;
         let patience = context.random().duration(soon / 4, soon);
@@ -177,8 +169,7 @@ impl Follower {
                 context.send_now(self.leader, ack);
             }
         }
-        if self.resync == Resync::Due && !state.applying_lags() {
-            self.resync = Resync::Asked;
+        if !state.applying_lags() && self.resync.ask() {
             self.ack_epoch(state, context);
         }
     }

@@ -12,6 +12,7 @@ mod discovery;
 #[allow(dead_code, reason = "the regressions use the rest")]
 mod driver;
 mod properties;
+mod requests;
 mod synchronisation;
 #[allow(dead_code, reason = "the regressions use the rest")]
 mod words;

@@ -23,7 +23,7 @@ impl Follower {
             || previous.index < state.log.base().index
             || !state.rules().sync_never_skips();
         if state.applying_lags() || !fits || previous.index > state.log.last().index {
-            return self.lacks();
+            return self.resync.lacks();
         }
         let end = entries.last();
         if let Some(news) = news(state, entries) {
@@ -32,6 +32,7 @@ impl Follower {
                 return;
             }
             state.store(context, news);
+            self.resync.took_in();
         }
         self.shared = self.shared.max(end);
         self.acknowledge = self.acknowledge.max(Some(end));
@@ -47,6 +48,7 @@ impl Follower {
         commit: Index,
         round: u64,
     ) {
+        self.resync.pinged();
         context.send_now(self.leader, Message::Pong { epoch: state.epoch(), round });
         if established && self.phase == Phase::Synchronisation {
             self.established(state, context, commit);

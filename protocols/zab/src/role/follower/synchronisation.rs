@@ -24,7 +24,7 @@ use synod_consensus::{Epoch, Index, Membership, Snapshot};
 use synod_engine::NodeId;
 use synod_log::EntryId;
 
-use super::{Follower, Resync};
+use super::Follower;
 use crate::role::Becomes;
 use crate::state::{Context, State};
 use crate::{Message, Phase, Rules, Timer};
@@ -43,17 +43,20 @@ impl Follower {
             return Becomes::Same;
         }
         if epoch < state.epoch() {
-            return Becomes::Looking;
+            return if self.takes_part() { Becomes::Same } else { Becomes::Looking };
         }
         if epoch > state.epoch() {
             state.accept(context, epoch, from);
-            (self.phase, self.is_known) = (Phase::Discovery, false);
+            (self.phase, self.is_known, self.acknowledge) = (Phase::Discovery, false, None);
+            self.refuse_reads(context, None);
+            self.drop_forwards(context, None);
         }
         if self.phase == Phase::Discovery {
             (self.phase, self.shared) = (Phase::Synchronisation, state.commit);
             context.cancel_timer(Timer::Inform);
         }
-        self.resync = Resync::No;
+        self.resync.begins();
+        self.is_cut = false;
         context.set_timer(Timer::Limit, state.config.init_limit());
         self.ack_epoch(state, context);
         Becomes::Same
@@ -99,7 +102,8 @@ impl Follower {
         context: &mut Context<'_, R>,
         after: EntryId,
     ) {
-        (self.resync, self.is_synced) = (Resync::No, false);
+        self.is_synced = false;
+        self.resync.begins();
         if state.log.holds(after) {
             self.shared = self.shared.max(after.index);
         }
@@ -126,7 +130,7 @@ impl Follower {
             self.pass_forwards(state, context);
             self.answer_reads(state, context);
         }
-        self.resync = Resync::Asked;
+        self.resync.asked();
         self.ack_epoch(state, context);
     }
 
@@ -142,7 +146,7 @@ impl Follower {
     ) {
         let is_whole = state.log.holds(last) || !state.rules().sync_never_skips();
         if !is_whole || last.index < state.commit {
-            return self.lacks();
+            return self.resync.lacks();
         }
         let behind = state.log.epoch_at(last.index.next());
         if behind.is_some_and(|epoch| epoch < state.epoch()) && state.rules().trunc_before_diff() {
@@ -166,7 +170,7 @@ impl Follower {
         commit: Index,
     ) {
         if !self.is_synced {
-            self.lacks();
+            self.resync.lacks();
         }
         self.established(state, context, commit);
     }
@@ -183,12 +187,5 @@ impl Follower {
             self.phase = Phase::Broadcast;
         }
         self.commit(state, context, commit);
-    }
-
-    /// What came does not fit behind the history.
-    pub(super) fn lacks(&mut self) {
-        if self.resync == Resync::No {
-            self.resync = Resync::Due;
-        }
     }
 }

@@ -30,8 +30,7 @@ impl Leader {
         let Some(progress) = self.followers.get_mut(&from) else { return Becomes::Same };
         let epoch = state.epoch();
         if accepted > epoch {
-            let votes = state.quorum().contains(from);
-            return if votes { Becomes::Looking } else { Becomes::Same };
+            return if progress.is_leaving() { Becomes::Same } else { Becomes::Looking };
         }
         progress.enter(Stage::Asked);
         context.send_now(from, Message::NewEpoch { epoch });
