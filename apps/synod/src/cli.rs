@@ -10,6 +10,7 @@ use crate::commands::bench::{BenchArgs, FailoverArgs, MachineArgs};
 use crate::commands::kv::Operation;
 use crate::commands::paxos::Paxos;
 use crate::commands::sim::SimArgs;
+use crate::engines::EngineName;
 use crate::exit::CODES;
 
 /// Classic distributed systems, one toolkit.
@@ -80,8 +81,10 @@ pub(crate) enum Bench {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Sim {
-    /// The key-value store on Raft: figure 3, exactly-once and linearizability are judged
-    Raft(Box<SimArgs>),
+    /// The key-value store on a replicated log: the log's invariants, exactly-once and linearizability
+    /// are judged
+    #[command(alias = "raft")]
+    Kv(Box<SimArgs>),
 }
 
 #[derive(Args, Debug)]
@@ -89,6 +92,9 @@ pub(crate) struct UpArgs {
     /// How many nodes; an existing cluster keeps its own
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=9))]
     pub(crate) nodes: Option<u64>,
+    /// Which replicated log a new cluster runs [default: raft]; an existing cluster keeps its own
+    #[arg(long, value_enum)]
+    pub(crate) engine: Option<EngineName>,
     /// Where the cluster keeps its data
     #[arg(long, default_value = "synod-data")]
     pub(crate) dir: PathBuf,
@@ -109,6 +115,9 @@ pub(crate) struct NodeArgs {
     /// The node's configuration
     #[arg(long)]
     pub(crate) config: PathBuf,
+    /// Start only if the configuration names this replicated log
+    #[arg(long, value_enum)]
+    pub(crate) engine: Option<EngineName>,
     /// Die with this process, the parent
     #[arg(long, hide = true)]
     pub(crate) parent: Option<i32>,

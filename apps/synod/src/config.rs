@@ -11,13 +11,16 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use synod_consensus::Contact;
-use synod_engine::{ClusterId, Incarnation, NodeId};
+use synod_engine::{ClusterId, Incarnation, NodeId, Sound};
+use synod_kv::limits::MAX_COMMAND_BYTES;
 
+use crate::engines::knobs::LogKnobs;
+use crate::engines::{EngineName, Part, Wired, with_engine};
 use crate::exit::{Exit, Failure, Result};
 
-mod knobs;
+mod limits;
 
-pub(crate) use knobs::{LimitKnobs, RaftKnobs};
+pub(crate) use limits::LimitKnobs;
 
 /// A cluster: what clients need.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -26,6 +29,9 @@ pub(crate) struct Cluster {
     /// Its id, in hexadecimal digits.
     #[serde(with = "hexadecimal")]
     pub(crate) cluster: u64,
+    /// The replicated log that its nodes run.
+    #[serde(default, skip_serializing_if = "EngineName::is_default")]
+    pub(crate) engine: EngineName,
     #[serde(rename = "node")]
     pub(crate) nodes: Vec<Member>,
 }
@@ -53,14 +59,18 @@ pub(crate) struct Node {
     pub(crate) dir: PathBuf,
     #[serde(with = "hexadecimal")]
     pub(crate) cluster: u64,
+    /// The replicated log that it runs: the same on all nodes of its cluster, for ever.
+    #[serde(default, skip_serializing_if = "EngineName::is_default")]
+    pub(crate) engine: EngineName,
     /// Whether it joins a cluster that runs, as `synod members add` says, and founds none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) join: bool,
     /// Where it listens, if not where others reach it (behind a translated address).
     #[serde(default, skip_serializing_if = "Listen::is_empty")]
     pub(crate) listen: Listen,
-    #[serde(default, skip_serializing_if = "RaftKnobs::is_default")]
-    pub(crate) raft: RaftKnobs,
+    /// Its first name was that of the only engine there was.
+    #[serde(default, alias = "raft", skip_serializing_if = "LogKnobs::is_default")]
+    pub(crate) log: LogKnobs,
     #[serde(default, skip_serializing_if = "LimitKnobs::is_default")]
     pub(crate) limits: LimitKnobs,
     #[serde(rename = "node")]
@@ -103,7 +113,7 @@ impl Node {
             let what = format!("id is {}, but no [[node]] has that id", node.id);
             return Err(faulty(path, &what));
         }
-        node.raft().check().map_err(|error| faulty(path, &format!("[raft] {error}")))?;
+        node.check_log().map_err(|error| faulty(path, &format!("[log] {error}")))?;
         node.limits.check().map_err(|what| faulty(path, &format!("[limits] {what}")))?;
         Ok(node)
     }
@@ -122,11 +132,26 @@ impl Node {
         ClusterId(self.cluster)
     }
 
-    /// How it takes part in the group.
-    pub(crate) fn raft(&self) -> synod_raft::Config {
-        let founders = self.nodes.iter().map(|member| NodeId(member.id));
-        let config = self.raft.config(self.id(), founders);
-        if self.join { synod_raft::Config { initial_voters: None, ..config } } else { config }
+    /// How it takes part in the group, as which life of its directory.
+    pub(crate) fn part(&self, incarnation: Option<Incarnation>) -> Part {
+        let founders = || self.nodes.iter().map(|member| NodeId(member.id)).collect();
+        Part { node: self.id(), founders: (!self.join).then(founders), incarnation }
+    }
+
+    /// The knobs of its log.
+    pub(crate) fn knobs(&self) -> LogKnobs {
+        LogKnobs { max_command_bytes: Some(MAX_COMMAND_BYTES), ..self.log.clone() }
+    }
+
+    /// Names the knob of the log that makes no sense.
+    fn check_log(&self) -> std::result::Result<(), String> {
+        let set = toml::Table::try_from(&self.log).expect("knobs are a table");
+        with_engine!(self.engine, Log => {
+            match Log::LACKS.iter().find(|knob| set.contains_key(**knob)) {
+                Some(knob) => Err(format!("{} has no {knob}", self.engine)),
+                None => Log::check(&Log::config(self.part(None), &self.knobs(), Sound)),
+            }
+        })
     }
 
     /// Where it listens for clients, peers and, if at all, metrics.
@@ -263,7 +288,8 @@ mod tests {
             cluster: u64::MAX,
             join: false,
             listen: Listen::default(),
-            raft: RaftKnobs::default(),
+            engine: EngineName::default(),
+            log: LogKnobs::default(),
             limits: LimitKnobs::default(),
             nodes: vec![member(1), member(2)],
         }
@@ -296,7 +322,13 @@ mod tests {
             ("7202", "7201", "used twice"),
             ("127.0.0.1:7202", "localhost", "is not host:port"),
             ("ffffffffffffffff", "xyz", "hexadecimal"),
+            (
+                "[[node]]",
+                "[log]\nheartbeat_ms = 0\n\n[[node]]",
+                "[log] heartbeat_ms must be above 0",
+            ),
             ("[[node]]", "[raft]\nheartbeat_ms = 0\n\n[[node]]", "heartbeat_ms must be above 0"),
+            ("id = 2", "id = 2\nengine = \"viewstamped\"", "unknown variant `viewstamped`"),
             ("[[node]]", "[limits]\nmax_connections = 0\n\n[[node]]", "max_connections"),
             (
                 "[[node]]",

@@ -18,6 +18,9 @@ pub struct NodeConfig {
     pub node: NodeId,
     /// Its cluster. Written into a new directory; a directory of another cluster is refused.
     pub cluster: ClusterId,
+    /// Which engine its groups run, by its name. Written into a new directory; a directory of another
+    /// engine is refused, and so is a peer. `None`: the engine of directories and peers that name none.
+    pub engine: Option<&'static str>,
     /// Where everything durable is. Made if it is missing.
     pub dir: PathBuf,
     /// Where peers connect to. Port 0 takes any free port.
@@ -48,6 +51,7 @@ impl NodeConfig {
         Self {
             node,
             cluster,
+            engine: None,
             dir: dir.into(),
             listen,
             peers,

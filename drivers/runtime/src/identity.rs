@@ -32,6 +32,8 @@ pub struct Identity {
     pub node: NodeId,
     /// The life of this directory.
     pub incarnation: Incarnation,
+    /// The name of the engine that wrote it, if that has one.
+    pub engine: Option<String>,
     peers: BTreeMap<NodeId, Incarnation>,
     /// Whether there has been a log: if it is gone, it was lost.
     pub(crate) log_begun: bool,
@@ -77,6 +79,17 @@ pub enum IdentityError {
         found: NodeId,
         /// Who asked.
         expected: NodeId,
+    },
+    /// It holds the data of another engine, whose records mean something else.
+    #[error("{dir} was written by {}, and {} cannot read it; nothing was changed; start the node with the \
+             engine that the directory has, or with an empty directory", called(.found), called(.expected))]
+    Engine {
+        /// The directory.
+        dir: PathBuf,
+        /// Whose it is.
+        found: Option<String>,
+        /// Who asked.
+        expected: Option<String>,
     },
     /// It was written by a version with another layout.
     #[error(
@@ -189,8 +202,13 @@ impl Lock {
     ///
     /// # Errors
     /// [`IdentityError`]; nothing in the directory was changed.
-    pub fn identity(&self, cluster: ClusterId, node: NodeId) -> Result<Identity, IdentityError> {
-        let Some(identity) = self.read()? else { return self.create(cluster, node) };
+    pub fn identity(
+        &self,
+        cluster: ClusterId,
+        node: NodeId,
+        engine: Option<&str>,
+    ) -> Result<Identity, IdentityError> {
+        let Some(identity) = self.read()? else { return self.create(cluster, node, engine) };
         if identity.cluster != cluster {
             let (found, expected) = (identity.cluster.0, cluster.0);
             return Err(IdentityError::Cluster { dir: self.dir.clone(), found, expected });
@@ -198,6 +216,10 @@ impl Lock {
         if identity.node != node {
             let found = identity.node;
             return Err(IdentityError::Node { dir: self.dir.clone(), found, expected: node });
+        }
+        if identity.engine.as_deref() != engine {
+            let (found, expected) = (identity.engine, engine.map(str::to_owned));
+            return Err(IdentityError::Engine { dir: self.dir.clone(), found, expected });
         }
         let met = !identity.is_repaired && !identity.peers.is_empty();
         if (identity.log_begun || met) && !self.has_log() {
@@ -243,7 +265,12 @@ impl Lock {
         files.into_iter().any(|file| file.path().extension().is_some_and(|end| end == "wal"))
     }
 
-    fn create(&self, cluster: ClusterId, node: NodeId) -> Result<Identity, IdentityError> {
+    fn create(
+        &self,
+        cluster: ClusterId,
+        node: NodeId,
+        engine: Option<&str>,
+    ) -> Result<Identity, IdentityError> {
         let data = ["log", "blobs"].into_iter().find(|name| self.dir.join(name).exists());
         if let Some(name) = data {
             let why = format!("it is missing, though {name}/ is there");
@@ -253,7 +280,9 @@ impl Lock {
         let incarnation = Incarnation::first(directory::random_u64().map_err(io)?);
         let peers = BTreeMap::new();
         let (log_begun, is_repaired) = (false, false);
-        let identity = Identity { cluster, node, incarnation, peers, log_begun, is_repaired };
+        let engine = engine.map(str::to_owned);
+        let identity =
+            Identity { cluster, node, incarnation, engine, peers, log_begun, is_repaired };
         identity.write(&self.dir).map_err(io)?;
         Ok(identity)
     }
@@ -300,6 +329,11 @@ impl Identity {
     }
 }
 
+/// An engine by its name.
+fn called(engine: &Option<String>) -> &str {
+    engine.as_deref().unwrap_or("the engine that has no name")
+}
+
 #[derive(Deserialize)]
 struct Version {
     format: u32,
@@ -313,6 +347,8 @@ struct Written {
     cluster: String,
     node: String,
     incarnation: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    engine: Option<String>,
     #[serde(default)]
     log_begun: bool,
     #[serde(default)]
@@ -330,6 +366,7 @@ impl Written {
             cluster: hex(identity.cluster.0),
             node: identity.node.0.to_string(),
             incarnation: hex(identity.incarnation.0),
+            engine: identity.engine.clone(),
             log_begun: identity.log_begun,
             repaired: identity.is_repaired,
             peers: peers
@@ -347,6 +384,7 @@ impl Written {
             cluster: ClusterId(id(&self.cluster)?),
             node: node(&self.node)?,
             incarnation: Incarnation(id(&self.incarnation)?),
+            engine: self.engine.clone(),
             peers: peers.collect::<Option<_>>()?,
             log_begun: self.log_begun,
             is_repaired: self.repaired,

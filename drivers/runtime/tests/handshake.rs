@@ -33,6 +33,14 @@ async fn whoever_does_not_belong_is_told_why() {
     assert_eq!(refusal(say(address, &hello(9, CLUSTER, 1, 2))), 2, "unknown version");
     assert_eq!(refusal(say(address, &hello(2, CLUSTER, 5, 2))), 3, "stranger");
     assert_eq!(refusal(say(address, &hello(2, CLUSTER, 1, 2))), 3, "listed, but no member");
+    let mut another = Vec::new();
+    frame::write(HELLO, 0, &mut another, |out| {
+        out.extend_from_slice(b"synod/p2");
+        out.extend_from_slice(&2u16.to_le_bytes());
+        let hello = (CLUSTER, NodeId(1), NodeId(2), Incarnation(7), 0u8);
+        synod_codec::encode(&(hello, "viewstamped"), out);
+    });
+    assert_eq!(refusal(say(address, &another)), 6, "another engine");
     write(&[&node], "unharmed").await;
 }
 

@@ -58,7 +58,7 @@ async fn a_kill_in_the_middle_loses_nothing_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_directory_is_for_one_process_one_node_and_one_cluster() {
+async fn a_directory_is_for_one_process_one_node_one_engine_and_one_cluster() {
     let dir = tempfile::tempdir().unwrap();
     let good = config(1, dir.path(), &addresses(2));
     let node = begin(&good).unwrap();
@@ -77,6 +77,15 @@ async fn a_directory_is_for_one_process_one_node_and_one_cluster() {
     match begin(&other_cluster).map(drop) {
         Err(StartError::Identity(IdentityError::Cluster { found, expected, .. })) => {
             assert_eq!((found, expected), (CLUSTER.0, 1));
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut other_engine = good.clone();
+    other_engine.engine = Some("viewstamped");
+    match begin(&other_engine).map(drop) {
+        Err(StartError::Identity(error @ IdentityError::Engine { .. })) => {
+            let told = error.to_string();
+            assert!(told.contains("viewstamped cannot read it; nothing was changed"), "{told}");
         }
         other => panic!("{other:?}"),
     }

@@ -31,8 +31,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
             Bench::Failover(args) => bench::failover::run(&args),
             Bench::Machine(args) => bench::machine::run(&args),
         },
-        Command::Sim { what: Sim::Raft(args) } => sim::run(&args),
         Command::Paxos { what } => paxos::run(what, cli.log_format),
+        Command::Sim { what: Sim::Kv(args) } => sim::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Completions { shell } => {

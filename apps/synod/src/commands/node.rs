@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use synod_engine::Sound;
 use synod_native::{ReplyTo, Server, Watched};
-use synod_raft::Raft;
 use synod_runtime::{Identity, NodeConfig, StartError, StopReason};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{LogFormat, NodeArgs};
 use crate::commands::block_on;
 use crate::config::{Node, resolve};
+use crate::engines::{Part, Wired, with_engine};
 use crate::exit::{Exit, Failure, Result};
 
 /// Connections that the system accepts before we do.
@@ -28,6 +28,15 @@ pub(crate) fn run(args: &NodeArgs, log_format: LogFormat) -> Result<Exit> {
     }
     start_logging(log_format);
     let config = Node::read(&args.config)?;
+    if let Some(engine) = args.engine.filter(|engine| *engine != config.engine) {
+        let what = format!(
+            "{} says engine {}, not {engine}; nothing was changed; a cluster keeps the engine that it was \
+             made with",
+            args.config.display(),
+            config.engine
+        );
+        return Err(Failure::usage(what));
+    }
     match block_on(live(&config)) {
         Err(failure) if log_format == LogFormat::Json => {
             tracing::error!(node = config.id, "{}", failure.what);
@@ -131,18 +140,20 @@ fn start(config: &Node, peer: SocketAddr, store: Watched) -> Result<Running> {
     let node = NodeConfig {
         limits: config.limits.runtime(),
         peer_version: config.limits.peer_version(),
+        engine: config.engine.written(),
         ..NodeConfig::new(config.id(), config.cluster(), &config.dir, peer, config.peers()?)
     };
-    let mut raft = config.raft();
-    let engine = |identity: &Identity| {
-        raft.incarnation = Some(identity.incarnation);
-        if identity.is_repaired() {
-            // It may have promised what it no longer knows: it founds nothing, and waits to be admitted.
-            raft.initial_voters = None;
-        }
-        raft
+    let part = |identity: &Identity| {
+        let part = config.part(Some(identity.incarnation));
+        // One that was repaired may have promised what it no longer knows: it founds nothing, and waits to
+        // be admitted.
+        Part { founders: part.founders.filter(|_| !identity.is_repaired()), ..part }
     };
-    synod_runtime::start::<Raft<Sound>, _, _>(&node, engine, store).map_err(|error| {
+    let started = with_engine!(config.engine, Log => {
+        let engine = |identity: &Identity| Log::config(part(identity), &config.knobs(), Sound);
+        synod_runtime::start::<Log, _, _>(&node, engine, store)
+    });
+    started.map_err(|error| {
         let exit = match &error {
             StartError::Listen { .. } => Exit::Address,
             _ => Exit::Data,

@@ -7,6 +7,8 @@ use synod_runtime::Lock;
 use synod_runtime::force::{ForceError, force};
 
 use crate::cli::RecoverArgs;
+use crate::commands::repair::engine_of;
+use crate::engines::EngineName;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::{say, tell};
 
@@ -30,6 +32,15 @@ fn recover(args: &RecoverArgs) -> Result<Exit> {
     }
     let failed = |error: ForceError| Failure::new(Exit::Data, error);
     let lock = Lock::take_existing(&args.dir).map_err(|error| failed(error.into()))?;
+    let engine = engine_of(&lock)?;
+    if engine != EngineName::Raft {
+        let what = format!(
+            "the cluster of {} runs {engine}, which cannot go on from one survivor; nothing was changed; bring \
+             back a majority, or begin anew",
+            args.dir.display()
+        );
+        return Err(Failure::new(Exit::Data, what));
+    }
     let engine = |identity: &synod_runtime::Identity, _| {
         let mut config = Config::new(identity.node, [identity.node]);
         config.initial_voters = None;

@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 use synod_engine::Sound;
-use synod_raft::Raft;
 use synod_runtime::Lock;
 use synod_runtime::repair::{self, Checkup, Damage, Renewed, RepairError};
 
 use crate::cli::RepairArgs;
+use crate::engines::knobs::LogKnobs;
+use crate::engines::{EngineName, Part, Wired, with_engine};
 use crate::exit::{Exit, Failure, Result};
 use crate::output::{say, table, tell};
 
@@ -17,11 +18,12 @@ pub(crate) fn run(args: &RepairArgs) -> Result<Exit> {
 fn repair(args: &RepairArgs) -> Result<Exit> {
     let failed = |error: RepairError| Failure::new(Exit::Data, error);
     let lock = Lock::take_existing(&args.dir).map_err(|error| failed(error.into()))?;
-    let checkup = match repair::examine::<Raft<Sound>>(&lock, |identity, _| {
-        let mut config = synod_raft::Config::new(identity.node, [identity.node]);
-        config.initial_voters = None;
-        config
-    }) {
+    let engine = engine_of(&lock)?;
+    let examined = with_engine!(engine, Log => repair::examine::<Log>(&lock, |identity, _| {
+        let part = Part { node: identity.node, founders: None, incarnation: None };
+        Log::config(part, &LogKnobs::default(), Sound)
+    }));
+    let checkup = match examined {
         Ok(checkup) => checkup,
         Err(RepairError::Log(error)) if args.force => {
             say!("the log cannot be judged: {error}");
@@ -52,6 +54,21 @@ fn repair(args: &RepairArgs) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     give_up(args, &lock, &report)
+}
+
+/// The engine that wrote the locked directory.
+pub(super) fn engine_of(lock: &Lock) -> Result<EngineName> {
+    let identity = lock.read().map_err(|error| Failure::new(Exit::Data, error))?;
+    let name = identity.and_then(|identity| identity.engine);
+    EngineName::read(name.as_deref()).ok_or_else(|| {
+        let name = name.unwrap_or_default();
+        let what = format!(
+            "{} was written by an engine called {name:?}, which this program does not have; nothing was \
+             changed",
+            lock.dir().display()
+        );
+        Failure::new(Exit::Data, what)
+    })
 }
 
 fn give_up(args: &RepairArgs, lock: &Lock, report: &Value) -> Result<Exit> {

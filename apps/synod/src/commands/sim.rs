@@ -10,12 +10,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use synod_sim::{Chance, Decisions, Mix, Report, Summary, Swarm, Transport};
 
+use crate::engines::EngineName;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::{say, table, tell, write_bytes};
-use crate::sim::{POINTS, Planted, Run, Runs};
+use crate::sim::{Planted, Run, Runs};
 
 #[derive(Args, Debug)]
 pub(crate) struct SimArgs {
+    /// The replicated log beneath the store
+    #[arg(long, value_enum, default_value_t)]
+    engine: EngineName,
     /// The first seed; one seed is one run, the same everywhere
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -36,8 +40,8 @@ pub(crate) struct SimArgs {
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     events: u64,
     /// Break this rule, to see it found; `--without help` lists them
-    #[arg(long, value_name = "RULE", value_parser = planted, default_value = "nothing", hide_default_value = true)]
-    without: Planted,
+    #[arg(long, value_name = "RULE", default_value = "nothing", hide_default_value = true)]
+    without: String,
     /// Stop after so many failures
     #[arg(long, default_value = "10")]
     max_failures: std::num::NonZeroUsize,
@@ -48,7 +52,7 @@ pub(crate) struct SimArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
     record: Option<PathBuf>,
     /// Run the decisions in this file again, without drawing any
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "seeds", "mix", "transport", "events", "without", "record"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["engine", "seed", "seeds", "mix", "transport", "events", "without", "record"])]
     replay: Option<PathBuf>,
     /// Print JSON, for programs
     #[arg(long)]
@@ -68,9 +72,13 @@ fn transport(name: &str) -> std::result::Result<Transport, String> {
     }
 }
 
-fn planted(name: &str) -> std::result::Result<Planted, String> {
-    let names = || Planted::names().collect::<Vec<_>>().join(", ");
-    Planted::named(name).ok_or_else(|| format!("the rules are {}", names()))
+fn planted(engine: EngineName, name: &str) -> Result<Planted> {
+    Planted::named(engine, name).ok_or_else(|| {
+        let names = Planted::names(engine).collect::<Vec<_>>().join(", ");
+        Failure::usage(format!(
+            "{engine} has no rule {name:?}; the rules are {names}; nothing was run"
+        ))
+    })
 }
 
 pub(crate) fn run(args: &SimArgs) -> Result<Exit> {
@@ -78,10 +86,11 @@ pub(crate) fn run(args: &SimArgs) -> Result<Exit> {
         return replay(args, file);
     }
     let runs = Runs {
+        engine: args.engine,
         mix: args.mix.clone(),
         transport: args.transport,
         max_events: args.events,
-        planted: args.without,
+        planted: planted(args.engine, &args.without)?,
     };
     if args.seeds > 1 { many(args, &runs) } else { one(args, &runs) }
 }
@@ -92,7 +101,7 @@ fn one(args: &SimArgs, runs: &Runs) -> Result<Exit> {
     if args.record.is_some() {
         plan.chance = Chance::Recorded;
     }
-    let run = runs.planted.run(plan, &runs.words(args.seed));
+    let run = runs.planted.run(runs.engine, plan, &runs.words(args.seed));
     if let (Some(file), Some(decisions)) = (&args.record, &run.decisions) {
         std::fs::write(file, decisions.to_string())
             .map_err(|error| Failure::usage(format!("cannot write {}: {error}", file.display())))?;
@@ -111,7 +120,7 @@ fn replay(args: &SimArgs, file: &Path) -> Result<Exit> {
     let mut plan = runs.plan(seed);
     plan.trace = args.trace;
     plan.chance = Chance::Replayed(decisions);
-    tell_one(args, &runs.planted.run(plan, &runs.words(seed)))
+    tell_one(args, &runs.planted.run(runs.engine, plan, &runs.words(seed)))
 }
 
 fn tell_one(args: &SimArgs, run: &Run) -> Result<Exit> {
@@ -156,7 +165,7 @@ fn many(args: &SimArgs, runs: &Runs) -> Result<Exit> {
     });
     bar.finish_and_clear();
     let seconds = begin.elapsed().as_secs_f64();
-    let missed = summary.missed(POINTS);
+    let missed = summary.missed(&runs.points());
     if args.json {
         tell(&summary_as_json(&summary, &missed, seconds));
     } else {

@@ -33,7 +33,7 @@ pub(crate) async fn run(args: UpArgs, log_format: LogFormat) -> Result<Exit> {
 }
 
 async fn serve(args: UpArgs, log_format: LogFormat) -> Result<Exit> {
-    let cluster = layout::prepare(&args.dir, args.nodes, args.port)?;
+    let cluster = layout::prepare(&args.dir, (args.nodes, args.engine), args.port)?;
     let _hold = layout::hold(&args.dir)?;
     let cannot = |error| Failure::new(Exit::Fatal, format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
@@ -126,12 +126,20 @@ fn tell_cluster(cluster: &Cluster, children: &Children, dir: &Path) {
     });
     let nodes: Vec<_> = nodes.collect();
     let cluster_id = format!("{:016x}", cluster.cluster);
-    tell(&json!({ "event": "started", "cluster": cluster_id, "dir": dir, "nodes": nodes }));
+    let engine = cluster.engine;
+    tell(&json!({
+        "event": "started",
+        "cluster": cluster_id,
+        "engine": engine,
+        "dir": dir,
+        "nodes": nodes,
+    }));
 }
 
 fn show_cluster(cluster: &Cluster, children: &Children, dir: &Path) {
     let count = cluster.nodes.len();
-    say!("cluster {:016x}, {count} nodes, in {}\n", cluster.cluster, dir.display());
+    let engine = cluster.engine;
+    say!("cluster {:016x}, {count} nodes on {engine}, in {}\n", cluster.cluster, dir.display());
     let mut table = table(&["node", "pid", "clients", "metrics and health", "log"]);
     for node in &cluster.nodes {
         let pid = children.pid(node.id).map_or("-".to_owned(), |pid| pid.to_string());

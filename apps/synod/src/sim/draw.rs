@@ -8,20 +8,23 @@
 use std::time::Duration;
 
 use synod_engine::{NodeId, Random};
-use synod_raft::{Config, Lease};
 use synod_sim::{Mix, Often, Span};
 
 use super::clients::Habits;
+use crate::engines::knobs::LogKnobs;
 
 /// One run in so many writes values so large that the store forgets what happened first.
 const BULKY_EVERY: u64 = 1_000;
 /// Which: one of the mix `default` over sessions, where much is written.
 const BULKY_SEED: u64 = 120;
 
+/// The longest command, and all that may be uncommitted at a time, in bytes.
+const MAX_COMMAND_BYTES: usize = 2 << 20;
+
 /// What was drawn.
-pub(super) struct Drawn<P> {
-    /// The configuration of a founder; the node is the first.
-    pub(super) config: Config<P>,
+pub(super) struct Drawn {
+    /// How each node is configured.
+    pub(super) knobs: LogKnobs,
     /// The founders, and those that may join them.
     pub(super) founders: Vec<NodeId>,
     pub(super) spares: u64,
@@ -33,7 +36,7 @@ pub(super) struct Drawn<P> {
 }
 
 /// What `seed` stands for under these faults.
-pub(super) fn draw<P>(seed: u64, mix: &Mix, rules: P) -> Drawn<P> {
+pub(super) fn draw(seed: u64, mix: &Mix) -> Drawn {
     let mut shape = Random::new(seed ^ 0x5eed);
     let bulky = seed % BULKY_EVERY == BULKY_SEED;
     let rivals = shape.chance(250_000) && !bulky;
@@ -42,10 +45,9 @@ pub(super) fn draw<P>(seed: u64, mix: &Mix, rules: P) -> Drawn<P> {
     let churn = shape.chance(800_000).then(|| Duration::from_millis(shape.between(20, 1_000)));
     let spares = if churn.is_some() || rivals { shape.between(1, 2) } else { 0 };
     let founders: Vec<_> = (1..=founders).map(NodeId).collect();
-    let mut config = Config::with_rules(NodeId(1), founders.clone(), rules);
-    knobs(&mut shape, mix, &mut config);
+    let mut knobs = draw_knobs(&mut shape, mix);
     if rivals {
-        timeouts(&mut shape, mix, &mut config, 300);
+        draw_timeouts(&mut shape, mix, &mut knobs, 300);
     }
     let mut habits = Habits {
         sessions: shape.between(1, 4) as u32,
@@ -61,10 +63,10 @@ pub(super) fn draw<P>(seed: u64, mix: &Mix, rules: P) -> Drawn<P> {
         watchers: shape.below(4) as usize,
         value_bytes: 0,
     };
-    if config.forward_proposals {
+    if knobs.forward_proposals == Some(true) {
         habits.writes_anywhere_ppm = shape.below(1_000_000) as u32;
     }
-    if config.hibernate_after_heartbeats.is_some() {
+    if knobs.hibernate_after_heartbeats.is_some() {
         habits.think = Duration::from_millis(shape.between(500, 4_000));
     }
     if rivals {
@@ -73,13 +75,13 @@ pub(super) fn draw<P>(seed: u64, mix: &Mix, rules: P) -> Drawn<P> {
         habits.think = Duration::from_millis(shape.between(100, 1_000));
     }
     if bulky {
-        config.snapshot_every = 1_000;
+        knobs.snapshot_every = Some(1_000);
         (habits.value_bytes, habits.watchers, habits.keys) = (1_000_000, 1, 2);
         (habits.reads_ppm, habits.think, habits.churn) = (100_000, Duration::from_millis(10), None);
         (habits.sessions, habits.lanes) = (3, 3);
     }
     Drawn {
-        config,
+        knobs,
         founders,
         spares,
         habits,
@@ -99,53 +101,73 @@ pub(super) fn stormy(mix: &Mix) -> Mix {
     Mix { partition, shapes_ppm: 800_000, ..mix.clone() }
 }
 
-fn knobs<P>(shape: &mut Random, mix: &Mix, config: &mut Config<P>) {
-    config.snapshot_every = shape.between(5, 200);
-    config.keep_log_bytes = 100 * shape.below(20) as usize;
-    config.max_cached_log_bytes = 200 * shape.below(20) as usize;
-    config.max_append_bytes = 64 << shape.below(12);
-    config.max_in_flight_appends = shape.between(1, 16) as usize;
-    config.max_uncommitted_bytes = config.max_command_bytes;
-    config.forward_proposals = shape.chance(400_000);
-    config.hibernate_after_heartbeats = shape.chance(150_000).then(|| shape.between(1, 5) as u32);
-    config.priority_takeover_ms = shape.chance(700_000).then(|| shape.between(200, 5_000));
+fn draw_knobs(shape: &mut Random, mix: &Mix) -> LogKnobs {
+    let mut knobs = LogKnobs {
+        max_command_bytes: Some(MAX_COMMAND_BYTES),
+        max_uncommitted_bytes: Some(MAX_COMMAND_BYTES),
+        snapshot_every: Some(shape.between(5, 200)),
+        keep_log_bytes: Some(100 * shape.below(20) as usize),
+        max_cached_log_bytes: Some(200 * shape.below(20) as usize),
+        max_append_bytes: Some(64 << shape.below(12)),
+        max_in_flight_appends: Some(shape.between(1, 16) as usize),
+        forward_proposals: Some(shape.chance(400_000)),
+        hibernate_after_heartbeats: shape.chance(150_000).then(|| shape.between(1, 5) as u32),
+        priority_takeover_ms: Some(if shape.chance(700_000) {
+            shape.between(200, 5_000)
+        } else {
+            0
+        }),
+        ..LogKnobs::default()
+    };
     if shape.chance(500_000) {
-        timeouts(shape, mix, config, 1_000);
+        draw_timeouts(shape, mix, &mut knobs, 1_000);
     }
     let drifts = mix.drift_ppm >= 10_000;
     if shape.chance(if drifts { 800_000 } else { 400_000 }) {
         let max_drift_percent = mix.drift_ppm.div_ceil(10_000).max(1) as u8;
-        config.lease = Some(Lease { max_drift_percent });
+        knobs.lease_max_drift_percent = Some(max_drift_percent);
     }
+    knobs
 }
 
 /// Timeouts in which a vote can still be written and answered, but not always at the first attempt.
-fn timeouts<P>(shape: &mut Random, mix: &Mix, config: &mut Config<P>, most: u64) {
+fn draw_timeouts(shape: &mut Random, mix: &Mix, knobs: &mut LogKnobs, most: u64) {
     let is_slow = mix.sync.high > Duration::from_millis(50);
     // A vote waits for two syncs, each behind another: with less, two slow disks may elect nobody for ever.
     let least = if is_slow { 800 } else { 150 };
     let min = shape.between(least, most.max(least));
-    config.election_timeout_min_ms = min;
+    knobs.election_timeout_min_ms = Some(min);
     let spread = if is_slow || shape.chance(500_000) { min.max(200) } else { 200 };
-    config.election_timeout_max_ms = min + shape.between(100, spread);
-    config.heartbeat_ms = min / shape.between(2, 8);
+    knobs.election_timeout_max_ms = Some(min + shape.between(100, spread));
+    knobs.heartbeat_ms = Some(min / shape.between(2, 8));
 }
 
 #[cfg(test)]
 mod tests {
-    use synod_engine::Sound;
+    use clap::ValueEnum as _;
 
     use super::*;
+    use crate::engines::{EngineName, Part, Wired, with_engine};
 
     #[test]
     fn what_is_drawn_fits_together_and_no_lease_trusts_clocks_beyond_their_bound() {
         let (mut leases, mut bulky) = (0, 0);
         for seed in 0..2_000 {
             for mix in Mix::NAMED {
-                let Drawn { config, habits, .. } = draw(seed, &mix, Sound);
-                assert_eq!(config.check(), Ok(()), "seed {seed}");
-                if let Some(lease) = config.lease {
-                    assert!(u32::from(lease.max_drift_percent) * 10_000 >= mix.drift_ppm);
+                let Drawn { knobs, founders, habits, .. } = draw(seed, &mix);
+                for engine in EngineName::value_variants() {
+                    let part = Part {
+                        node: NodeId(1),
+                        founders: Some(founders.clone()),
+                        incarnation: None,
+                    };
+                    let checked = with_engine!(engine, Log => {
+                        Log::check(&Log::config(part, &knobs, synod_engine::Sound))
+                    });
+                    assert_eq!(checked, Ok(()), "seed {seed}, {engine}");
+                }
+                if let Some(percent) = knobs.lease_max_drift_percent {
+                    assert!(u32::from(percent) * 10_000 >= mix.drift_ppm);
                     leases += 1;
                 }
                 bulky += u64::from(habits.value_bytes > 0);

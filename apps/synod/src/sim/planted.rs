@@ -1,12 +1,11 @@
 //! Planted faults: a simulation in which one rule is not kept, to show that it would be found.
 
-use std::fmt;
-
 use synod_engine::{Sound, Without};
 use synod_kv::rules::Rules;
 use synod_sim::{Decisions, Plan, Report};
 
 use super::{Cluster, cluster, recovery};
+use crate::engines::{EngineName, Wired, with_engine};
 
 /// What a simulation leaves out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,45 +13,57 @@ pub enum Planted {
     /// Nothing: this is what servers run.
     #[default]
     Nothing,
-    /// A rule of Raft, by its number in [`synod_raft::RULES`].
-    Raft(usize),
+    /// A rule of the log, by its number in [`EngineName::rules`].
+    Log(usize),
     /// A rule of the store, by its number in [`synod_kv::rules::RULES`].
     Store(usize),
 }
 
 impl Planted {
     /// The names of all rules that can be taken out.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        synod_raft::RULES.iter().chain(synod_kv::rules::RULES).copied()
+    pub fn names(engine: EngineName) -> impl Iterator<Item = &'static str> {
+        engine.rules().iter().chain(synod_kv::rules::RULES).copied()
     }
 
     /// The fault of not keeping the rule called `name`, or none for `nothing`; `None` if there is no
     /// such rule.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn named(engine: EngineName, name: &str) -> Option<Self> {
         if name == NOTHING {
             return Some(Self::Nothing);
         }
         let among = |rules: &[&str]| rules.iter().position(|rule| *rule == name);
-        let raft = among(synod_raft::RULES).map(Self::Raft);
-        raft.or_else(|| among(synod_kv::rules::RULES).map(Self::Store))
+        let log = among(engine.rules()).map(Self::Log);
+        log.or_else(|| among(synod_kv::rules::RULES).map(Self::Store))
     }
 
-    /// Runs `plan` with this fault; `words` describe it in the log of decisions.
+    /// What is left out, by name.
     #[must_use]
-    pub fn run(self, plan: Plan, words: &str) -> Run {
+    pub fn name(self, engine: EngineName) -> &'static str {
         match self {
-            Self::Nothing => finish(cluster::<Sound, Sound>(plan, Sound), words),
-            Self::Raft(number) => {
-                let name = synod_raft::RULES[number];
-                let rules = Without::named(synod_raft::RULES, &[name]).expect("a rule's own name");
-                finish(cluster::<Without, Sound>(plan, rules), words)
-            }
-            Self::Store(0) => finish(cluster::<Sound, Lacks<0>>(plan, Sound), words),
-            Self::Store(1) => finish(cluster::<Sound, Lacks<1>>(plan, Sound), words),
-            Self::Store(2) => finish(cluster::<Sound, Lacks<2>>(plan, Sound), words),
-            Self::Store(_) => finish(cluster::<Sound, Lacks<3>>(plan, Sound), words),
+            Self::Nothing => NOTHING,
+            Self::Log(number) => engine.rules()[number],
+            Self::Store(number) => synod_kv::rules::RULES[number],
         }
+    }
+
+    /// Runs `plan` on this engine with this fault; `words` describe it in the log of decisions.
+    #[must_use]
+    pub fn run(self, engine: EngineName, plan: Plan, words: &str) -> Run {
+        if let Self::Log(number) = self {
+            let rules = engine.rules();
+            let rules = Without::named(rules, &rules[number..=number]).expect("a rule's own name");
+            return with_engine!(engine, without Log => {
+                finish(cluster::<Log, Sound>(plan, rules), words)
+            });
+        }
+        with_engine!(engine, Log => match self {
+            Self::Nothing | Self::Log(_) => finish(cluster::<Log, Sound>(plan, Sound), words),
+            Self::Store(0) => finish(cluster::<Log, Lacks<0>>(plan, Sound), words),
+            Self::Store(1) => finish(cluster::<Log, Lacks<1>>(plan, Sound), words),
+            Self::Store(2) => finish(cluster::<Log, Lacks<2>>(plan, Sound), words),
+            Self::Store(_) => finish(cluster::<Log, Lacks<3>>(plan, Sound), words),
+        })
     }
 }
 
@@ -69,19 +80,9 @@ pub struct Run {
 
 const NOTHING: &str = "nothing";
 
-impl fmt::Display for Planted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Nothing => NOTHING,
-            Self::Raft(number) => synod_raft::RULES[*number],
-            Self::Store(number) => synod_kv::rules::RULES[*number],
-        })
-    }
-}
-
-fn finish<P, S>(mut cluster: Cluster<P, S>, words: &str) -> Run
+fn finish<L, S>(mut cluster: Cluster<L, S>, words: &str) -> Run
 where
-    P: synod_raft::Rules,
+    L: Wired,
     S: Rules + Default,
 {
     cluster.run_events();

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use synod_consensus::{Index, ReplicatedLog, Role, Status};
+use synod_consensus::{Index, Role, Status};
 use synod_engine::NodeId;
 use synod_kv::rules::Rules;
 use synod_sim::replicated::Replica;
 
 use super::Cluster;
+use crate::engines::Wired;
 
 /// How long it may take, in virtual time. Elections take less than a second each, and an operator has to
 /// repeat itself; but with appends of one entry, one at a time, to a disk that takes a fifth of a second, a
@@ -16,13 +17,13 @@ use super::Cluster;
 const WITHIN: Duration = Duration::from_secs(600);
 
 /// The clients close, and the cluster must be whole.
-pub(super) fn recover<P: synod_raft::Rules, S: Rules + Default>(cluster: &mut Cluster<P, S>) {
+pub(super) fn recover<L: Wired, S: Rules + Default>(cluster: &mut Cluster<L, S>) {
     cluster.workload_mut().close();
     cluster.recover(WITHIN, |cluster| diverges(cluster).or_else(|| cluster.workload().missing()));
 }
 
 /// What keeps the members from being one: a leader, and everything that it has committed on all.
-fn diverges<P: synod_raft::Rules, S: Rules + Default>(cluster: &Cluster<P, S>) -> Option<String> {
+fn diverges<L: Wired, S: Rules + Default>(cluster: &Cluster<L, S>) -> Option<String> {
     let all: Vec<Status> = cluster.engines().map(|(_, engine)| engine.status()).collect();
     let leaders = all.iter().filter(|status| status.role == Role::Leader);
     let Some(leader) = leaders.max_by_key(|status| status.epoch) else {
@@ -49,9 +50,6 @@ fn diverges<P: synod_raft::Rules, S: Rules + Default>(cluster: &Cluster<P, S>) -
     })
 }
 
-fn applied<P: synod_raft::Rules, S: Rules + Default>(
-    cluster: &Cluster<P, S>,
-    node: NodeId,
-) -> Index {
+fn applied<L: Wired, S: Rules + Default>(cluster: &Cluster<L, S>, node: NodeId) -> Index {
     cluster.app(node).map_or(Index::ZERO, Replica::applied)
 }

@@ -3,13 +3,11 @@
 use synod_sim::{Mix, Plan, Report, Transport};
 
 use super::Planted;
+use crate::engines::EngineName;
 
-/// What a batch must have met at least once, or it has not tested what it claims to.
-pub const POINTS: &[&str] = &[
+/// What a batch on any log must have met at least once, or it has not tested what it claims to.
+const POINTS: &[&str] = &[
     "leader elected",
-    "election under load",
-    "conflict back-up",
-    "uncommitted entries replaced",
     "snapshot installed",
     "crash between write and sync",
     "torn tail",
@@ -25,7 +23,6 @@ pub const POINTS: &[&str] = &[
     "duplicate client command",
     "session expired",
     "write of unknown fate",
-    "read answered by lease",
     "read answered by a follower",
     "read answered by a learner",
     "stale read answered",
@@ -34,16 +31,12 @@ pub const POINTS: &[&str] = &[
     "watch told of events",
     "watch resumed at another node",
     "watch told compacted",
-    "idle group falls quiet",
-    "quiet group wakes",
-    "leadership goes to a higher priority",
     "partition follows the leaders",
     "members changed",
     "change is pending",
     "change of unknown fate",
     "learner has not caught up",
     "learner promoted",
-    "joint change left",
     "removed leader steps down",
     "leadership moved",
     "promise of a stranger dropped",
@@ -57,6 +50,8 @@ const MIXES: [Mix; 5] = [Mix::DEFAULT, Mix::LOSSY, Mix::CRASHY, Mix::SLOW_DISKS,
 /// What the runs of a batch have in common.
 #[derive(Clone, Debug)]
 pub struct Runs {
+    /// The replicated log.
+    pub engine: EngineName,
     /// The faults; `None` takes the default, lossy, crashy, slow-disks and drifting mixes in turn.
     pub mix: Option<Mix>,
     /// How messages travel; `None` takes sessions and datagrams in turn.
@@ -70,11 +65,18 @@ pub struct Runs {
 impl Default for Runs {
     fn default() -> Self {
         let max_events = Plan::default().max_events;
-        Self { mix: None, transport: None, max_events, planted: Planted::Nothing }
+        let engine = EngineName::default();
+        Self { engine, mix: None, transport: None, max_events, planted: Planted::Nothing }
     }
 }
 
 impl Runs {
+    /// What a large batch must have met at least once, or it has not tested what it claims to.
+    #[must_use]
+    pub fn points(&self) -> Vec<&'static str> {
+        POINTS.iter().chain(self.engine.points()).copied().collect()
+    }
+
     /// The plan of one seed.
     #[must_use]
     pub fn plan(&self, seed: u64) -> Plan {
@@ -88,7 +90,7 @@ impl Runs {
     /// The run of one seed.
     #[must_use]
     pub fn run(&self, seed: u64) -> Report {
-        self.planted.run(self.plan(seed), "").report
+        self.planted.run(self.engine, self.plan(seed), "").report
     }
 
     /// The command that makes the run of `seed` again.
@@ -97,11 +99,11 @@ impl Runs {
         let Plan { mix, transport, max_events, .. } = self.plan(seed);
         let transport = name_of(transport);
         let mut command = format!(
-            "synod sim raft --seed {seed} --mix {} --transport {transport} --events {max_events}",
-            mix.name
+            "synod sim kv --engine {} --seed {seed} --mix {} --transport {transport} --events {max_events}",
+            self.engine, mix.name
         );
         if self.planted != Planted::Nothing {
-            command += &format!(" --without {}", self.planted);
+            command += &format!(" --without {}", self.planted.name(self.engine));
         }
         command
     }
@@ -110,20 +112,24 @@ impl Runs {
     #[must_use]
     pub fn words(&self, seed: u64) -> String {
         let Plan { mix, transport, max_events, .. } = self.plan(seed);
-        format!("raft {seed} {} {} {max_events} {}", mix.name, name_of(transport), self.planted)
+        let (engine, transport) = (self.engine, name_of(transport));
+        let planted = self.planted.name(engine);
+        format!("{engine} {seed} {} {transport} {max_events} {planted}", mix.name)
     }
 
     /// The run, and its seed, that were put into [`words`](Self::words).
     #[must_use]
     pub fn from_words(words: &str) -> Option<(Self, u64)> {
         let words: Vec<_> = words.split(' ').collect();
-        let ["raft", seed, mix, transport, max_events, planted] = words[..] else { return None };
+        let [engine, seed, mix, transport, max_events, planted] = words[..] else { return None };
+        let engine = EngineName::named(engine)?;
         let transports = [Transport::Sessions, Transport::Datagrams];
         let runs = Self {
+            engine,
             mix: Some(Mix::named(mix)?),
             transport: Some(transports.into_iter().find(|known| name_of(*known) == transport)?),
             max_events: max_events.parse().ok()?,
-            planted: Planted::named(planted)?,
+            planted: Planted::named(engine, planted)?,
         };
         Some((runs, seed.parse().ok()?))
     }

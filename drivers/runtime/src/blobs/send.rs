@@ -118,7 +118,7 @@ fn connect<E: Engine>(
     socket.set_read_timeout(Some(patience))?;
     socket.set_write_timeout(Some(patience))?;
     let mut stream = Stream::new(socket, BytesMut::new(), group);
-    handshake::write(kind::HELLO, VERSION, &net.hello(to, Purpose::Blob), &mut stream.out);
+    handshake::write_hello(net, to, Purpose::Blob, VERSION, &mut stream.out);
     io::Write::write_all(&mut stream.socket, &stream.out)?;
     let welcome = handshake::answer(stream.next(handshake::MAX_BYTES)?, VERSION).map_err(failed)?;
     match net.recognise(to, welcome.incarnation)? {

@@ -24,6 +24,9 @@ use crate::solo::{Config, User};
 use crate::sync::{self, Journal, News};
 use crate::{Identity, Lock, StartError, StopReason, directory};
 
+/// What its directory calls its engine: no log opens the directory of one that is none.
+const ENGINE: &str = "solo";
+
 /// A running node. Dropped without [`shutdown`](Self::shutdown) it stops as if it were killed.
 pub struct Node<E: HostedEngine> {
     identity: Identity,
@@ -46,7 +49,7 @@ pub fn start<E: HostedEngine, U: User<E>>(
 ) -> Result<Node<E>, StartError> {
     let io = |error| StartError::Io { path: config.dir.clone(), error };
     let lock = Lock::take(&config.dir)?;
-    let mut identity = lock.identity(config.cluster, config.node)?;
+    let mut identity = lock.identity(config.cluster, config.node, Some(ENGINE))?;
     let listen = |error| StartError::Listen { address: config.listen, error };
     let socket = UdpSocket::bind(config.listen).map_err(listen)?;
     socket.set_nonblocking(true).map_err(io)?;

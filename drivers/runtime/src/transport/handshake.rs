@@ -77,6 +77,8 @@ pub(crate) enum Refusal {
     },
     /// The other side knows the node, and no group of it has it as a member any more.
     NoMember,
+    /// The other side runs another engine: neither would understand a word.
+    Engine,
 }
 
 impl fmt::Display for Refusal {
@@ -95,6 +97,9 @@ impl fmt::Display for Refusal {
             ),
             Self::Stranger => write!(f, "no group there has such a member; it may be added"),
             Self::NoMember => write!(f, "this node was removed from the members of its groups"),
+            Self::Engine => {
+                write!(f, "it runs another engine; compare `engine` in the configurations of both")
+            }
             Self::Replaced { known: Incarnation(0) } => write!(
                 f,
                 "this node was repaired and lost what it had promised; `synod members replace` takes it in \
@@ -143,6 +148,12 @@ impl fmt::Display for Failure {
             Self::Refuses(node, Refusal::NoMember) => {
                 write!(f, "refused {node}: it was removed from the members")
             }
+            Self::Refuses(node, Refusal::Engine) => {
+                write!(
+                    f,
+                    "refused {node}: it runs another engine; compare `engine` in both configurations"
+                )
+            }
             Self::Refuses(node, Refusal::Replaced { known: Incarnation(0) }) => {
                 write!(f, "refused {node}: it was repaired, and is not taken in again yet")
             }
@@ -165,6 +176,30 @@ pub(crate) fn write(kind: u8, version: PeerVersion, body: &impl Serialize, out: 
         out.extend_from_slice(&version.0.to_le_bytes());
         synod_codec::encode(body, out);
     });
+}
+
+/// Appends this node's hello to `peer`. An engine that has a name says it at the end.
+pub(crate) fn write_hello<E: Engine>(
+    net: &Net<E>,
+    peer: NodeId,
+    purpose: Purpose,
+    version: PeerVersion,
+    out: &mut Vec<u8>,
+) {
+    let hello = net.hello(peer, purpose);
+    match &net.identity.engine {
+        Some(engine) => write(kind::HELLO, version, &(hello, engine), out),
+        None => write(kind::HELLO, version, &hello, out),
+    }
+}
+
+/// A hello, and the engine that it names.
+fn read_hello(payload: &[u8]) -> Result<(Hello, Option<String>), Failure> {
+    if let Ok((hello, engine)) = synod_codec::decode(payload) {
+        return Ok((hello, Some(engine)));
+    }
+    let hello = synod_codec::decode(payload);
+    hello.map(|hello| (hello, None)).map_err(|error| Failure::Garbage(error.to_string()))
 }
 
 /// The version that a frame names, and what follows it.
@@ -231,7 +266,7 @@ pub(crate) async fn introduce<E: Engine>(
     buffer: &mut BytesMut,
 ) -> Result<Incarnation, Failure> {
     let mut out = Vec::new();
-    write(kind::HELLO, version, &net.hello(peer, Purpose::Link), &mut out);
+    write_hello(net, peer, Purpose::Link, version, &mut out);
     stream.write_all(&out).await.map_err(|error| Failure::Broken(error.to_string()))?;
     let welcome = answer(next(stream, buffer).await?, version)?;
     Ok(welcome.incarnation)
@@ -268,12 +303,14 @@ pub(crate) fn judge<E: Engine>(
         // Whoever speaks another version cannot be asked its name.
         return Err(Failure::Refuses(NodeId(0), Refusal::Version { mine: net.newest_version }));
     }
-    let hello: Hello =
-        synod_codec::decode(&hello.payload).map_err(|error| Failure::Garbage(error.to_string()))?;
+    let (hello, engine) = read_hello(&hello.payload)?;
     let mine = net.hello(hello.from, hello.purpose);
     let refuses = |refusal| Err(Failure::Refuses(hello.from, refusal));
     if hello.cluster != mine.cluster {
         return refuses(Refusal::Cluster { mine: mine.cluster });
+    }
+    if engine != net.identity.engine {
+        return refuses(Refusal::Engine);
     }
     if hello.to != net.me {
         return refuses(Refusal::Node { mine: net.me });

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Cluster, Member, Node};
+use crate::engines::EngineName;
 use crate::exit::{Exit, Failure, Result};
 
 /// Describes the cluster to clients.
@@ -18,7 +19,11 @@ const NODES: u64 = 3;
 const PORT_STEP: u16 = 100;
 
 /// The cluster of `dir`; a new one if the directory is empty or missing.
-pub(super) fn prepare(dir: &Path, nodes: Option<u64>, port: u16) -> Result<Cluster> {
+pub(super) fn prepare(
+    dir: &Path,
+    (nodes, engine): (Option<u64>, Option<EngineName>),
+    port: u16,
+) -> Result<Cluster> {
     let file = dir.join(CLUSTER_FILE);
     if file.exists() {
         let cluster = Cluster::read(&file)?;
@@ -30,6 +35,17 @@ pub(super) fn prepare(dir: &Path, nodes: Option<u64>, port: u16) -> Result<Clust
                 "{} holds a cluster of {has} nodes, not {wanted}; nothing was changed; leave out \
                  --nodes, or choose another directory with --dir",
                 dir.display()
+            );
+            return Err(Failure::usage(what));
+        }
+        if let Some(wanted) = engine
+            && wanted != cluster.engine
+        {
+            let what = format!(
+                "{} holds a cluster on {}, not on {wanted}; nothing was changed; leave out --engine, or \
+                 choose another directory with --dir",
+                dir.display(),
+                cluster.engine
             );
             return Err(Failure::usage(what));
         }
@@ -47,7 +63,7 @@ pub(super) fn prepare(dir: &Path, nodes: Option<u64>, port: u16) -> Result<Clust
         );
         return Err(Failure::new(Exit::Data, what));
     }
-    let cluster = new_cluster(nodes.unwrap_or(NODES), port)?;
+    let cluster = new_cluster(nodes.unwrap_or(NODES), engine.unwrap_or_default(), port)?;
     are_free(&cluster)?;
     std::fs::create_dir_all(dir).map_err(cannot)?;
     for member in &cluster.nodes {
@@ -57,7 +73,8 @@ pub(super) fn prepare(dir: &Path, nodes: Option<u64>, port: u16) -> Result<Clust
             cluster: cluster.cluster,
             join: false,
             listen: Default::default(),
-            raft: Default::default(),
+            engine: cluster.engine,
+            log: Default::default(),
             limits: Default::default(),
             nodes: cluster.nodes.clone(),
         };
@@ -90,7 +107,7 @@ pub(super) fn last_line(file: &Path) -> Option<String> {
     tail.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned)
 }
 
-fn new_cluster(nodes: u64, port: u16) -> Result<Cluster> {
+fn new_cluster(nodes: u64, engine: EngineName, port: u16) -> Result<Cluster> {
     let mut id = [0; 8];
     getrandom(&mut id)?;
     let mut free = FreePorts::default();
@@ -106,7 +123,8 @@ fn new_cluster(nodes: u64, port: u16) -> Result<Cluster> {
         };
         Ok(Member { id, client: address(0)?, peer: address(1)?, http: Some(address(2)?) })
     });
-    Ok(Cluster { cluster: u64::from_le_bytes(id), nodes: members.collect::<Result<_>>()? })
+    let nodes = members.collect::<Result<_>>()?;
+    Ok(Cluster { cluster: u64::from_le_bytes(id), engine, nodes })
 }
 
 /// Tries all addresses of a new cluster before anything is made of them.
@@ -189,11 +207,11 @@ mod tests {
     fn a_cluster_is_made_once_and_found_again() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("new");
-        let made = prepare(&dir, Some(2), 9_000).unwrap();
+        let made = prepare(&dir, (Some(2), None), 9_000).unwrap();
         assert_eq!(made.nodes[1].peer, "127.0.0.1:9101");
         assert_eq!(Node::read(&node_file(&dir, 2)).unwrap().nodes, made.nodes);
-        assert_eq!(prepare(&dir, None, 1).unwrap(), made);
-        assert_eq!(prepare(&dir, Some(3), 1).unwrap_err().exit, Exit::Usage);
+        assert_eq!(prepare(&dir, (None, Some(EngineName::Raft)), 1).unwrap(), made);
+        assert_eq!(prepare(&dir, (Some(3), None), 1).unwrap_err().exit, Exit::Usage);
     }
 
     #[test]
@@ -202,7 +220,7 @@ mod tests {
         let port = taken.local_addr().unwrap().port();
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("new");
-        let failure = prepare(&dir, Some(1), port).unwrap_err();
+        let failure = prepare(&dir, (Some(1), None), port).unwrap_err();
         assert_eq!(failure.exit, Exit::Address);
         assert!(failure.what.contains(&format!("127.0.0.1:{port}")), "{}", failure.what);
         assert!(!dir.exists());
@@ -223,13 +241,13 @@ mod tests {
     fn a_directory_with_something_else_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("thesis.txt"), "precious").unwrap();
-        assert_eq!(prepare(dir.path(), None, 0).unwrap_err().exit, Exit::Data);
+        assert_eq!(prepare(dir.path(), (None, None), 0).unwrap_err().exit, Exit::Data);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
     fn free_ports_are_all_different() {
-        let cluster = new_cluster(9, 0).unwrap();
+        let cluster = new_cluster(9, EngineName::default(), 0).unwrap();
         let addresses = cluster.nodes.iter().flat_map(|node| [&node.client, &node.peer]);
         assert_eq!(addresses.collect::<std::collections::BTreeSet<_>>().len(), 18);
     }

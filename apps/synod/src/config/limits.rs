@@ -1,33 +1,10 @@
-//! The knobs of a node's file, each with the default of the crate that it belongs to.
+//! The bounds in a node's file, each with the default of the crate that it belongs to.
 
 use serde::{Deserialize, Serialize};
-use synod_engine::NodeId;
 use synod_kv::limits::MAX_COMMAND_BYTES;
-use synod_raft::Lease;
 use synod_runtime::PeerVersion;
 
-/// How the node takes part in its Raft group; see [`synod_raft::Config`].
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RaftKnobs {
-    election_timeout_min_ms: Option<u64>,
-    election_timeout_max_ms: Option<u64>,
-    heartbeat_ms: Option<u64>,
-    snapshot_growth: Option<u32>,
-    snapshot_every: Option<u64>,
-    snapshot_every_bytes: Option<usize>,
-    keep_log_bytes: Option<usize>,
-    max_cached_log_bytes: Option<usize>,
-    max_log_bytes: Option<usize>,
-    max_uncommitted_bytes: Option<usize>,
-    priority_takeover_ms: Option<u64>,
-    hibernate_after_heartbeats: Option<u32>,
-    forward_proposals: Option<bool>,
-    max_forwarded_bytes: Option<usize>,
-    max_in_flight_appends: Option<usize>,
-    max_in_flight_bytes: Option<usize>,
-    lease_max_drift_percent: Option<u8>,
-}
+use crate::engines::knobs::turn;
 
 /// Bounds; see [`synod_runtime::Limits`] and [`synod_native::Limits`].
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -45,55 +22,6 @@ pub(crate) struct LimitKnobs {
     max_output_bytes: Option<usize>,
     stall_timeout_ms: Option<u64>,
     max_http_connections: Option<usize>,
-}
-
-/// Takes over the knobs that are set.
-macro_rules! turn {
-    ($target:expr, $knobs:expr, $($knob:ident),+ $(,)?) => {
-        $(if let Some(value) = $knobs.$knob { $target.$knob = value; })+
-    };
-}
-
-impl RaftKnobs {
-    pub(crate) fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-
-    pub(crate) fn config(
-        &self,
-        node: NodeId,
-        voters: impl IntoIterator<Item = NodeId>,
-    ) -> synod_raft::Config {
-        let mut config = synod_raft::Config::new(node, voters);
-        config.max_command_bytes = MAX_COMMAND_BYTES;
-        turn!(
-            config,
-            self,
-            election_timeout_min_ms,
-            election_timeout_max_ms,
-            heartbeat_ms,
-            snapshot_growth,
-            snapshot_every,
-            snapshot_every_bytes,
-            keep_log_bytes,
-            max_cached_log_bytes,
-            max_log_bytes,
-            max_uncommitted_bytes,
-            forward_proposals,
-            max_forwarded_bytes,
-            max_in_flight_appends,
-            max_in_flight_bytes,
-        );
-        config.hibernate_after_heartbeats = self.hibernate_after_heartbeats;
-        config.priority_takeover_ms = match self.priority_takeover_ms {
-            Some(0) => None,
-            Some(takeover_ms) => Some(takeover_ms),
-            None => config.priority_takeover_ms,
-        };
-        config.lease =
-            self.lease_max_drift_percent.map(|max_drift_percent| Lease { max_drift_percent });
-        config
-    }
 }
 
 impl LimitKnobs {
