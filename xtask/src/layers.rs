@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("drivers/runtime", &["core/*", "drivers/wal"]),
     ("testkit/check", &["core/*"]),
     ("testkit/script", &["core/*"]),
+    ("testkit/load", &["core/*", "drivers/sim"]),
     ("clients/clerk", &["core/*", "services/kv"]),
     ("servers/native", &["core/*", "services/kv", "drivers/runtime"]),
     (

@@ -4,7 +4,6 @@ mod catch_up;
 mod cluster;
 mod driver;
 mod leases;
-mod load;
 mod membership;
 mod missed;
 mod partitions;

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use synod_consensus::{ReplicatedLog, Role};
 use synod_engine::{NodeId, Sometimes, Sound};
+use synod_load::{Calm, Load, NODES, Register};
 use synod_log::Lease;
 use synod_paxos::multi::{Config, Invariants, MultiPaxos, Rules};
-use synod_sim::replicated::{Replica, Replicated};
-use synod_sim::{Mix, Plan, Report, Sim, Transport};
+use synod_sim::replicated::Replicated;
+use synod_sim::{Mix, Plan, Report, Transport};
 
-use crate::load::{Load, Register};
-
-pub(crate) type Cluster<R = Sound> = Sim<MultiPaxos<R>, Replica<Register>, Invariants, Load>;
+pub(crate) type Cluster<R = Sound> = synod_load::Cluster<MultiPaxos<R>, Invariants>;
 
 /// Three or five nodes.
 pub(crate) fn run<R: Rules>(seed: u64, mix: Mix, transport: Transport, rules: R) -> Report {
@@ -157,66 +156,21 @@ fn assert_reached(reached: &Sometimes) {
     }
 }
 
-/// A calm cluster of three with this leader, under load.
-fn calm_cluster() -> (Cluster, NodeId) {
-    let ids = [1, 2, 3].map(NodeId);
-    let engines = ids.map(|id| (id, Config::new(id, ids)));
-    let plan = Plan { mix: Mix::CALM, ..Plan::default() };
-    let app = Replicated::new(Register::default);
-    let mut sim = Cluster::new(plan, engines, app, Invariants::default(), Load::new(4));
-    assert!(sim.run_until(Duration::from_secs(5), |sim| leader(sim).is_some()));
-    sim.run_for(Duration::from_secs(1));
-    let leader = leader(&sim).expect("a calm cluster keeps its leader");
-    (sim, leader)
-}
-
-fn leader(sim: &Cluster) -> Option<NodeId> {
-    let leads = |(_, engine): &(NodeId, &MultiPaxos)| engine.status().role == Role::Leader;
-    sim.engines().find(leads).map(|(id, _)| id)
-}
-
-fn written(sim: &Cluster) -> u64 {
-    sim.report().sometimes.count("write acknowledged")
+fn calm() -> Calm<MultiPaxos, Invariants> {
+    Calm::new(Plan::default().seed, |node| Config::new(node, NODES))
 }
 
 #[test]
 fn a_leaders_disk_that_stalls_for_5_s_costs_no_election_and_stops_no_write() {
-    let (mut sim, first) = calm_cluster();
-    let (epoch, before) = (sim.engine(first).unwrap().status().epoch, written(&sim));
-    sim.stall_disk(first, Duration::from_secs(5));
-    sim.run_for(Duration::from_secs(5));
-    assert!(written(&sim) > before + 100, "the followers' disks are a majority");
-    sim.run_for(Duration::from_secs(1));
-    assert_eq!(leader(&sim), Some(first));
-    assert_eq!(sim.engine(first).unwrap().status().epoch, epoch);
-    sim.finish();
-    assert!(sim.report().verdict.is_sound(), "{}", sim.report());
+    calm().survives_a_stall_of_the_leaders_disk();
 }
 
 #[test]
 fn disks_of_all_nodes_that_stall_for_5_s_cost_no_election() {
-    let (mut sim, first) = calm_cluster();
-    let epoch = sim.engine(first).unwrap().status().epoch;
-    for node in [1, 2, 3].map(NodeId) {
-        sim.stall_disk(node, Duration::from_secs(5));
-    }
-    sim.run_for(Duration::from_secs(6));
-    for (id, engine) in sim.engines() {
-        assert_eq!((engine.status().leader, engine.status().epoch), (Some(first), epoch), "{id}");
-    }
+    calm().survives_a_stall_of_all_disks();
 }
 
 #[test]
 fn a_disk_that_never_syncs_makes_no_leader_and_acknowledges_nothing() {
-    let (mut sim, first) = calm_cluster();
-    let others = [1, 2, 3].map(NodeId).into_iter().filter(|node| *node != first);
-    others.for_each(|node| sim.never_sync(node));
-    sim.run_for(Duration::from_secs(1));
-    let (before, commit) = (written(&sim), sim.engine(first).unwrap().status().commit);
-    sim.run_for(Duration::from_secs(5));
-    assert_eq!(written(&sim), before, "one disk of three is no majority");
-    assert_eq!(sim.engine(first).unwrap().status().commit, commit);
-    sim.crash(first);
-    sim.run_for(Duration::from_secs(10));
-    assert_eq!(leader(&sim), None, "a vote that is not durable is not told");
+    calm().disks_that_never_sync_promise_nothing();
 }

@@ -1,56 +1,22 @@
-//! What runs on the log in the simulator: a register, and clients that write and read it.
+//! Clients of a register, and an operator that means no good.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use synod_consensus::{Change, Contact, Index, Outcome, Refusal, RestoreError, StateMachine};
+use synod_consensus::{Change, Contact, Index, Outcome, Refusal, ReplicatedLog};
 use synod_engine::{Incarnation, NodeId, Violation};
-use synod_paxos::multi::{MultiPaxos, Rules};
 use synod_sim::replicated::{Answer, Call, Replica};
 use synod_sim::{ClientId, Outside, Workload};
 
-/// A register: each command is its new value. It knows which entry wrote that.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Register(Index, Bytes);
-
-impl StateMachine for Register {
-    type Response = Index;
-    type Query = ();
-    type Answer = Index;
-    type Frozen = (Index, Bytes);
-
-    fn apply(&mut self, index: Index, command: &[u8]) -> Index {
-        *self = Self(index, Bytes::copy_from_slice(command));
-        index
-    }
-
-    fn read(&self, (): &()) -> Index {
-        self.0
-    }
-
-    fn freeze(&self) -> (Index, Bytes) {
-        (self.0, self.1.clone())
-    }
-
-    fn chunks((index, value): &(Index, Bytes)) -> impl Iterator<Item = Bytes> {
-        [Bytes::copy_from_slice(&index.0.to_le_bytes()), value.clone()].into_iter()
-    }
-
-    fn restore(&self, mut chunks: impl Iterator<Item = Bytes>) -> Result<Self, RestoreError> {
-        let index =
-            chunks.next().and_then(|chunk| Some(u64::from_le_bytes(chunk[..].try_into().ok()?)));
-        let parts = index.zip(chunks.next());
-        parts.map(|(index, value)| Self(Index(index), value)).ok_or(RestoreError("cut".into()))
-    }
-}
+use crate::Register;
 
 /// The last of the clients changes members and moves leadership all the time, if it is asked to.
 const OPERATOR: ClientId = ClientId(1000);
 
 /// Clients that write and read all the time, each at the node that it believes to lead. What one was told
 /// the others see.
-pub(crate) struct Load {
+pub struct Load {
     targets: Vec<usize>,
     written: u64,
     /// The last entry that a client was told of.
@@ -59,31 +25,44 @@ pub(crate) struct Load {
     asked: BTreeMap<(ClientId, u64), Index>,
     /// Whom the operator asks; `None` if there is no operator.
     operator: Option<usize>,
+    /// The lowest priority that it gives.
+    least_priority: u8,
 }
 
 impl Load {
-    pub(crate) fn new(clients: usize) -> Self {
+    /// So many clients.
+    #[must_use]
+    pub fn new(clients: usize) -> Self {
         Self {
             targets: (0..clients).collect(),
             written: 0,
             told: Index::ZERO,
             asked: BTreeMap::new(),
             operator: None,
+            least_priority: 1,
         }
     }
 
-    pub(crate) fn with_operator(clients: usize) -> Self {
+    /// So many clients, and an operator who asks for anything.
+    #[must_use]
+    pub fn with_operator(clients: usize) -> Self {
         Self { operator: Some(0), ..Self::new(clients) }
     }
 
+    /// The operator also takes from nodes the right to lead.
+    #[must_use]
+    pub fn with_priority_0(self) -> Self {
+        Self { least_priority: 0, ..self }
+    }
+
     /// One to three wishes about any nodes, sensible or not; or a transfer to anyone.
-    fn operate<R: Rules>(&mut self, world: &mut World<'_, R>) {
+    fn operate<E: ReplicatedLog>(&mut self, world: &mut World<'_, E>) {
         let Some(target) = &mut self.operator else { return };
         if world.dice().chance(50_000) {
             *target += 1;
         }
         let nodes = world.nodes().to_vec();
-        let any = |world: &mut World<'_, R>| nodes[world.dice().below(nodes.len() as u64) as usize];
+        let any = |world: &mut World<'_, E>| nodes[world.dice().below(nodes.len() as u64) as usize];
         let to = nodes[*target % nodes.len()];
         if world.dice().chance(200_000) {
             let heir = any(world);
@@ -91,16 +70,18 @@ impl Load {
             world.call(OPERATOR, to, Call::Transfer(heir));
         } else {
             let count = world.dice().between(1, 3);
-            let wishes = (0..count).map(|_| wish(any(world), world.dice().below(9))).collect();
+            let least = self.least_priority;
+            let wishes =
+                (0..count).map(|_| wish(any(world), world.dice().below(9), least)).collect();
             world.call(OPERATOR, to, Call::Change(wishes));
         }
         let pause = Duration::from_millis(world.dice().between(1, 200));
         world.wake(OPERATOR, pause);
     }
 
-    fn operated<R: Rules>(
+    fn operated<E: ReplicatedLog>(
         &mut self,
-        world: &mut World<'_, R>,
+        world: &mut World<'_, E>,
         outcome: Outcome<()>,
         point: &'static str,
     ) {
@@ -120,10 +101,10 @@ impl Load {
     }
 }
 
-type World<'a, R> = Outside<'a, MultiPaxos<R>, Replica<Register>>;
+type World<'a, E> = Outside<'a, E, Replica<Register>>;
 
-impl<R: Rules> Workload<MultiPaxos<R>, Replica<Register>> for Load {
-    fn begin(&mut self, world: &mut World<'_, R>) {
+impl<E: ReplicatedLog> Workload<E, Replica<Register>> for Load {
+    fn begin(&mut self, world: &mut World<'_, E>) {
         for client in 0..self.targets.len() as u32 {
             world.wake(ClientId(client), Duration::from_millis(u64::from(client)));
         }
@@ -132,7 +113,7 @@ impl<R: Rules> Workload<MultiPaxos<R>, Replica<Register>> for Load {
         }
     }
 
-    fn woken(&mut self, world: &mut World<'_, R>, client: ClientId) {
+    fn woken(&mut self, world: &mut World<'_, E>, client: ClientId) {
         if client == OPERATOR {
             return self.operate(world);
         }
@@ -154,7 +135,7 @@ impl<R: Rules> Workload<MultiPaxos<R>, Replica<Register>> for Load {
 
     fn answered(
         &mut self,
-        world: &mut World<'_, R>,
+        world: &mut World<'_, E>,
         client: ClientId,
         call: u64,
         answer: Answer<Index, Index>,
@@ -187,7 +168,7 @@ impl<R: Rules> Workload<MultiPaxos<R>, Replica<Register>> for Load {
 }
 
 /// A wish about a node; adding and promoting come more often than leaving.
-fn wish(node: NodeId, kind: u64) -> Change {
+fn wish(node: NodeId, kind: u64, least_priority: u8) -> Change {
     match kind {
         0..=2 => {
             let contact = Contact {
@@ -200,6 +181,6 @@ fn wish(node: NodeId, kind: u64) -> Change {
         3..=5 => Change::Promote(node),
         6 => Change::Demote(node),
         7 => Change::Remove(node),
-        _ => Change::Prioritise { node, priority: 1 + (node.0 % 3) as u8 },
+        _ => Change::Prioritise { node, priority: least_priority + (node.0 % 3) as u8 },
     }
 }
