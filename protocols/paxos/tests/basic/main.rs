@@ -3,6 +3,7 @@
 
 mod duel;
 mod hand;
+mod invariants;
 mod learning;
 mod net;
 mod paper;
