@@ -1,5 +1,7 @@
 //! One engine, stepped by hand.
 
+use std::hash::{DefaultHasher, Hasher};
+
 use synod_engine::{Context, Effect, Engine, Input, Instant, NodeId, Random, To, Token, When};
 use synod_paxos::Ballot;
 use synod_paxos::basic::{
@@ -44,6 +46,13 @@ impl Hand {
 
     pub(crate) fn fires(&mut self, timer: Timer) -> Did {
         self.step(Input::Timer(timer))
+    }
+
+    /// What an explorer tells states apart by.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.engine.fingerprint(Instant::START, &mut hasher);
+        hasher.finish()
     }
 
     pub(crate) fn view(&self) -> View {

@@ -8,3 +8,4 @@ mod learning;
 mod net;
 mod paper;
 mod simulation;
+mod words;

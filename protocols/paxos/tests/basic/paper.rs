@@ -10,11 +10,11 @@ use synod_paxos::basic::{Attempt, Config, Event, Message, Paxos, Record, Refusal
 use crate::hand::{Hand, accept, accepted, ballot, prepare, promise, proposal};
 use crate::net::Net;
 
-fn three(node: u64) -> Config {
+pub(crate) fn three(node: u64) -> Config {
     Config::new(NodeId(node), [1, 2, 3].map(NodeId))
 }
 
-fn node(node: u64) -> Hand {
+pub(crate) fn node(node: u64) -> Hand {
     Hand::new(three(node))
 }
 
