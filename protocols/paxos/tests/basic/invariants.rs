@@ -55,7 +55,7 @@ impl Fold {
             let now = Instant::START;
             let mut context = synod_engine::Context::new(now, &mut random, &mut effects);
             node.step(&mut context, Input::Request { token: Token(1), request });
-            assert_eq!(fold.stepped_to(&node, 1, effects), Ok(()));
+            assert_eq!(fold.stepped_to(&node, 1, &effects), Ok(()));
         }
         fold
     }
@@ -65,23 +65,23 @@ impl Fold {
         let mut fold = Self::asked(&["a", "b"]);
         assert_eq!(fold.stepped(1, sent(accept("a", 1, 1))), Ok(()));
         for node in [1, 2] {
-            assert_eq!(fold.performed(node, sent(accepted("a", 1, 1))), Ok(()));
+            assert_eq!(fold.performed(node, &sent(accepted("a", 1, 1))), Ok(()));
         }
         fold
     }
 
     fn stepped(&mut self, node: u64, effect: Effect<Paxos>) -> Judged {
-        self.stepped_to(&engine(&[]), node, vec![effect])
+        self.stepped_to(&engine(&[]), node, &[effect])
     }
 
-    fn stepped_to(&mut self, after: &Paxos, node: u64, effects: Vec<Effect<Paxos>>) -> Judged {
+    fn stepped_to(&mut self, after: &Paxos, node: u64, effects: &[Effect<Paxos>]) -> Judged {
         let (node, now) = (NodeId(node), Instant::START);
-        let step = Stepped { node, now, effects: &effects, after };
+        let step = Stepped { node, now, effects, after };
         judged(self.safety.stepped(&step, &mut self.sometimes))
     }
 
-    fn performed(&mut self, node: u64, effect: Effect<Paxos>) -> Judged {
-        judged(self.safety.performed(NodeId(node), &effect))
+    fn performed(&mut self, node: u64, effect: &Effect<Paxos>) -> Judged {
+        judged(self.safety.performed(NodeId(node), effect))
     }
 
     /// What the fold says of a node that comes back with these records; a checkpoint says the same.
@@ -109,7 +109,7 @@ fn validity() {
     assert_eq!(fold.stepped(2, sent(Message::Request { value: "a".into() })), Ok(()));
     assert_eq!(fold.sometimes.count("a learner had a ballot issued"), 1);
     for node in [1, 2] {
-        assert_eq!(fold.performed(node, sent(accepted("a", 1, 1))), Ok(()));
+        assert_eq!(fold.performed(node, &sent(accepted("a", 1, 1))), Ok(()));
     }
     assert_eq!(fold.stepped(1, told("a")), Err("Validity"));
 }
@@ -118,9 +118,9 @@ fn validity() {
 fn only_what_is_chosen_is_learned() {
     let mut fold = Fold::asked(&["a"]);
     assert_eq!(fold.sometimes.count("a learner had a ballot issued"), 0);
-    fold.performed(1, sent(accepted("a", 1, 1))).unwrap();
-    fold.performed(1, sent(accepted("a", 1, 1))).unwrap();
-    fold.performed(2, sent(accepted("a", 2, 2))).unwrap();
+    fold.performed(1, &sent(accepted("a", 1, 1))).unwrap();
+    fold.performed(1, &sent(accepted("a", 1, 1))).unwrap();
+    fold.performed(2, &sent(accepted("a", 2, 2))).unwrap();
     assert_eq!(fold.stepped(1, told("a")), Err("Only what is chosen is learned"));
 }
 
@@ -143,15 +143,15 @@ fn chosen_once() {
     let mut fold = Fold::new();
     assert_eq!(fold.stepped(1, sent(accept("a", 1, 1))), Ok(()));
     assert_eq!(fold.stepped(3, sent(accept("b", 2, 3))), Ok(()));
-    assert_eq!(fold.performed(1, sent(accepted("a", 1, 1))), Ok(()));
-    assert_eq!(fold.performed(2, sent(accepted("a", 1, 1))), Err("Chosen once"));
+    assert_eq!(fold.performed(1, &sent(accepted("a", 1, 1))), Ok(()));
+    assert_eq!(fold.performed(2, &sent(accepted("a", 1, 1))), Err("Chosen once"));
 }
 
 #[test]
 fn what_is_chosen_in_a_later_ballot_too_stays_chosen_in_the_first() {
     let mut fold = Fold::chosen();
     for node in [1, 2, 3] {
-        assert_eq!(fold.performed(node, sent(accepted("a", 3, 3))), Ok(()));
+        assert_eq!(fold.performed(node, &sent(accepted("a", 3, 3))), Ok(()));
     }
     assert_eq!(fold.stepped(2, sent(accept("b", 2, 2))), Err("Chosen once"));
 }
@@ -160,12 +160,12 @@ fn what_is_chosen_in_a_later_ballot_too_stays_chosen_in_the_first() {
 fn promises_are_kept() {
     const BROKEN: Judged = Err("Promises are kept");
     let mut fold = Fold::new();
-    assert_eq!(fold.performed(1, sent(promise(2, 2, None))), Ok(()));
-    assert_eq!(fold.performed(1, sent(promise(1, 2, None))), Ok(()), "told again, late");
-    assert_eq!(fold.performed(1, sent(accepted("a", 1, 1))), BROKEN);
-    assert_eq!(fold.performed(1, sent(accepted("a", 2, 2))), Ok(()));
-    assert_eq!(fold.performed(1, sent(promise(3, 3, None))), Ok(()));
-    assert_eq!(fold.performed(1, sent(accepted("a", 2, 2))), Ok(()), "told again, to who asks");
+    assert_eq!(fold.performed(1, &sent(promise(2, 2, None))), Ok(()));
+    assert_eq!(fold.performed(1, &sent(promise(1, 2, None))), Ok(()), "told again, late");
+    assert_eq!(fold.performed(1, &sent(accepted("a", 1, 1))), BROKEN);
+    assert_eq!(fold.performed(1, &sent(accepted("a", 2, 2))), Ok(()));
+    assert_eq!(fold.performed(1, &sent(promise(3, 3, None))), Ok(()));
+    assert_eq!(fold.performed(1, &sent(accepted("a", 2, 2))), Ok(()), "told again, to who asks");
     let accepted = Record::Accept(proposal("a", 2, 2));
     assert_eq!(fold.recovered(1, std::slice::from_ref(&accepted)), BROKEN);
     let promised = |round| [accepted.clone(), Record::Promise(ballot(round, 3))];
@@ -178,9 +178,9 @@ fn promises_are_kept() {
 fn acceptance_does_not_fall() {
     const FALLEN: Judged = Err("Acceptance does not fall");
     let mut fold = Fold::new();
-    assert_eq!(fold.performed(1, sent(promise(1, 1, Some(proposal("a", 5, 5))))), Ok(()));
-    assert_eq!(fold.performed(1, sent(accepted("b", 4, 4))), FALLEN);
-    assert_eq!(fold.performed(1, sent(accepted("a", 5, 5))), Ok(()));
+    assert_eq!(fold.performed(1, &sent(promise(1, 1, Some(proposal("a", 5, 5))))), Ok(()));
+    assert_eq!(fold.performed(1, &sent(accepted("b", 4, 4))), FALLEN);
+    assert_eq!(fold.performed(1, &sent(accepted("a", 5, 5))), Ok(()));
     assert_eq!(fold.recovered(1, &[Record::Promise(ballot(5, 5))]), FALLEN);
     assert_eq!(fold.recovered(1, &[Record::Accept(proposal("a", 5, 5))]), Ok(()));
 }
@@ -193,7 +193,7 @@ fn the_outcome_is_stable() {
         let mut fold = Fold::chosen();
         let accepted = Record::Accept(proposal("a", 1, 1));
         assert_eq!(fold.recovered(1, std::slice::from_ref(&accepted)), Ok(()), "told nobody");
-        assert_eq!(fold.performed(1, telling), Ok(()));
+        assert_eq!(fold.performed(1, &telling), Ok(()));
         let knowing = |record| [accepted.clone(), record];
         assert_eq!(fold.recovered(1, std::slice::from_ref(&accepted)), FORGOTTEN);
         assert_eq!(fold.recovered(1, &knowing(Record::Commit("b".into()))), FORGOTTEN);
