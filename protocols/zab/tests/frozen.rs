@@ -55,7 +55,10 @@ fn messages() -> Vec<Message> {
     let read = |result| Message::SyncReply { epoch: EPOCH, id, result };
     let refused = |refusal| Err(refusal);
     let vote = Vote { epoch: 299, zxid: Zxid::new(299, 7), leader: NodeId(3) };
-    let election = |state, vote| Message::Election(Notification { state, round: Round(9), vote });
+    let election = |state, vote| {
+        let asks = state == State::Looking;
+        Message::Election(Notification { state, round: Round(9), vote, asks })
+    };
     let summary = Summary { current: LAST.epoch, runs: vec![LAST], base: EntryId::default() };
     let (epoch, previous, commit) = (EPOCH, LAST, Index(69_000));
     vec![

@@ -21,6 +21,9 @@ pub struct Notification {
     pub round: Round,
     /// Its vote; once it no longer looks, its leader. `None`: it looks and has no vote, it only asks.
     pub vote: Option<Vote>,
+    /// Whether it may be answered. An answer is not: two nodes that take each other for strangers, since
+    /// the members change, would never come to an end.
+    pub asks: bool,
 }
 
 impl synod_engine::Message for Notification {
@@ -38,7 +41,7 @@ impl synod_engine::Message for Notification {
 
 impl fmt::Display for Notification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { state, round, vote } = self;
+        let Self { state, round, vote, .. } = self;
         match (state, vote) {
             (State::Looking, None) => write!(f, "looking, who leads?"),
             (State::Looking, Some(vote)) => write!(f, "looking, round {round}: {vote}"),

@@ -7,7 +7,7 @@ use synod_election::fle::{State, Timer, Vote, Zxid};
 use synod_engine::{Input, Message, NodeId};
 use synod_quorum::{Quorum, Voters};
 
-use crate::hand::{Hand, asking, following, leading, looking, vote};
+use crate::hand::{Hand, answer, following, leading, looking, vote};
 
 const LOOKING: State = State::Looking;
 const FOLLOWING: State = State::Following;
@@ -61,7 +61,7 @@ fn who_votes_worse_is_answered_once_the_vote_was_repeated() {
     node.looks(5);
     node.fires(Timer::Notify);
     let worse = node.hears(3, looking(1, vote(3, 4)));
-    assert_eq!(worse.sent(), [(3, looking(1, vote(2, 5)))]);
+    assert_eq!(worse.sent(), [(3, answer(1, vote(2, 5)))]);
     assert_eq!(node.hears(4, looking(1, vote(2, 5))).sent(), [], "the same vote");
 }
 
@@ -226,7 +226,7 @@ fn lower_round_is_answered_without_it_a_laggard_waits_for_the_next_repetition() 
     let mut sound = Hand::new(2, 3);
     sound.looks(5);
     sound.looks(5);
-    assert_eq!(sound.hears(1, looking(1, vote(1, 5))).sent(), [(1, looking(2, vote(2, 5)))]);
+    assert_eq!(sound.hears(1, looking(1, vote(1, 5))).sent(), [(1, answer(2, vote(2, 5)))]);
     assert_eq!(sound.hears(1, looking(2, vote(1, 5))).sent(), [], "of the same round");
     assert_eq!(sound.hears(1, following(1, vote(3, 5))).sent(), [], "does not look");
     let mut broken = Hand::without("lower_round_is_answered", 2, 3);
@@ -378,61 +378,6 @@ fn who_has_decided_in_this_round_has_voted_in_it() {
     node.hears(3, leading(1, vote(3, 5)));
     assert!(node.is_closing(), "1, 2 and 3");
     assert_eq!(node.fires(Timer::Finalize).elected(), Some((FOLLOWING, 3, 1)));
-}
-
-#[test]
-fn voters_only_without_it_strangers_are_heard_and_elected() {
-    let mut sound = Hand::new(1, 3);
-    sound.looks(5);
-    assert_eq!(sound.hears(9, looking(1, vote(2, 9))).receivers(), [9], "told, but not heard");
-    assert_eq!(sound.hears(9, following(1, vote(2, 9))).sent(), []);
-    sound.hears(2, looking(1, vote(9, 9)));
-    assert_eq!(sound.is(), (LOOKING, 1, Some(1)), "no candidate");
-    let mut broken = Hand::without("voters_only", 1, 3);
-    broken.looks(5);
-    broken.hears(2, looking(1, vote(9, 9)));
-    assert_eq!(broken.is(), (LOOKING, 1, Some(9)));
-}
-
-#[test]
-fn an_observer_asks_votes_for_nobody_and_learns_who_leads() {
-    let mut observer = Hand::new(9, 3);
-    assert_eq!(observer.looks(99).sent(), [1, 2, 3].map(|voter| (voter, asking(1))));
-    for voter in 1..=3 {
-        let heard = observer.hears(voter, looking(4, vote(3, 5)));
-        assert_eq!((heard.sent(), heard.elected()), (vec![], None));
-    }
-    assert!(!observer.is_closing());
-    assert_eq!(observer.fires(Timer::Notify).sent(), [1, 2, 3].map(|voter| (voter, asking(1))));
-    observer.hears(3, leading(4, vote(3, 5)));
-    let joined = observer.hears(1, following(4, vote(3, 5)));
-    assert_eq!(joined.elected(), Some((OBSERVING, 3, 4)));
-}
-
-#[test]
-fn an_observer_is_answered_at_once_in_any_round_and_by_everybody_but_observers() {
-    let mut voter = Hand::new(2, 3);
-    voter.looks(5);
-    assert_eq!(voter.hears(9, asking(8)).sent(), [(9, looking(1, vote(2, 5)))]);
-    assert_eq!(voter.is(), (LOOKING, 1, Some(2)), "its round is of no matter");
-    let mut observer = Hand::new(8, 3);
-    observer.looks(5);
-    assert_eq!(observer.hears(9, asking(0)).sent(), []);
-    assert_eq!(observer.hears(2, looking(0, vote(2, 5))).sent(), [], "or they answer for ever");
-}
-
-#[test]
-fn what_an_observer_says_is_never_counted() {
-    let mut node = Hand::new(1, 3);
-    node.looks(5);
-    let observing = |round, vote| {
-        let mut says = following(round, vote);
-        says.state = OBSERVING;
-        says
-    };
-    node.hears(3, leading(1, vote(3, 4)));
-    assert_eq!(node.hears(2, observing(1, vote(3, 4))).elected(), None);
-    assert_eq!(node.hears(2, observing(1, vote(1, 5))).set(Timer::Finalize), None);
 }
 
 #[test]

@@ -142,18 +142,23 @@ pub(crate) fn vote(leader: u64, counter: u32) -> Vote {
 
 /// What somebody says who votes so in this round.
 pub(crate) fn looking(round: u64, vote: Vote) -> Notification {
-    Notification { state: State::Looking, round: Round(round), vote: Some(vote) }
+    Notification { state: State::Looking, round: Round(round), vote: Some(vote), asks: true }
+}
+
+/// The same, as an answer.
+pub(crate) fn answer(round: u64, vote: Vote) -> Notification {
+    Notification { asks: false, ..looking(round, vote) }
 }
 
 pub(crate) fn following(round: u64, vote: Vote) -> Notification {
-    Notification { state: State::Following, round: Round(round), vote: Some(vote) }
+    Notification { state: State::Following, ..answer(round, vote) }
 }
 
 pub(crate) fn leading(round: u64, vote: Vote) -> Notification {
-    Notification { state: State::Leading, round: Round(round), vote: Some(vote) }
+    Notification { state: State::Leading, ..answer(round, vote) }
 }
 
 /// What an observer asks.
 pub(crate) fn asking(round: u64) -> Notification {
-    Notification { state: State::Looking, round: Round(round), vote: None }
+    Notification { state: State::Looking, round: Round(round), vote: None, asks: true }
 }

@@ -5,3 +5,4 @@ mod behaviour;
 mod counts;
 mod hand;
 mod simulation;
+mod strangers;

@@ -11,7 +11,7 @@ use synod_engine::{
 use synod_zab::{Config, Invariants, Message, Phase, Rules, Timer};
 
 use crate::driver::{Node, config, config_with};
-use crate::words::{Past, lived};
+use crate::words::{Past, add, lived};
 
 /// A message on its way.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Cluster<R: Rules = Sound> {
     pub(crate) network: Vec<Envelope>,
     /// What is sent this way is lost, and nobody knows.
     pub(crate) cut: BTreeSet<(u64, u64)>,
+    /// Whose timers do not fire.
+    pub(crate) asleep: BTreeSet<u64>,
     /// Every message arrives twice.
     pub(crate) doubles: bool,
     /// What the invariants found first.
@@ -62,6 +64,7 @@ impl<R: Rules> Cluster<R> {
             nodes: nodes.collect(),
             network: Vec::new(),
             cut: BTreeSet::new(),
+            asleep: BTreeSet::new(),
             doubles: false,
             violation: None,
             sometimes: Sometimes::default(),
@@ -74,6 +77,19 @@ impl<R: Rules> Cluster<R> {
         }
         (1..=voters).for_each(|id| cluster.watch(id));
         cluster
+    }
+
+    /// Starts an empty node that waits to be added to the group, and adds it.
+    pub(crate) fn join(&mut self, id: u64, config: Config<R>) {
+        let mut node = Node::recover(config, []);
+        node.now = self.now();
+        self.nodes.insert(id, node);
+        let recovered = self.invariants.recovered(NodeId(id), &self.nodes[&id].rebuilt());
+        self.check(recovered);
+        self.watch(id);
+        let leader = self.leader().expect("somebody leads");
+        self.at(leader, |node| node.change(id, [add(id)]));
+        self.run(Duration::from_secs(1));
     }
 
     pub(crate) fn node(&mut self, id: u64) -> &mut Node<R> {
@@ -191,7 +207,8 @@ impl<R: Rules> Cluster<R> {
                 self.deliver(0);
             }
         }
-        panic!("the network never falls silent");
+        let Envelope { from, to, message } = &self.network[0];
+        panic!("the network never falls silent: n{from} to n{to} {message}\n{}", self.picture());
     }
 
     pub(crate) fn settle(&mut self) {

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use synod_consensus::{
-    Epoch, Event, Index, LogRecord, Output, ReplicatedLog as _, Request, Snapshot, Task,
+    Change, Epoch, Event, Index, LogRecord, Output, ReplicatedLog as _, Request, Snapshot, Task,
 };
-use synod_election::fle::{self, State, Vote};
+use synod_election::fle::{self, Notification, State, Vote};
 use synod_engine::{
     Context, Effect, Engine, HeldQueue, Input, Instant, LinkState, NodeId, Position, Random,
     Record as _, Sound, TaskId, To, Token, When,
@@ -64,12 +64,16 @@ pub(crate) struct Node<R: Rules = Sound> {
 impl Node<Sound> {
     /// Node `id` of so many voters, which has lived through this.
     pub(crate) fn lived(id: u64, voters: u64, past: &Past<'_>) -> Self {
-        let records = if past.is_none() { Vec::new() } else { lived(voters, past) };
-        Self::recover(config(id, voters), records)
+        Self::lived_with(id, voters, past, Sound)
     }
 }
 
 impl<R: Rules> Node<R> {
+    pub(crate) fn lived_with(id: u64, voters: u64, past: &Past<'_>, rules: R) -> Self {
+        let records = if past.is_none() { Vec::new() } else { lived(voters, past) };
+        Self::recover(config_with(id, voters, rules), records)
+    }
+
     /// A node that finds these records, started.
     pub(crate) fn recover(config: Config<R>, records: impl IntoIterator<Item = Record>) -> Self {
         let mut node = Self {
@@ -303,6 +307,39 @@ impl<R: Rules> Node<R> {
         self.input(Input::Flush);
     }
 
+    /// It looks, and these vote for it.
+    pub(crate) fn wins(&mut self, voters: &[u64]) {
+        self.fire(Timer::Election(fle::Timer::Notify));
+        let vote = self.sent.iter().rev().find_map(|(_, message)| match message {
+            Message::Election(notification) => Some(*notification),
+            _ => None,
+        });
+        let vote = vote.expect("it looks");
+        for voter in voters {
+            self.hear(*voter, Message::Election(Notification { asks: false, ..vote }));
+        }
+        self.fire(Timer::Election(fle::Timer::Finalize));
+    }
+
+    pub(crate) fn change(&mut self, token: u64, wishes: impl Into<Vec<Change>>) {
+        let request = Request::Change(wishes.into());
+        self.input(Input::Request { token: Token(token), request });
+        self.input(Input::Flush);
+    }
+
+    pub(crate) fn read(&mut self, token: u64) {
+        self.input(Input::Request { token: Token(token), request: Request::Read });
+        self.input(Input::Flush);
+    }
+
+    /// The index at which this read was declared ready, if it was.
+    pub(crate) fn ready_at(&self, token: u64) -> Option<u64> {
+        self.events.iter().find_map(|event| match event {
+            Event::ReadReady { index, tokens } if tokens.contains(&Token(token)) => Some(index.0),
+            _ => None,
+        })
+    }
+
     /// Its state machine applies what is committed, and writes the snapshot that is due, if one is.
     pub(crate) fn catch_up(&mut self) {
         let commit = self.view().commit.0;
@@ -365,16 +402,13 @@ impl<R: Rules> Node<R> {
 
 /// Node `id` of so many voters, which has lived through this and was elected by the others.
 pub(crate) fn elected(id: u64, voters: u64, past: &Past<'_>) -> Node {
-    let mut node = Node::lived(id, voters, past);
-    let vote = node.sent.iter().rev().find_map(|(_, message)| match message {
-        Message::Election(notification) => Some(*notification),
-        _ => None,
-    });
-    let vote = vote.expect("it looks");
-    for voter in (1..=voters).filter(|voter| *voter != id) {
-        node.hear(voter, Message::Election(vote));
-    }
-    node.fire(Timer::Election(fle::Timer::Finalize));
+    elected_with(id, voters, past, Sound)
+}
+
+pub(crate) fn elected_with<R: Rules>(id: u64, voters: u64, past: &Past<'_>, rules: R) -> Node<R> {
+    let mut node = Node::lived_with(id, voters, past, rules);
+    let others: Vec<_> = (1..=voters).filter(|voter| *voter != id).collect();
+    node.wins(&others);
     assert_eq!(node.view().phase, Phase::Discovery, "{}", node.view());
     node.sent.clear();
     node

@@ -6,6 +6,7 @@
 //! The test bench: one node by hand in [`driver`] (with [`words`]), several in [`cluster`].
 
 mod broadcast;
+mod chaos;
 #[allow(dead_code, reason = "the regressions use the rest")]
 mod cluster;
 mod discovery;
@@ -13,6 +14,7 @@ mod discovery;
 mod driver;
 mod properties;
 mod requests;
+mod rules;
 mod synchronisation;
 #[allow(dead_code, reason = "the regressions use the rest")]
 mod words;

@@ -4,9 +4,9 @@ use std::iter;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use synod_consensus::{Batch, Epoch, Index, Membership, Payload, Snapshot};
+use synod_consensus::{Batch, Change, Contact, Epoch, Index, Membership, Payload, Snapshot};
 use synod_election::fle::{Notification, Round, State, Vote};
-use synod_engine::{Blob, NodeId};
+use synod_engine::{Blob, Incarnation, NodeId};
 use synod_log::EntryId;
 use synod_zab::{Checkpoint, Epochs, Message, Record, Summary};
 
@@ -31,6 +31,24 @@ pub(crate) fn batches(first: u64, epochs: &[u64]) -> Vec<Batch> {
 /// The members of a new group.
 pub(crate) fn founders(nodes: impl IntoIterator<Item = u64>) -> Arc<Membership> {
     Arc::new(Membership::founded_by(&nodes.into_iter().map(NodeId).collect()))
+}
+
+/// The wish to add this node as an observer.
+pub(crate) fn add(node: u64) -> Change {
+    let contact = Contact {
+        incarnation: Incarnation(node),
+        address: format!("peer{node}"),
+        client_address: format!("client{node}"),
+    };
+    Change::Add { node: NodeId(node), contact }
+}
+
+pub(crate) fn promote(node: u64) -> Change {
+    Change::Promote(NodeId(node))
+}
+
+pub(crate) fn remove(node: u64) -> Change {
+    Change::Remove(NodeId(node))
 }
 
 /// What a node has lived through.
@@ -150,5 +168,10 @@ pub(crate) fn commit(epoch: u64, index: u64) -> Message {
 
 /// A word of an election.
 pub(crate) fn says(state: State, vote: Vote) -> Message {
-    Message::Election(Notification { state, round: Round(1), vote: Some(vote) })
+    Message::Election(Notification {
+        state,
+        round: Round(1),
+        vote: Some(vote),
+        asks: state == State::Looking,
+    })
 }

@@ -49,14 +49,19 @@ impl Looking {
         looking
     }
 
-    pub(crate) fn notification(&self) -> Notification {
-        Notification { state: State::Looking, round: self.round, vote: self.vote }
+    fn question(&self) -> Notification {
+        let (state, round, vote) = (State::Looking, self.round, self.vote);
+        Notification { state, round, vote, asks: true }
+    }
+
+    fn answer(&self) -> Notification {
+        Notification { asks: false, ..self.question() }
     }
 
     /// A link to this node has opened: what was sent to it before may be lost.
     pub(crate) fn greet<R: Rules>(&self, context: &mut Context<'_, Fle<R>>, peer: NodeId) {
         if self.voters.contains(peer) {
-            context.send(peer, self.notification());
+            context.send(peer, self.question());
         }
     }
 
@@ -90,9 +95,8 @@ impl Looking {
         // Who votes worse than this node, though that has repeated its vote already, did not look yet when
         // the vote came, and would hear of it at the next repetition only.
         let is_late = said.round == self.round && said.vote < self.vote && self.vain > 0;
-        let asks = said.state == State::Looking && (lags || is_late || !is_voter(from));
-        if asks && self.own.is_some() {
-            context.send(from, self.notification());
+        if said.asks && (lags || is_late || !is_voter(from)) && self.own.is_some() {
+            context.send(from, self.answer());
         }
         // Rule `voters_only`. With weights, who has none is no candidate either.
         let vote = said.vote.filter(|vote| is_voter(from) && is_voter(vote.leader))?;
@@ -201,7 +205,7 @@ impl Looking {
 
     fn tell_voters<R: Rules>(&self, config: &Config<R>, context: &mut Context<'_, Fle<R>>) {
         for voter in self.voters.iter().filter(|voter| *voter != config.node) {
-            context.send(voter, self.notification());
+            context.send(voter, self.question());
         }
         context.set_timer(Timer::Notify, config.notify(self.vain));
     }

@@ -18,8 +18,8 @@ pub(crate) struct Settled {
 }
 
 impl Settled {
-    pub(crate) fn notification(&self) -> Notification {
-        Notification { state: self.state, round: self.round, vote: Some(self.vote) }
+    fn answer(&self) -> Notification {
+        Notification { state: self.state, round: self.round, vote: Some(self.vote), asks: false }
     }
 
     /// Rule `settled_answers`: who looks is told who leads. All else is of no interest any more.
@@ -30,8 +30,8 @@ impl Settled {
         from: NodeId,
         said: Notification,
     ) {
-        if said.state == State::Looking && config.rules.settled_answers() {
-            context.send(from, self.notification());
+        if said.asks && config.rules.settled_answers() {
+            context.send(from, self.answer());
         }
     }
 }
