@@ -8,7 +8,7 @@ use core::convert::Infallible;
 
 use synod_consensus::Epoch;
 use synod_election::fle;
-use synod_engine::{Context, Embeds, Input, LinkState, NodeId, Token};
+use synod_engine::{Context, Embeds, Engine as _, Input, LinkState, NodeId, Token};
 
 use crate::role::{Becomes, Role};
 use crate::{Message, Record, Rules, Timer, Zab};
@@ -50,6 +50,12 @@ impl<R: Rules> Zab<R> {
             let becomes = follower.hear_of_look();
             self.become_(context, becomes);
         }
+    }
+
+    /// Whether this is the node's present vote. Its own poll may never end: it counts by the members that it
+    /// knows, and others may know newer ones.
+    pub(crate) fn votes_for(&self, leader: NodeId) -> bool {
+        self.election.view().vote.is_some_and(|vote| vote.leader == leader)
     }
 
     /// A timer of the election fired.

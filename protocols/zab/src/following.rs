@@ -13,8 +13,7 @@ use crate::role::{Becomes, Role};
 use crate::{Message, Rules, Zab};
 
 impl<R: Rules> Zab<R> {
-    /// CEPOCH: a node has elected this one. Who follows another says so: it may be the very node that elected
-    /// this one.
+    /// CEPOCH: a node has elected this one. Two that elected each other look again, both.
     pub(crate) fn follower_info(
         &mut self,
         context: &mut Context<'_, Self>,
@@ -29,7 +28,11 @@ impl<R: Rules> Zab<R> {
             Role::Looking(looking) => looking.elected_by(from, accepted),
             Role::Discovery(discovery) => discovery.follower_info(state, context, from, accepted),
             Role::Leader(leader) => return leader.follower_info(state, context, from, accepted),
-            Role::Follower(_) => context.send_now(from, Message::Look { epoch: state.epoch() }),
+            Role::Follower(follower) if follower.leader == from => {
+                context.send_now(from, Message::Look { epoch: state.epoch() });
+                return if follower.takes_part() { Becomes::Same } else { Becomes::Looking };
+            }
+            Role::Follower(_) => {}
         }
         Becomes::Same
     }
@@ -71,8 +74,9 @@ impl<R: Rules> Zab<R> {
         }
     }
 
-    /// A leader is there. Its followers answer. Who has no leader, or one of an earlier epoch, follows one that
-    /// a quorum follows; who accepted a later epoch than it has tells it so.
+    /// A leader is there, or one who was elected. Its followers answer. Who has no leader, or one of an earlier
+    /// epoch, follows one that a quorum follows; who looks also follows one that it votes for, and that a
+    /// quorum has elected; who accepted a later epoch than it has tells it so.
     pub(crate) fn pinged(
         &mut self,
         context: &mut Context<'_, Self>,
@@ -83,6 +87,7 @@ impl<R: Rules> Zab<R> {
     ) -> Becomes {
         let accepted = self.state.epoch();
         let follow = Becomes::Follower { leader: from };
+        let is_elected = matches!(self.role, Role::Looking(_)) && self.votes_for(from);
         match &mut self.role {
             Role::Follower(follower) if follower.leader == from => {
                 if epoch == accepted && follower.takes_part() {
@@ -95,7 +100,7 @@ impl<R: Rules> Zab<R> {
                 context.send_now(from, Message::FollowerInfo { accepted });
                 Becomes::Same
             }
-            Role::Looking(_) if established => follow,
+            Role::Looking(_) if established || is_elected => follow,
             Role::Follower(follower) if established && !follower.takes_part() => {
                 if epoch >= accepted { follow } else { Becomes::Same }
             }

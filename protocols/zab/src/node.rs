@@ -340,6 +340,10 @@ impl<R: Rules> Zab<R> {
                 state.snapshot_if_full(context);
                 Becomes::Same
             }
+            (Timer::Ping, Role::Discovery(discovery)) => {
+                discovery.call(state, context);
+                Becomes::Same
+            }
             (Timer::Transfer, Role::Leader(leader)) => {
                 leader.give_up_transfer(context);
                 Becomes::Same

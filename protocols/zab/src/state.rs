@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use synod_consensus::{Batch, Epoch, Event, Index, Member, Membership, Snapshot};
 use synod_engine::{Corrupt, NodeId, TaskId, Token};
 use synod_log::{Behind, EntryId, Log, Members, ReadId, Snapshotting, Unapplied, Written};
-use synod_quorum::Quorum;
+use synod_quorum::{Quorum, Voters};
 
 use crate::message::{MAX_RUNS, Summary};
 use crate::record::{Checkpoint, Epochs, Record};
@@ -103,7 +103,7 @@ impl<R: Rules> State<R> {
     /// Who elects, as this node knows it: the voters of the newest membership. While the entry that says so
     /// is not committed and this node is none of them any more, those of the one before: it may be the only
     /// one to have that entry, and so the only one whom the others can elect. Who came back as another life
-    /// is no voter.
+    /// has no vote.
     pub(crate) fn electorate(&self) -> Quorum {
         let me = self.me();
         let mut possible = self.members.possible(self.commit);
@@ -111,7 +111,16 @@ impl<R: Rules> State<R> {
             members.quorum().contains(me)
                 && members.member(me).is_some_and(|member| self.is_this_life(member))
         };
-        possible.find(votes).map_or_else(|| self.quorum().clone(), |members| members.quorum())
+        if let Some(members) = possible.find(votes) {
+            return members.quorum();
+        }
+        let others = |voters: &Voters| voters.iter().filter(|node| *node != me).collect();
+        let (incoming, outgoing) = (self.quorum().incoming(), self.quorum().outgoing());
+        if self.quorum().is_joint() {
+            Quorum::joint(others(incoming), others(outgoing))
+        } else {
+            Quorum::of(others(incoming))
+        }
     }
 
     /// Whether this member of the node's own name is the node as it is, and not one that lost its data

@@ -38,7 +38,19 @@ impl Discovery {
         infos.insert(state.me(), state.epoch());
         let mut discovery = Self { infos, ..Self::default() };
         discovery.choose_if_quorum(state, context);
+        discovery.call(state, context);
         discovery
+    }
+
+    /// Calls the voters that do not follow yet: those who vote for this node need not wait for the end of their
+    /// polls.
+    pub(crate) fn call<R: Rules>(&self, state: &State<R>, context: &mut Context<'_, R>) {
+        context.set_timer(Timer::Ping, state.config.heartbeat());
+        let (epoch, commit) = (state.epoch(), state.commit);
+        let call = Message::Ping { epoch, established: false, commit, round: 0 };
+        for voter in state.quorum().iter().filter(|voter| !self.infos.contains_key(voter)) {
+            context.send_now(voter, call.clone());
+        }
     }
 
     /// A node follows (step l.1.1).
@@ -119,6 +131,7 @@ impl Discovery {
 
     /// Gives up: those who follow look, too.
     pub(crate) fn give_up<R: Rules>(&self, state: &State<R>, context: &mut Context<'_, R>) {
+        context.cancel_timer(Timer::Ping);
         for node in self.infos.keys().filter(|node| **node != state.me()) {
             context.send_now(*node, Message::Look { epoch: state.epoch() });
         }

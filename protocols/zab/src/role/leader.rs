@@ -154,7 +154,8 @@ impl Leader {
         state: &mut State<R>,
         context: &mut Context<'_, R>,
     ) -> Becomes {
-        if self.transfer.is_none() && !self.has_resigned && !self.is_over(state) {
+        let waits = self.transfer.is_some() || self.has_resigned || self.is_caretaker;
+        if !waits && !self.is_over(state) {
             self.append_gathered(state, context);
         }
         self.answer_forwarded(state, context);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use synod_consensus::{Epoch, Event, Index, Refusal, Request};
 use synod_engine::{Input, LinkState, NodeId, Token};
 use synod_log::ReadId;
-use synod_zab::{Message, SyncResult, Timer};
+use synod_zab::{Message, Phase, Summary, SyncResult, Timer};
 
 use crate::driver::{Node, called, established, leading};
 use crate::words::{Past, ack, entry, new_epoch};
@@ -255,4 +255,23 @@ fn who_never_led_refuses_what_is_forwarded_and_who_may_have_led_is_silent() {
     leader.fire(Timer::Limit);
     leader.fire(Timer::Limit);
     assert!(!refuses(&mut leader, 1), "it led that");
+}
+
+/// From a directory of another cluster, or a damaged peer: whoever leads goes on without it.
+#[test]
+fn a_history_that_has_nothing_in_common_with_the_leaders_is_not_synchronised() {
+    let mut node = established();
+    let summary = Summary { current: Epoch(0), runs: Vec::new(), base: entry(7, 1) };
+    node.hear(3, Message::AckEpoch { epoch: Epoch(1), counts: true, summary });
+    assert_eq!(node.said_to(3), []);
+}
+
+/// Each would wait for the other for as long as an election may take.
+#[test]
+fn two_that_elected_each_other_look_again() {
+    let mut node = Node::recover(crate::driver::config(1, 3), []);
+    node.follow(2);
+    node.hear(2, Message::FollowerInfo { accepted: Epoch(0) });
+    assert_eq!(node.view().phase, Phase::Election);
+    assert!(node.said_to(2).iter().any(|message| matches!(message, Message::Look { .. })));
 }

@@ -48,7 +48,7 @@ impl Follower {
         commit: Index,
         round: u64,
     ) {
-        self.resync.pinged();
+        self.resync.pinged(self.phase == Phase::Synchronisation);
         context.send_now(self.leader, Message::Pong { epoch: state.epoch(), round });
         if established && self.phase == Phase::Synchronisation {
             self.established(state, context, commit);

@@ -3,6 +3,8 @@
 
 /// The longest wait is so many doublings.
 const MAX_DOUBLINGS: u32 = 6;
+/// Pings without a word about the history after which a synchronisation that is under way has lost something.
+const QUIET_PINGS: u32 = 20;
 
 /// Whether a follower needs what it was sent again.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -14,6 +16,8 @@ pub(super) struct Resync {
     vain: u32,
     /// Pings until it may ask again.
     pings: u32,
+    /// Pings since the leader said something about the history.
+    quiet: u32,
 }
 
 impl Resync {
@@ -24,7 +28,7 @@ impl Resync {
 
     /// The leader begins again.
     pub(super) fn begins(&mut self) {
-        (self.is_due, self.has_asked) = (false, false);
+        (self.is_due, self.has_asked, self.quiet) = (false, false, 0);
     }
 
     /// The leader was told how the history ends.
@@ -34,12 +38,17 @@ impl Resync {
 
     /// Something was taken in.
     pub(super) fn took_in(&mut self) {
-        (self.vain, self.pings) = (0, 0);
+        (self.vain, self.pings, self.quiet) = (0, 0, 0);
     }
 
-    /// The leader pings.
-    pub(super) fn pinged(&mut self) {
+    /// The leader pings. While it `synchronises` this node, it should have more to say: what it said, or what it
+    /// was asked, may be lost.
+    pub(super) fn pinged(&mut self, synchronises: bool) {
         self.pings = self.pings.saturating_sub(1);
+        self.quiet = if synchronises { self.quiet + 1 } else { 0 };
+        if self.quiet >= QUIET_PINGS {
+            (self.is_due, self.has_asked, self.quiet) = (true, false, 0);
+        }
     }
 
     /// Whether to ask now.
@@ -73,11 +82,27 @@ mod tests {
                 assert!(!resync.ask(), "not before the leader begins again");
                 resync.begins();
             }
-            resync.pinged();
+            resync.pinged(false);
         }
         assert_eq!(asked_at, [0, 1, 3, 7, 15, 31, 63, 127, 191]);
         resync.took_in();
         resync.lacks();
         assert!(resync.ask());
+    }
+
+    #[test]
+    fn a_synchronisation_that_says_nothing_for_long_is_asked_for_again() {
+        let mut resync = Resync::default();
+        resync.asked();
+        let asked_at: Vec<_> = (1..=60)
+            .filter(|ping| {
+                resync.pinged(true);
+                if *ping == 30 {
+                    resync.begins();
+                }
+                resync.ask()
+            })
+            .collect();
+        assert_eq!(asked_at, [20, 50]);
     }
 }

@@ -47,7 +47,8 @@ impl Follower {
         }
         if epoch > state.epoch() {
             state.accept(context, epoch, from);
-            (self.phase, self.is_known, self.acknowledge) = (Phase::Discovery, false, None);
+            (self.phase, self.is_known) = (Phase::Discovery, false);
+            (self.is_synced, self.acknowledge) = (false, None);
             self.refuse_reads(context, None);
             self.drop_forwards(context, None);
         }

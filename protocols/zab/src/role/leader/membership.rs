@@ -49,7 +49,8 @@ impl Leader {
         let is_current = self.established || !rules.established_before_change();
         let is_settled = members.since() <= state.commit && !members.current().is_joint();
         let is_due = is_current && (is_settled || !rules.one_change_at_a_time());
-        if !is_due || self.transfer.is_some() {
+        let moves = self.transfer.as_ref().is_some_and(|it| !self.is_caretaker || it.is_asked());
+        if !is_due || moves {
             return Err(Refusal::ChangePending);
         }
         let next = members.current().changed(wishes).map_err(Refusal::BadChange)?;
@@ -121,7 +122,7 @@ impl Leader {
         let Some(successor) = successor else {
             return if is_caretaker { Becomes::Same } else { Becomes::Looking };
         };
-        self.has_resigned = true;
+        self.has_resigned = !is_caretaker;
         self.begin_transfer(state, context, successor, None);
         Becomes::Same
     }

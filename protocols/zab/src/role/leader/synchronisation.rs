@@ -140,14 +140,15 @@ fn agreement<R: Rules>(state: &State<R>, summary: &Summary) -> Option<Agreement>
     Some(Agreement { entry, is_exact })
 }
 
-/// Sends the newest snapshot; the follower says how its history ends once it has installed it.
+/// Sends the newest snapshot; the follower says how its history ends once it has installed it. Where there is
+/// none, nothing was compacted: who has nothing in common with this history is of no group of this node's.
 pub(super) fn send_snapshot<R: Rules>(
     state: &State<R>,
     context: &mut Context<'_, R>,
     peer: NodeId,
     progress: &mut Progress,
 ) {
-    let snapshot = state.snapshot.expect("a log is compacted behind a snapshot only");
+    let Some(snapshot) = state.snapshot else { return progress.enter(Stage::Away) };
     let (epoch, members) = (state.epoch(), state.members.at(snapshot.index).clone());
     context.send(peer, Message::Snap { epoch, snapshot, began: state.snapshot_began, members });
     progress.enter(Stage::Installs { index: snapshot.index, age: 0 });

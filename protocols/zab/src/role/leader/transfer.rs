@@ -33,6 +33,11 @@ impl Transfer {
         self.token == Some(token)
     }
 
+    /// Whether a user asked for it.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.token.is_some()
+    }
+
     /// The old leader knows that `leader` leads now, or that nobody does.
     pub(crate) fn end<R: Rules>(self, context: &mut Context<'_, R>, leader: Option<NodeId>) {
         let Some(token) = self.token else { return };
@@ -68,7 +73,7 @@ impl Leader {
         if successor == Some(state.me()) {
             return context.emit_now(Event::Transferred { token });
         }
-        let is_asked = self.transfer.as_ref().is_some_and(|transfer| transfer.token.is_some());
+        let is_asked = self.transfer.as_ref().is_some_and(Transfer::is_asked);
         let successor = match successor {
             Some(node) => Some(node).filter(|node| may_succeed(state, *node)),
             None => self.best_successor(state),
