@@ -39,8 +39,8 @@
 //! 2. **Nobody votes below himself**: a voter's vote is for a standing (epoch, then zxid) at least as high
 //!    as its own. With 1: no voter of the quorum that elects surpasses the one who is elected.
 //! 3. **Votes rise**: while a voter looks, its round never falls, and within a round its vote never does.
-//! 4. **Voters lead, voters follow**: who is elected is a voter; observers lead nobody and are counted
-//!    nowhere.
+//! 4. **Voters lead, voters follow**: who is elected is a voter, or stands higher than who elects it and may
+//!    be one by now; observers lead nobody and are counted nowhere.
 //! 5. **One leader is followed**: at any moment a quorum has settled on at most one node that leads.
 //!
 //! and, where in the end messages arrive and timers fire in time and whoever follows nobody that leads
@@ -58,7 +58,8 @@
 //! # What is left out
 //!
 //! ZooKeeper's notifications carry the configuration, so that who has an old one learns the new one while
-//! it looks; here members come with the log. Its finalize wait begins anew with every message and deafens
+//! it looks. Here members come with the log; until then a node hears whoever stands higher than itself,
+//! known or not, and counts whom it knows. Its finalize wait begins anew with every message and deafens
 //! to higher rounds; here it has a fixed end and hears all. Its observers vote among themselves; here they
 //! ask. Weights and groups of voters come with [`Quorum`](synod_quorum::Quorum).
 //!

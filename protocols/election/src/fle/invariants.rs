@@ -31,6 +31,7 @@ pub struct Safety {
 struct Now {
     looks: bool,
     round: Round,
+    own: Option<Vote>,
     vote: Option<Vote>,
     is_closing: bool,
     voters: Quorum,
@@ -69,8 +70,8 @@ impl Safety {
         if let Some(vote) = vote {
             self.held.entry((*round, *vote)).or_default().insert(node);
         }
-        let (round, vote, is_closing) = (*round, *vote, *is_closing);
-        let now = Now { looks: true, round, vote, is_closing, voters: voters.clone() };
+        let (round, own, vote, is_closing) = (*round, *own, *vote, *is_closing);
+        let now = Now { looks: true, round, own, vote, is_closing, voters: voters.clone() };
         self.now.insert(node, now);
         Ok(())
     }
@@ -90,15 +91,18 @@ impl Safety {
             return Ok(());
         }
         let voters = now.voters.clone();
+        let surpasses = now.own.is_none_or(|own| vote.standing() > own.standing());
         let right = match state {
-            State::Leading => vote.leader == node,
+            State::Leading => vote.leader == node && voters.contains(node),
             State::Following => vote.leader != node && voters.contains(node),
             State::Observing => vote.leader != node && !voters.contains(node),
             State::Looking => false,
         };
-        ensure(right && voters.contains(vote.leader), "Voters lead, voters follow", || {
-            format!("{node}, {state}, elected {vote}; the voters are {voters}")
-        })?;
+        ensure(
+            right && (voters.contains(vote.leader) || surpasses),
+            "Voters lead, voters follow",
+            || format!("{node}, {state}, elected {vote}; the voters are {voters}"),
+        )?;
         let held = self.held.get(&(*round, *vote));
         let polled =
             was_closing && voters.is_quorum(|node| held.is_some_and(|by| by.contains(&node)));

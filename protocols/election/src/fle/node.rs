@@ -92,6 +92,16 @@ impl<R: Rules> Fle<R> {
         }
     }
 
+    /// Its present vote, or its leader as it was elected. `None`: it looks, and has no vote.
+    #[must_use]
+    pub fn vote(&self) -> Option<Vote> {
+        match &self.role {
+            Role::Idle => None,
+            Role::Looking(looking) => looking.vote,
+            Role::Settled(settled) => Some(settled.vote),
+        }
+    }
+
     /// The round it votes in, or in which its leader was elected.
     #[must_use]
     pub fn round(&self) -> Round {

@@ -7,7 +7,8 @@ synod_engine::rules! {
     pub trait Rules {
         /// Votes are compared by epoch and zxid, and by id only where these are equal.
         fn standing_before_id;
-        /// Only voters are heard, and only voters are elected.
+        /// Only voters are heard and elected; and whoever stands higher than the hearer, since voters may
+        /// have been added that it does not know yet. Only voters are counted.
         fn voters_only;
         /// A leader is elected when a quorum has voted alike.
         fn quorum_of_votes;

@@ -21,17 +21,11 @@ pub struct View {
 
 impl View {
     pub(crate) fn of<R: Rules>(node: &Fle<R>) -> Self {
-        let state = node.state();
-        let round = node.round();
-        match &node.role {
-            Role::Idle => Self { state, round, vote: None, is_closing: false },
-            Role::Looking(looking) => {
-                Self { state, round, vote: looking.vote, is_closing: looking.is_closing }
-            }
-            Role::Settled(settled) => {
-                Self { state, round, vote: Some(settled.vote), is_closing: false }
-            }
-        }
+        let is_closing = match &node.role {
+            Role::Looking(looking) => looking.is_closing,
+            Role::Idle | Role::Settled(_) => false,
+        };
+        Self { state: node.state(), round: node.round(), vote: node.vote(), is_closing }
     }
 }
 

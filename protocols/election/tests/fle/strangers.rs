@@ -1,9 +1,12 @@
 //! Observers, and nodes that know other voters: they are told, and not counted.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use synod_election::fle::{State, Timer};
 
 use crate::hand::{Hand, answer, asking, following, leading, looking, vote};
 
+const FOLLOWING: State = State::Following;
 const LOOKING: State = State::Looking;
 const OBSERVING: State = State::Observing;
 
@@ -11,14 +14,63 @@ const OBSERVING: State = State::Observing;
 fn voters_only_without_it_strangers_are_heard_and_elected() {
     let mut sound = Hand::new(1, 3);
     sound.looks(5);
-    assert_eq!(sound.hears(9, looking(1, vote(2, 9))).receivers(), [9], "told, but not heard");
-    assert_eq!(sound.hears(9, following(1, vote(2, 9))).sent(), []);
-    sound.hears(2, looking(1, vote(9, 9)));
+    assert_eq!(sound.hears(9, looking(1, vote(2, 5))).receivers(), [9], "told, but not heard");
+    assert_eq!(sound.hears(9, following(1, vote(2, 5))).sent(), []);
+    sound.hears(2, looking(1, vote(9, 5)));
     assert_eq!(sound.is(), (LOOKING, 1, Some(1)), "no candidate");
     let mut broken = Hand::without("voters_only", 1, 3);
     broken.looks(5);
-    broken.hears(2, looking(1, vote(9, 9)));
+    broken.hears(2, looking(1, vote(9, 5)));
     assert_eq!(broken.is(), (LOOKING, 1, Some(9)));
+}
+
+#[test]
+fn a_stranger_who_stands_higher_is_voted_for_but_not_counted() {
+    let mut node = Hand::new(1, 3);
+    node.looks(5);
+    let heard = node.hears(9, looking(4, vote(9, 6)));
+    assert_eq!(node.is(), (LOOKING, 4, Some(9)));
+    assert_eq!(
+        heard.receivers(),
+        [2, 3, 9],
+        "the stranger is answered with the vote as it is then"
+    );
+    assert_eq!(heard.sent()[2].1, answer(4, vote(9, 6)));
+    assert!(!node.is_closing(), "9 is counted nowhere");
+    node.hears(2, looking(4, vote(9, 6)));
+    assert_eq!(node.fires(Timer::Finalize).elected(), Some((FOLLOWING, 9, 4)));
+}
+
+#[test]
+fn a_stranger_who_leads_is_joined_on_its_word_and_that_of_a_quorum_of_those_who_are_known() {
+    let mut node = Hand::new(1, 3);
+    node.looks(5);
+    assert_eq!(node.hears(9, leading(4, vote(9, 6))).elected(), None);
+    assert_eq!(node.hears(8, following(4, vote(9, 6))).elected(), None);
+    assert_eq!(node.hears(2, following(4, vote(9, 6))).elected(), None);
+    assert_eq!(node.hears(3, following(4, vote(9, 6))).elected(), Some((FOLLOWING, 9, 4)));
+}
+
+/// Voter 4 was added while 3 was away; then 1 died. Three of four are up. 2 and 4 have equal histories, so
+/// both vote for 4, of whom 3 has never heard.
+#[test]
+fn a_voter_who_lags_behind_a_change_of_members_votes_for_one_whom_it_does_not_know() {
+    let mut nodes =
+        BTreeMap::from([(2, Hand::new(2, 4)), (3, Hand::new(3, 3)), (4, Hand::new(4, 4))]);
+    let mut flying = VecDeque::new();
+    for (id, counter) in [(2, 9), (3, 5), (4, 9)] {
+        let did = nodes.get_mut(&id).unwrap().looks(counter);
+        flying.extend(did.sent().into_iter().map(|(to, said)| (id, to, said)));
+    }
+    while let Some((from, to, said)) = flying.pop_front() {
+        if let Some(node) = nodes.get_mut(&to) {
+            let did = node.hears(from, said);
+            flying.extend(did.sent().into_iter().map(|(next, said)| (to, next, said)));
+        }
+    }
+    for (id, node) in &nodes {
+        assert_eq!((node.is(), node.is_closing()), ((LOOKING, 1, Some(4)), true), "{id}");
+    }
 }
 
 #[test]

@@ -90,24 +90,48 @@ impl Looking {
         from: NodeId,
         said: Notification,
     ) -> Option<Settled> {
-        let is_voter = |node| self.voters.contains(node) || !config.rules.voters_only();
         let lags = said.round < self.round && config.rules.lower_round_is_answered();
         // Who votes worse than this node, though that has repeated its vote already, did not look yet when
         // the vote came, and would hear of it at the next repetition only.
         let is_late = said.round == self.round && said.vote < self.vote && self.vain > 0;
-        if said.asks && (lags || is_late || !is_voter(from)) && self.own.is_some() {
+        let is_answered = said.asks && (lags || is_late || !self.voters.contains(from));
+        let joined = self.consider(config, context, from, said);
+        if is_answered && self.own.is_some() && joined.is_none() {
             context.send(from, self.answer());
         }
+        joined
+    }
+
+    /// Takes in what somebody said.
+    fn consider<R: Rules>(
+        &mut self,
+        config: &Config<R>,
+        context: &mut Context<'_, Fle<R>>,
+        from: NodeId,
+        said: Notification,
+    ) -> Option<Settled> {
+        let vote = said.vote?;
         // Rule `voters_only`. With weights, who has none is no candidate either.
-        let vote = said.vote.filter(|vote| is_voter(from) && is_voter(vote.leader))?;
+        let is_known = |node| self.voters.contains(node);
+        let is_heard = (is_known(from) && is_known(vote.leader)) || self.surpasses(vote);
+        if !is_heard && config.rules.voters_only() {
+            return None;
+        }
         match said.state {
-            State::Looking if self.is_overtaken(from, said) => return None,
             State::Looking => {
-                self.heard.insert(from, said);
+                if self.is_overtaken(from, said) {
+                    return None;
+                }
+                if is_known(from) {
+                    self.heard.insert(from, said);
+                }
                 self.compare(config, context, said.round, vote);
             }
             State::Following | State::Leading => {
-                self.heard.insert(from, said);
+                // Of strangers only the leader's own word matters.
+                if is_known(from) || from == vote.leader {
+                    self.heard.insert(from, said);
+                }
                 if let Some(joined) = self.join(config, vote) {
                     return Some(joined);
                 }
@@ -116,6 +140,12 @@ impl Looking {
         }
         self.count(config, context);
         None
+    }
+
+    /// Whether a candidate stands higher than this node: it may know of voters that this node does not know
+    /// yet. One that was removed and has not heard of it cannot, for it lacks what removed it.
+    fn surpasses(&self, vote: Vote) -> bool {
+        self.own.is_none_or(|own| vote.standing() > own.standing())
     }
 
     /// Whether a better vote of the same voter came before this one: votes rise within a round.
