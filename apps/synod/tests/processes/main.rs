@@ -10,6 +10,7 @@ mod churn;
 mod cluster;
 mod command_line;
 mod crashes;
+mod engines;
 mod history;
 mod members;
 mod modes;

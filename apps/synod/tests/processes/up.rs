@@ -95,6 +95,33 @@ async fn a_cluster_starts_serves_stops_and_starts_again_with_its_data() {
     drop(again);
     let five = run(synod(dir.path()).args(["up", "--nodes", "5", "--dir", place]));
     assert!(five.code == Some(2) && five.err.contains("cluster of 3 nodes"), "{five:?}");
+    let zab = run(synod(dir.path()).args(["up", "--engine", "zab", "--dir", place]));
+    assert!(zab.code == Some(2) && zab.err.contains("a cluster on raft, not on zab"), "{zab:?}");
+}
+
+#[tokio::test]
+async fn a_cluster_keeps_the_engine_that_it_was_made_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("cluster");
+    let place = place.to_str().unwrap();
+    let mut up = Up::start(dir.path(), &["--engine", "zab", "--dir", place]);
+    assert_eq!(kv(dir.path(), &["put", "k", "v"]).code, Some(0));
+    up.signal(Signal::INT);
+    up.event("stopped");
+    assert_eq!(up.ended(), Some(0));
+    gone(&up.pids).await;
+    let file = std::fs::read_to_string(dir.path().join("cluster/cluster.toml")).unwrap();
+    assert!(file.contains("engine = \"zab\""), "{file}");
+    let again = Up::start(dir.path(), &["--dir", place]);
+    assert_eq!(kv(dir.path(), &["get", "k"]).out, "v\n");
+    drop(again);
+    let recovery = ["recover", "cluster/node1", "--accept-data-loss"];
+    gone(&up.pids).await;
+    until("the nodes are gone", async || {
+        let told = run(synod(dir.path()).args(recovery)).err;
+        told.contains("runs zab, which cannot go on from one survivor").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
