@@ -75,6 +75,10 @@ impl<R: Rules> Hand<R> {
         self.step(Input::Link { peer: NodeId(peer), state: LinkState::Opened })
     }
 
+    pub(crate) fn engine(&self) -> &Fle<R> {
+        &self.engine
+    }
+
     pub(crate) fn view(&self) -> View {
         self.engine.view()
     }

@@ -3,6 +3,7 @@
 
 mod behaviour;
 mod counts;
+mod folds;
 mod hand;
 mod simulation;
 mod strangers;
