@@ -91,8 +91,8 @@ pub enum Message {
         prefix: Index,
         /// And it accepted these in this ballot, from the first to the last.
         beyond: Option<(Index, Index)>,
-        /// It knows that the members of the group are what they are up to here.
-        members: Index,
+        /// Up to here it knows the values to be chosen; if members changed there, durably.
+        chosen: Index,
     },
     /// The leader is there, and something was chosen.
     Heartbeat {

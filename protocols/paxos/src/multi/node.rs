@@ -202,9 +202,9 @@ impl<R: Rules> MultiPaxos<R> {
                     follower.accept(state, context, &batch, chosen);
                 }
             }
-            Message::Accepted { ballot, prefix, beyond, members } => {
+            Message::Accepted { ballot, prefix, beyond, chosen } => {
                 if let Some((leader, state)) = self.leading(ballot) {
-                    leader.accepted(state, node, (prefix, beyond), members);
+                    leader.accepted(state, node, (prefix, beyond), chosen);
                 }
             }
             Message::Heartbeat { ballot, chosen, prefix, last, round } => {

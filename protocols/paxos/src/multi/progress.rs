@@ -18,8 +18,8 @@ pub(crate) struct Progress {
     pub(crate) prefix: Index,
     /// What it accepted behind that, from the first to the last.
     beyond: Vec<(Index, Index)>,
-    /// Since this instance it knows who the members are.
-    pub(crate) members: Index,
+    /// Up to here it knows what is chosen, and durably who the members are.
+    pub(crate) chosen: Index,
     /// The next instance to send. What lies before the first that it was ever sent it asks for itself.
     pub(crate) next: Index,
     floor: Index,
@@ -55,7 +55,7 @@ impl Progress {
             life,
             prefix: Index::ZERO,
             beyond: Vec::new(),
-            members: Index::ZERO,
+            chosen: Index::ZERO,
             next,
             floor: next,
             told_chosen: Index::ZERO,
@@ -161,7 +161,7 @@ impl Progress {
     pub(crate) fn has_left(&mut self) -> bool {
         let Some(leaving) = &mut self.leaving else { return false };
         leaving.age += 1;
-        self.members >= leaving.since || leaving.age > FAREWELL_HEARTBEATS
+        self.chosen >= leaving.since || leaving.age > FAREWELL_HEARTBEATS
     }
 }
 
@@ -206,7 +206,7 @@ mod tests {
         progress.leave(Index(9));
         let mut silent = progress.clone();
         assert!(progress.is_leaving() && !progress.has_left());
-        progress.members = Index(8);
+        progress.chosen = Index(8);
         assert!(progress.has_left());
         assert_eq!((1..).find(|_| silent.has_left()), Some(FAREWELL_HEARTBEATS + 1));
     }

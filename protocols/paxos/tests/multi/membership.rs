@@ -1,7 +1,9 @@
 //! Members change behind a closed window.
 
-use synod_consensus::{BadChange, Change, Event, Index, Refusal, Role};
-use synod_engine::{NodeId, Sound, Token, Without};
+use synod_consensus::{
+    BadChange, Change, Event, Index, Output, Refusal, ReplicatedLog, Request, Role,
+};
+use synod_engine::{Blob, Input, NodeId, Sound, Token, Without};
 use synod_paxos::multi::{Message, RULES, Rules, Timer};
 
 use crate::cluster::{Cluster, Envelope};
@@ -73,7 +75,7 @@ fn a_learner_that_lacks_much_is_not_promoted_and_nonsense_is_refused() {
 #[test]
 fn the_window_is_closed_behind_a_change_and_opens_again() {
     let mut cluster = with_learner(Sound);
-    let knows = |it: &Envelope| matches!(it.message, Message::Accepted { members: Index(2), .. });
+    let knows = |it: &Envelope| matches!(it.message, Message::Accepted { chosen: Index(2), .. });
     cluster.at(1, |node| node.change(101, [Change::Promote(NodeId(4))]));
     cluster.at(1, |node| node.propose(7, "behind"));
     cluster.at(1, |node| node.change(102, [Change::Remove(NodeId(2))]));
@@ -103,7 +105,7 @@ fn a_value_chosen_behind_a_change_by_who_knew_of_it_is_not_lost() {
         let change = Change::Prioritise { node: NodeId(2), priority: 2 };
         cluster.at(1, |node| node.change(1, [change]));
         let knows =
-            |it: &Envelope| matches!(it.message, Message::Accepted { members: Index(1), .. });
+            |it: &Envelope| matches!(it.message, Message::Accepted { chosen: Index(1), .. });
         cluster.settle_but(knows);
         assert_eq!(cluster.commits(), [0, 1, 0]);
         cluster.heal();
@@ -160,6 +162,28 @@ fn a_change_is_finished_by_a_leader_that_began_it_in_an_earlier_reign() {
     cluster.assert_sound();
 }
 
+/// Snapshots make nodes forget since when the members are what they are; and a leader that nobody asks for
+/// anything finds out all the same that they know.
+#[test]
+fn members_are_settled_for_every_later_leader_though_nothing_happens() {
+    let mut cluster = with_learner(Sound);
+    for id in [1, 2, 3] {
+        cluster.at(id, |node| {
+            node.input(Input::Applied(1));
+            node.input(Input::Request { token: Token(9), request: Request::Compact });
+            let (task, _) = node.tasks.pop().expect("a snapshot is asked for");
+            let blob = Blob { id, size_bytes: 1, checksum: 0 };
+            let output = Output::Snapshot { index: Index(1), blob };
+            node.input(Input::TaskDone { id: task, output });
+        });
+    }
+    for leader in [2, 3, 1] {
+        cluster.elect(leader);
+        cluster.beat(leader);
+        assert!(cluster.node(leader).engine.status().members_settled);
+    }
+}
+
 /// Its user is told of its own removal once those who stay know of it: it may go for good.
 #[test]
 fn a_leader_removes_itself_and_the_other_goes_on_alone() {
@@ -198,10 +222,8 @@ fn several_voters_change_by_way_of_a_joint_membership_that_is_left_by_itself() {
     cluster.settle();
     cluster.beat(1);
     assert!(committed(&cluster, 1, 102));
-    let members = |cluster: &Cluster, id: u64| {
-        use synod_consensus::ReplicatedLog;
-        cluster.nodes[&id].engine.status().members.to_string()
-    };
+    let members =
+        |cluster: &Cluster, id: u64| cluster.nodes[&id].engine.status().members.to_string();
     assert_eq!(members(&cluster, 3), "{n3,n4,n5}");
     assert_eq!(members(&cluster, 2), "{n3,n4,n5}", "who was removed hears of it");
     let leader = cluster.leader().expect("it handed over");

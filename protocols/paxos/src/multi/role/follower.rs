@@ -265,9 +265,9 @@ impl Follower {
         let prefix = self.prefix;
         self.beyond.retain(|(_, last)| *last > prefix);
         let Some(leader) = self.leader else { return };
-        let (ballot, members) = (state.promised, state.members.since());
+        let (ballot, chosen) = (state.promised, state.commit);
         let mut send = |beyond| {
-            let accepted = Message::Accepted { ballot, prefix, beyond, members };
+            let accepted = Message::Accepted { ballot, prefix, beyond, chosen };
             if state.rules().accept_is_durable() {
                 context.send(leader, accepted);
             } else {

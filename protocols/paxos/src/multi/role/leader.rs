@@ -44,8 +44,10 @@ pub(crate) struct Leader {
     is_noted: bool,
     /// Whether phase 1 found values behind it.
     is_cut: bool,
-    /// Since which entry its own disk knows who the members are.
-    members: Index,
+    /// Up to here its own disk knows who the members are, once it was asked to note it.
+    noted: Index,
+    /// The members are known to be so since this entry, or an earlier one.
+    since: Index,
     /// The last instance at the last heartbeat: who has it now is no further behind than that.
     last_at_heartbeat: Index,
     /// Whether an acknowledgement came since what is chosen was last looked at.
@@ -82,7 +84,8 @@ impl Leader {
             is_closed_chosen: false,
             is_noted: false,
             is_cut: false,
-            members: Index::ZERO,
+            noted: Index::ZERO,
+            since: state.members.since(),
             last_at_heartbeat: state.commit,
             acknowledged: true,
             open_bytes: 0,
@@ -213,8 +216,8 @@ impl Leader {
         self.open_bytes += batch.size_bytes();
         state.accept(context, batch);
         if state.rules().accept_is_durable() {
-            let (ballot, members) = (state.promised, Index::ZERO);
-            context.send(state.me(), Message::Accepted { ballot, prefix, beyond: None, members });
+            let (ballot, chosen) = (state.promised, Index::ZERO);
+            context.send(state.me(), Message::Accepted { ballot, prefix, beyond: None, chosen });
         } else {
             self.stored = prefix;
             self.acknowledged = true;
@@ -232,6 +235,7 @@ impl Leader {
         let members = state.members.since();
         state.commit_to(context, to, |last| proposals.committed(last));
         if state.members.since() > members {
+            self.since = state.members.since();
             self.follow_members(state);
             self.promises.members_changed();
         }

@@ -112,8 +112,8 @@ impl Leader {
     pub(super) fn is_change_known<R: Rules>(&self, state: &State<R>) -> bool {
         let Some((closed, quorum)) = self.new_quorum(state) else { return true };
         let knows = |node: NodeId| match self.followers.get(&node) {
-            Some(progress) => progress.members >= closed,
-            None => node == state.me() && self.members >= closed,
+            Some(progress) => progress.chosen >= closed,
+            None => node == state.me() && self.noted >= closed,
         };
         quorum.is_quorum(knows) || !state.rules().new_majority_holds_prefix()
     }
@@ -128,7 +128,7 @@ impl Leader {
         state.mark_chosen(context, closed);
         if !core::mem::replace(&mut self.is_noted, true) {
             let (ballot, prefix) = (state.promised, state.commit);
-            let accepted = Message::Accepted { ballot, prefix, beyond: None, members: closed };
+            let accepted = Message::Accepted { ballot, prefix, beyond: None, chosen: closed };
             context.send(state.me(), accepted);
         }
     }
@@ -189,9 +189,8 @@ impl Leader {
 
     /// Whether a majority of the members knows durably that they are so.
     pub(crate) fn members_are_known<R: Rules>(&self, state: &State<R>) -> bool {
-        let since = state.members.since();
         let knows = |node: NodeId| match self.followers.get(&node) {
-            Some(progress) => progress.members >= since,
+            Some(progress) => progress.chosen >= self.since,
             None => node == state.me(),
         };
         state.quorum().is_quorum(knows)

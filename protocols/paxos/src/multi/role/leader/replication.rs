@@ -21,12 +21,12 @@ impl Leader {
         state: &mut State<R>,
         from: NodeId,
         (prefix, beyond): (Index, Option<(Index, Index)>),
-        members: Index,
+        chosen: Index,
     ) {
         let last = self.last;
         if from == state.me() {
             self.stored = self.stored.max(prefix.min(last));
-            self.members = self.members.max(members);
+            self.noted = self.noted.max(chosen);
             self.acknowledged = true;
             return;
         }
@@ -34,9 +34,9 @@ impl Leader {
         progress.hear();
         let beyond = beyond.filter(|(_, end)| *end <= last);
         self.acknowledged |= progress.accepted(prefix.min(last), beyond);
-        if members > progress.members {
-            progress.members = members;
-            self.acknowledged = true;
+        if chosen > progress.chosen {
+            progress.chosen = chosen;
+            self.acknowledged |= self.closed.is_some();
         }
         state.serving.has(from, prefix);
     }
@@ -90,10 +90,10 @@ impl Leader {
         });
         let last = self.last;
         let last_before = core::mem::replace(&mut self.last_at_heartbeat, last);
-        let closed = self.closed.filter(|_| self.is_closed_chosen);
+        let awaited = self.since.max(chosen.min(self.closed.unwrap_or_default()));
         for (peer, progress) in &mut self.followers {
             progress.caught_up = progress.prefix >= last_before;
-            let is_awaited = closed.is_some_and(|closed| progress.members < closed);
+            let is_awaited = progress.chosen < awaited;
             let prefix = if is_awaited { Index::ZERO } else { progress.prefix };
             let last = Some(last);
             context.send_now(*peer, Message::Heartbeat { ballot, chosen, prefix, last, round });
