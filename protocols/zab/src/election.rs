@@ -8,7 +8,7 @@ use core::convert::Infallible;
 
 use synod_consensus::Epoch;
 use synod_election::fle;
-use synod_engine::{Context, Embeds, Engine as _, Input, LinkState, NodeId, Token};
+use synod_engine::{Context, Embeds, Input, LinkState, NodeId, Token};
 
 use crate::role::{Becomes, Role};
 use crate::{Message, Record, Rules, Timer, Zab};
@@ -20,6 +20,7 @@ impl<R: Rules> Zab<R> {
         if voters.is_empty() {
             return;
         }
+        context.set_timer(Timer::Limit, self.state.config.init_limit());
         let zxid = self.state.zxid(self.state.log.last());
         let epoch = half(self.state.epochs.current);
         self.ask_election(context, fle::Request::Look { epoch, zxid, voters });
@@ -54,8 +55,15 @@ impl<R: Rules> Zab<R> {
 
     /// Whether this is the node's present vote. Its own poll may never end: it counts by the members that it
     /// knows, and others may know newer ones.
-    pub(crate) fn votes_for(&self, leader: NodeId) -> bool {
-        self.election.view().vote.is_some_and(|vote| vote.leader == leader)
+    fn votes_for(&self, leader: NodeId) -> bool {
+        self.election.vote().is_some_and(|vote| vote.leader == leader)
+    }
+
+    /// Whether to follow one who was elected, by its own word: this node looks, and votes for it or, by the
+    /// members that it knows, for nobody.
+    pub(crate) fn heeds(&self, leader: NodeId) -> bool {
+        let is_free = self.election.vote().is_none() || self.votes_for(leader);
+        matches!(self.role, Role::Looking(_)) && is_free
     }
 
     /// A timer of the election fired.
@@ -79,9 +87,25 @@ impl<R: Rules> Zab<R> {
         }
     }
 
+    /// The election has come to nothing for long. If nobody who is heard knows more than this node, it seeks an
+    /// epoch all the same. Polls count by the members that each node knows: who lags behind a change of them
+    /// may have no vote by its own list, though the newest counts on it.
+    pub(crate) fn looked_in_vain(&mut self, context: &mut Context<'_, Self>) -> Becomes {
+        if self.votes_for(self.state.me()) {
+            return Becomes::Discovery;
+        }
+        context.set_timer(Timer::Limit, self.state.config.init_limit());
+        Becomes::Same
+    }
+
     /// The election has come to this leader. Of no matter, if the node has found one in the meantime.
     fn elected(&mut self, context: &mut Context<'_, Self>, leader: NodeId) {
-        if matches!(self.role, Role::Looking(_)) {
+        let seeks = match &self.role {
+            Role::Looking(_) => true,
+            Role::Discovery(discovery) => discovery.epoch().is_none() && leader != self.state.me(),
+            Role::Leader(_) | Role::Follower(_) => false,
+        };
+        if seeks {
             let is_me = leader == self.state.me();
             self.become_(
                 context,

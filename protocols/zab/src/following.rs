@@ -6,9 +6,9 @@
 
 use synod_consensus::{Epoch, Index};
 use synod_engine::{Context, NodeId};
-use synod_log::EntryId;
+use synod_log::{EntryId, ReadId};
 
-use crate::message::Summary;
+use crate::message::{Summary, SyncResult};
 use crate::role::{Becomes, Role};
 use crate::{Message, Rules, Zab};
 
@@ -75,8 +75,7 @@ impl<R: Rules> Zab<R> {
     }
 
     /// A leader is there, or one who was elected. Its followers answer. Who has no leader, or one of an earlier
-    /// epoch, follows one that a quorum follows; who looks also follows one that it votes for, and that a
-    /// quorum has elected; who accepted a later epoch than it has tells it so.
+    /// epoch, follows one that a quorum follows; who looks also heeds one that was elected; who accepted a later epoch than it has tells it so.
     pub(crate) fn pinged(
         &mut self,
         context: &mut Context<'_, Self>,
@@ -87,7 +86,7 @@ impl<R: Rules> Zab<R> {
     ) -> Becomes {
         let accepted = self.state.epoch();
         let follow = Becomes::Follower { leader: from };
-        let is_elected = matches!(self.role, Role::Looking(_)) && self.votes_for(from);
+        let is_elected = self.heeds(from);
         match &mut self.role {
             Role::Follower(follower) if follower.leader == from => {
                 if epoch == accepted && follower.takes_part() {
@@ -134,6 +133,28 @@ impl<R: Rules> Zab<R> {
             Becomes::Discovery
         } else {
             Becomes::Looking
+        }
+    }
+
+    /// The leader answers a question about reads. That it leads no more is no sign of life of a leader.
+    pub(crate) fn sync_answered(
+        &mut self,
+        context: &mut Context<'_, Self>,
+        from: NodeId,
+        epoch: Epoch,
+        (id, result): (ReadId, SyncResult),
+    ) -> Becomes {
+        let Role::Follower(follower) = &mut self.role else { return Becomes::Same };
+        if follower.leader != from || epoch != self.state.epoch() || !follower.takes_part() {
+            return Becomes::Same;
+        }
+        follower.reads_answered(&self.state, context, id, result);
+        match result {
+            SyncResult::Index(_) | SyncResult::Busy => {
+                follower.hear(&self.state, context);
+                Becomes::Same
+            }
+            SyncResult::NotLeader => Becomes::Looking,
         }
     }
 

@@ -43,7 +43,7 @@ pub enum Timer {
     /// A timer of the embedded election.
     Election(fle::Timer),
     /// A follower's patience with its leader; the patience of who was elected with its followers; a leader's
-    /// check that a quorum follows.
+    /// check that a quorum follows; the patience of who looks with the election.
     Limit,
     /// A leader's next heartbeat.
     Ping,
@@ -247,9 +247,7 @@ impl<R: Rules> Zab<R> {
                 })
             }
             Message::SyncReply { epoch, id, result } => {
-                self.led(context, from, epoch, |it, state, context| {
-                    it.reads_answered(state, context, id, result);
-                })
+                self.sync_answered(context, from, epoch, (id, result))
             }
             Message::AckNewLeader { epoch, last } => {
                 self.leads(epoch, |it, state| it.new_leader_acked(state, from, last))
@@ -333,6 +331,7 @@ impl<R: Rules> Zab<R> {
         let state = &mut self.state;
         let becomes = match (timer, &mut self.role) {
             (Timer::Election(timer), _) => return self.election_timer(context, timer),
+            (Timer::Limit, Role::Looking(_)) => self.looked_in_vain(context),
             (Timer::Limit, Role::Discovery(_) | Role::Follower(_)) => Becomes::Looking,
             (Timer::Limit, Role::Leader(leader)) => leader.check_quorum(state, context),
             (Timer::Ping, Role::Leader(leader)) => {
@@ -361,12 +360,7 @@ impl<R: Rules> Zab<R> {
                 Becomes::Same
             }
             (
-                Timer::Limit
-                | Timer::Ping
-                | Timer::Transfer
-                | Timer::Inform
-                | Timer::Read
-                | Timer::Forward,
+                Timer::Ping | Timer::Transfer | Timer::Inform | Timer::Read | Timer::Forward,
                 Role::Looking(_) | Role::Discovery(_) | Role::Leader(_) | Role::Follower(_),
             ) => Becomes::Same,
         };
