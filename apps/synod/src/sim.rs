@@ -27,25 +27,25 @@ use crate::engines::{Part, Wired};
 
 pub use clients::Clients;
 use draw::Drawn;
-pub use planted::{Lacks, Planted, Run};
+pub use planted::{Planted, Run};
 pub use runs::Runs;
 
 /// A simulated cluster: the log `L`, the store keeping the rules `S`.
 pub type Cluster<L, S> = Sim<L, Replica<Store<S>>, <L as Wired>::Invariants, Clients>;
 
-/// The cluster that `plan.seed` stands for.
+/// The cluster that `plan.seed` stands for, its log keeping `rules`, the stores theirs.
 #[must_use]
-pub fn cluster<L, S>(mut plan: Plan, rules: L::Rules) -> Cluster<L, S>
+pub fn cluster<L, S>(mut plan: Plan, rules: L::Rules, of_stores: S) -> Cluster<L, S>
 where
     L: Wired<Rules: Copy>,
-    S: synod_kv::rules::Rules + Default,
+    S: synod_kv::rules::Rules,
 {
     let drawn = draw::draw(plan.seed, &plan.mix);
     let Drawn { knobs, founders, spares, habits, lag, cancel_ppm } = drawn;
     if habits.rivals.is_some() {
         plan.mix = draw::stormy(&plan.mix);
     }
-    let app = Replicated { lag, cancel_ppm, ..Replicated::new(Store::default) };
+    let app = Replicated { lag, cancel_ppm, ..Replicated::new(Store::new().with_rules(of_stores)) };
     let count = founders.len() as u64 + spares;
     let engines = (1..=count).map(NodeId).map(|node| {
         let founders = founders.contains(&node).then(|| founders.clone());

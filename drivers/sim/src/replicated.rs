@@ -23,10 +23,10 @@ pub use calls::{Answer, Call};
 use calls::{Failed, Waits};
 
 /// What a [`Replica`] is made from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Replicated<S> {
     /// The state before all entries.
-    pub empty: fn() -> S,
+    pub empty: S,
     /// How long applying lags behind, at most: each event waits for a time up to this. Zero applies
     /// at once.
     pub lag: Duration,
@@ -36,7 +36,7 @@ pub struct Replicated<S> {
 
 impl<S> Replicated<S> {
     /// Applies at once; callers are patient.
-    pub fn new(empty: fn() -> S) -> Self {
+    pub fn new(empty: S) -> Self {
         Self { empty, lag: Duration::ZERO, cancel_ppm: 0 }
     }
 }
@@ -82,7 +82,7 @@ impl<E> Log for E where
 /// What the desk of a replica is called here.
 type At<'a, 'b, S, E> = &'a mut Desk<'b, E, Replica<S>>;
 
-impl<S: StateMachine> Replica<S> {
+impl<S: StateMachine + Clone> Replica<S> {
     /// The state as it is.
     pub fn state(&self) -> &S {
         &self.state
@@ -101,7 +101,7 @@ impl<S: StateMachine> Replica<S> {
 
 impl<S, E> App<E> for Replica<S>
 where
-    S: StateMachine,
+    S: StateMachine + Clone,
     E: Log,
 {
     type Config = Replicated<S>;
@@ -110,7 +110,7 @@ where
 
     fn start(config: &Self::Config, _: &mut Desk<'_, E, Self>) -> Self {
         Self {
-            state: (config.empty)(),
+            state: config.empty.clone(),
             applied: Index::ZERO,
             role: Role::Follower,
             leader: None,
@@ -256,7 +256,7 @@ where
     }
 }
 
-impl<S: StateMachine> Replica<S> {
+impl<S: StateMachine + Clone> Replica<S> {
     fn catch_up_later<E>(&mut self, desk: At<'_, '_, S, E>)
     where
         E: Log,

@@ -13,7 +13,7 @@ use synod_sim::replicated::{Answer, Call, Replica, Replicated};
 use synod_sim::{ClientId, Mix, Outside, Plan, Report, Sim, Swarm, Unchecked, Verdict, Workload};
 
 /// Counts commands; in a snapshot, one piece per ten.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Count(u64);
 
 impl StateMachine for Count {
@@ -114,7 +114,7 @@ type Cluster = Sim<Solo, Replica<Count>, Unchecked, Client>;
 
 fn run(seed: u64, mix: Mix, bug: Bug) -> (Report, Cluster) {
     let lag = Duration::from_millis(if seed.is_multiple_of(2) { 0 } else { 5 });
-    let app = Replicated { lag, cancel_ppm: 100_000, ..Replicated::new(Count::default) };
+    let app = Replicated { lag, cancel_ppm: 100_000, ..Replicated::new(Count::default()) };
     let plan = Plan { seed, mix, max_events: 5_000, ..Plan::default() };
     let nodes = [(NodeId(1), bug)];
     let mut sim = Cluster::new(plan, nodes, app, Unchecked, Client::default());

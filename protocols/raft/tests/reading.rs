@@ -149,7 +149,7 @@ fn run<R: Rules>(seed: u64, run: Run<R>) -> Report {
     });
     let plan = Plan { seed, mix, transport, ..Plan::default() };
     let lag = Duration::from_millis(seed % 3 * 20);
-    let app = Replicated { lag, cancel_ppm: 20_000, ..Replicated::new(LastWrite::default) };
+    let app = Replicated { lag, cancel_ppm: 20_000, ..Replicated::new(LastWrite::default()) };
     let (invariants, load) = (Invariants::default(), Load::new(4));
     Sim::<Raft<R>, Replica<LastWrite>, _, _>::new(plan, engines, app, invariants, load).run()
 }

@@ -24,7 +24,7 @@ fn run(seed: u64, mix: Mix, transport: Transport) -> Report {
         (id, config)
     });
     let plan = Plan { seed, mix, transport, ..Plan::default() };
-    let app = Replicated::new(Register::default);
+    let app = Replicated::new(Register::default());
     let (invariants, load) = (Invariants::default(), Load::new(4));
     Cluster::<Raft, _>::new(plan, engines, app, invariants, load).run()
 }
@@ -41,7 +41,7 @@ fn churn<R: Rules>(seed: u64, mix: Mix, transport: Transport, rules: R) -> Repor
         (id, config)
     });
     let plan = Plan { seed, mix, transport, ..Plan::default() };
-    let app = Replicated::new(Register::default);
+    let app = Replicated::new(Register::default());
     let (invariants, load) = (Invariants::default(), Load::with_operator(3));
     Cluster::<Raft<R>, _>::new(plan, engines, app, invariants, load).run()
 }

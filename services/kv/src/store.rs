@@ -34,8 +34,9 @@ impl Store {
 impl<R: Rules> Store<R> {
     /// The same store under other rules, which stores that it restores keep too.
     #[must_use]
-    pub fn with_rules(self, rules: R) -> Self {
-        Self { rules, ..self }
+    pub fn with_rules<Q: Rules>(self, rules: Q) -> Store<Q> {
+        let Self { rules: _, keys, sessions } = self;
+        Store { rules, keys, sessions }
     }
 
     /// The revision of the last write that changed something.

@@ -39,8 +39,8 @@ impl<R: Rules + Default> Story<R> {
         Self {
             random: Random::new(seed),
             index: 0,
-            steady: Store::default().with_rules(rules),
-            restored: Store::default().with_rules(rules),
+            steady: Store::new().with_rules(rules),
+            restored: Store::new().with_rules(rules),
             session: SessionId(0),
             first_token: 0,
             unanswered: BTreeSet::new(),

@@ -31,7 +31,7 @@ impl<E: ReplicatedLog, I: Invariants<E> + Default> Calm<E, I> {
     pub fn new(seed: u64, config: impl Fn(NodeId) -> E::Config) -> Self {
         let plan = Plan { seed, mix: Mix::CALM, ..Plan::default() };
         let engines = NODES.map(|node| (node, config(node)));
-        let app = Replicated::new(Register::default);
+        let app = Replicated::new(Register::default());
         let mut sim = Sim::new(plan, engines, app, I::default(), Load::new(4));
         assert!(sim.run_until(Duration::from_secs(5), |sim| leader(sim).is_some()));
         sim.run_for(Duration::from_secs(1));

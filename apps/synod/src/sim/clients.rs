@@ -130,7 +130,7 @@ impl Clients {
     }
 
     /// The lane has nothing to do: it finds something, or rests.
-    fn begin_call<L: ReplicatedLog, R: Rules + Default>(
+    fn begin_call<L: ReplicatedLog, R: Rules>(
         &mut self,
         world: &mut World<'_, L, R>,
         client: ClientId,
@@ -174,7 +174,7 @@ impl Clients {
     }
 
     /// A write to this key, and now and then to others with it: what it means, and how it is said.
-    fn draw_write<L: ReplicatedLog, R: Rules + Default>(
+    fn draw_write<L: ReplicatedLog, R: Rules>(
         &self,
         world: &mut World<'_, L, R>,
         key: u64,
@@ -201,7 +201,7 @@ impl Clients {
     }
 
     /// Sends the lane's call, once more if it was sent before.
-    fn attempt<L: ReplicatedLog, R: Rules + Default>(
+    fn attempt<L: ReplicatedLog, R: Rules>(
         &mut self,
         world: &mut World<'_, L, R>,
         client: ClientId,
@@ -219,11 +219,7 @@ impl Clients {
 
     /// The lane is done with its call and rests for a while: usually a moment, seldom so long that
     /// its session may expire.
-    fn rest<L: ReplicatedLog, R: Rules + Default>(
-        &mut self,
-        world: &mut World<'_, L, R>,
-        client: ClientId,
-    ) {
+    fn rest<L: ReplicatedLog, R: Rules>(&mut self, world: &mut World<'_, L, R>, client: ClientId) {
         let most = if world.dice().chance(10_000) { TICK * 10 } else { self.habits.think };
         let pause = Duration::from_nanos(world.dice().below(most.as_nanos() as u64 + 1));
         let lane = &mut self.lanes[client.0 as usize];
@@ -233,7 +229,7 @@ impl Clients {
     }
 
     /// Nobody will know how the call ended.
-    fn give_up<L: ReplicatedLog, R: Rules + Default>(
+    fn give_up<L: ReplicatedLog, R: Rules>(
         &mut self,
         world: &mut World<'_, L, R>,
         client: ClientId,
@@ -258,7 +254,7 @@ impl Clients {
     }
 
     /// The store answered a command of the lane.
-    fn written<L: ReplicatedLog, R: Rules + Default>(
+    fn written<L: ReplicatedLog, R: Rules>(
         &mut self,
         world: &mut World<'_, L, R>,
         client: ClientId,
@@ -299,7 +295,7 @@ impl Clients {
     }
 
     /// The store answered a read.
-    fn read<L: ReplicatedLog, R: Rules + Default>(
+    fn read<L: ReplicatedLog, R: Rules>(
         &mut self,
         world: &mut World<'_, L, R>,
         key: u64,
@@ -318,7 +314,7 @@ impl Clients {
     }
 
     /// The onlooker asks any node for a state that may be old.
-    fn look<L: ReplicatedLog, R: Rules + Default>(&mut self, world: &mut World<'_, L, R>) {
+    fn look<L: ReplicatedLog, R: Rules>(&mut self, world: &mut World<'_, L, R>) {
         let nodes = world.nodes().len() as u64;
         let place = world.dice().below(nodes) as usize;
         let (node, key) =
@@ -331,7 +327,7 @@ impl Clients {
     }
 
     /// A duplicate of a settled command was answered: by the same answer, or not at all.
-    fn answered_again<L: ReplicatedLog, R: Rules + Default>(
+    fn answered_again<L: ReplicatedLog, R: Rules>(
         &self,
         world: &mut World<'_, L, R>,
         client: ClientId,
@@ -355,7 +351,7 @@ impl Clients {
     }
 
     /// This copy of the call did nothing: asks the leader, or the next node.
-    fn refused<L: ReplicatedLog, R: Rules + Default>(
+    fn refused<L: ReplicatedLog, R: Rules>(
         &mut self,
         world: &mut World<'_, L, R>,
         client: ClientId,
@@ -370,7 +366,7 @@ impl Clients {
     }
 }
 
-impl<L: ReplicatedLog, R: Rules + Default> Workload<L, Replica<Store<R>>> for Clients {
+impl<L: ReplicatedLog, R: Rules> Workload<L, Replica<Store<R>>> for Clients {
     fn begin(&mut self, world: &mut World<'_, L, R>) {
         world.wake(CLOCK, TICK);
         world.wake(ONLOOKER, TICK);

@@ -94,14 +94,11 @@ impl Operator {
         Some(format!("{node}, which lost all that it had, is no member again"))
     }
 
-    pub(super) fn begin<L: ReplicatedLog, R: Rules + Default>(world: &mut World<'_, L, R>) {
+    pub(super) fn begin<L: ReplicatedLog, R: Rules>(world: &mut World<'_, L, R>) {
         world.wake(OPERATOR, Duration::from_millis(500));
     }
 
-    pub(super) fn woken<L: ReplicatedLog, R: Rules + Default>(
-        &mut self,
-        world: &mut World<'_, L, R>,
-    ) {
+    pub(super) fn woken<L: ReplicatedLog, R: Rules>(&mut self, world: &mut World<'_, L, R>) {
         match self.waits {
             Some((.., until)) if world.now() < until => {}
             Some((_, Job::Ask, _)) | None => self.ask(world),
@@ -115,14 +112,14 @@ impl Operator {
         world.wake(OPERATOR, Duration::from_millis(1) + pause);
     }
 
-    fn ask<L: ReplicatedLog, R: Rules + Default>(&mut self, world: &mut World<'_, L, R>) {
+    fn ask<L: ReplicatedLog, R: Rules>(&mut self, world: &mut World<'_, L, R>) {
         if world.dice().chance(100_000) {
             self.node += 1;
         }
         self.call(world, Call::Ask, Job::Ask);
     }
 
-    fn call<L: ReplicatedLog, R: Rules + Default>(
+    fn call<L: ReplicatedLog, R: Rules>(
         &mut self,
         world: &mut World<'_, L, R>,
         call: Call<Query>,
@@ -135,7 +132,7 @@ impl Operator {
     }
 
     /// An answer, if it is to what it waits for.
-    pub(super) fn answered<L: ReplicatedLog, R: Rules + Default>(
+    pub(super) fn answered<L: ReplicatedLog, R: Rules>(
         &mut self,
         world: &mut World<'_, L, R>,
         call: u64,
@@ -163,7 +160,7 @@ impl Operator {
         }
     }
 
-    fn turn_to<L: ReplicatedLog, R: Rules + Default>(
+    fn turn_to<L: ReplicatedLog, R: Rules>(
         &mut self,
         world: &World<'_, L, R>,
         leader: Option<NodeId>,
@@ -173,7 +170,7 @@ impl Operator {
     }
 
     /// A leader said who the members are.
-    fn act<L: ReplicatedLog, R: Rules + Default>(
+    fn act<L: ReplicatedLog, R: Rules>(
         &mut self,
         world: &mut World<'_, L, R>,
         members: &Arc<Membership>,
@@ -201,7 +198,7 @@ impl Operator {
     }
 
     /// What brings back a node that lost all that it had.
-    fn repair<L: ReplicatedLog, R: Rules + Default>(
+    fn repair<L: ReplicatedLog, R: Rules>(
         &self,
         world: &mut World<'_, L, R>,
         members: &Membership,
@@ -221,7 +218,7 @@ impl Operator {
     }
 
     /// Anything that an operator might do next.
-    fn draw<L: ReplicatedLog, R: Rules + Default>(
+    fn draw<L: ReplicatedLog, R: Rules>(
         &self,
         world: &mut World<'_, L, R>,
         members: &Membership,
@@ -262,7 +259,7 @@ impl Operator {
     }
 
     /// A sensible wish about this node: members come more easily than they go.
-    fn wish<L: ReplicatedLog, R: Rules + Default>(
+    fn wish<L: ReplicatedLog, R: Rules>(
         &self,
         world: &mut World<'_, L, R>,
         members: &Membership,
@@ -281,7 +278,7 @@ impl Operator {
     }
 
     /// How a change ended.
-    fn changed<L: ReplicatedLog, R: Rules + Default>(
+    fn changed<L: ReplicatedLog, R: Rules>(
         &mut self,
         world: &mut World<'_, L, R>,
         wishes: &[Change],
@@ -310,7 +307,7 @@ impl Operator {
     }
 
     /// These wishes are what the members are, and will stay so.
-    fn took_effect<L: ReplicatedLog, R: Rules + Default>(
+    fn took_effect<L: ReplicatedLog, R: Rules>(
         &mut self,
         world: &mut World<'_, L, R>,
         wishes: &[Change],
@@ -342,7 +339,7 @@ fn leaders(members: &Membership) -> usize {
 }
 
 /// How a node is known now.
-pub(super) fn contact<L: ReplicatedLog, R: Rules + Default>(
+pub(super) fn contact<L: ReplicatedLog, R: Rules>(
     world: &mut World<'_, L, R>,
     node: NodeId,
 ) -> Contact {

@@ -50,21 +50,22 @@ impl Planted {
     /// Runs `plan` on this engine with this fault; `words` describe it in the log of decisions.
     #[must_use]
     pub fn run(self, engine: EngineName, plan: Plan, words: &str) -> Run {
-        if let Self::Log(number) = self {
-            let rules = engine.rules();
-            let rules = Without::named(rules, &rules[number..=number]).expect("a rule's own name");
-            return with_engine!(engine, without Log => {
-                finish(cluster::<Log, Sound>(plan, rules), words)
-            });
-        }
-        with_engine!(engine, Log => match self {
-            Self::Nothing | Self::Log(_) => finish(cluster::<Log, Sound>(plan, Sound), words),
-            Self::Store(0) => finish(cluster::<Log, Lacks<0>>(plan, Sound), words),
-            Self::Store(1) => finish(cluster::<Log, Lacks<1>>(plan, Sound), words),
-            Self::Store(2) => finish(cluster::<Log, Lacks<2>>(plan, Sound), words),
-            Self::Store(_) => finish(cluster::<Log, Lacks<3>>(plan, Sound), words),
-        })
+        let (log, store) = match self {
+            Self::Nothing => {
+                return with_engine!(engine, Log => {
+                    finish(cluster::<Log, _>(plan, Sound, Sound), words)
+                });
+            }
+            Self::Log(number) => (without(engine.rules(), number), Without::default()),
+            Self::Store(number) => (Without::default(), without(synod_kv::rules::RULES, number)),
+        };
+        with_engine!(engine, without Log => finish(cluster::<Log, _>(plan, log, store), words))
     }
+}
+
+/// All of these rules but the one of this number.
+fn without(rules: &[&str], number: usize) -> Without {
+    Without::named(rules, &rules[number..=number]).expect("a rule's own name")
 }
 
 /// A run that was made.
@@ -83,7 +84,7 @@ const NOTHING: &str = "nothing";
 fn finish<L, S>(mut cluster: Cluster<L, S>, words: &str) -> Run
 where
     L: Wired,
-    S: Rules + Default,
+    S: Rules,
 {
     cluster.run_events();
     recovery::recover(&mut cluster);
@@ -91,52 +92,4 @@ where
     let report = cluster.report();
     let trace = cluster.trace().map(str::to_owned);
     Run { report, trace, decisions: cluster.decisions(words) }
-}
-
-/// Keeps every rule of the store but the one of this number, also in a store that was restored from a
-/// snapshot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Lacks<const RULE: usize>;
-
-impl<const RULE: usize> Rules for Lacks<RULE> {
-    fn duplicates_are_answered_from_the_table(self) -> bool {
-        RULE != 0
-    }
-
-    fn each_number_has_its_own_answer(self) -> bool {
-        RULE != 1
-    }
-
-    fn expired_sessions_are_refused(self) -> bool {
-        RULE != 2
-    }
-
-    fn sessions_in_snapshot(self) -> bool {
-        RULE != 3
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_numbers_of_the_stores_rules_are_those_of_their_list() {
-        let kept = [
-            Lacks::<0>.duplicates_are_answered_from_the_table(),
-            Lacks::<1>.each_number_has_its_own_answer(),
-            Lacks::<2>.expired_sessions_are_refused(),
-            Lacks::<3>.sessions_in_snapshot(),
-        ];
-        assert_eq!(kept, [false; 4]);
-        assert_eq!(
-            synod_kv::rules::RULES,
-            [
-                "duplicates_are_answered_from_the_table",
-                "each_number_has_its_own_answer",
-                "expired_sessions_are_refused",
-                "sessions_in_snapshot",
-            ]
-        );
-    }
 }

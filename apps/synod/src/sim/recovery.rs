@@ -17,13 +17,13 @@ use crate::engines::Wired;
 const WITHIN: Duration = Duration::from_secs(600);
 
 /// The clients close, and the cluster must be whole.
-pub(super) fn recover<L: Wired, S: Rules + Default>(cluster: &mut Cluster<L, S>) {
+pub(super) fn recover<L: Wired, S: Rules>(cluster: &mut Cluster<L, S>) {
     cluster.workload_mut().close();
     cluster.recover(WITHIN, |cluster| diverges(cluster).or_else(|| cluster.workload().missing()));
 }
 
 /// What keeps the members from being one: a leader, and everything that it has committed on all.
-fn diverges<L: Wired, S: Rules + Default>(cluster: &Cluster<L, S>) -> Option<String> {
+fn diverges<L: Wired, S: Rules>(cluster: &Cluster<L, S>) -> Option<String> {
     let all: Vec<Status> = cluster.engines().map(|(_, engine)| engine.status()).collect();
     let leaders = all.iter().filter(|status| status.role == Role::Leader);
     let Some(leader) = leaders.max_by_key(|status| status.epoch) else {
@@ -50,6 +50,6 @@ fn diverges<L: Wired, S: Rules + Default>(cluster: &Cluster<L, S>) -> Option<Str
     })
 }
 
-fn applied<L: Wired, S: Rules + Default>(cluster: &Cluster<L, S>, node: NodeId) -> Index {
+fn applied<L: Wired, S: Rules>(cluster: &Cluster<L, S>, node: NodeId) -> Index {
     cluster.app(node).map_or(Index::ZERO, Replica::applied)
 }

@@ -53,17 +53,14 @@ impl Rivals {
         self.is_closing = true;
     }
 
-    pub(super) fn begin<L: ReplicatedLog, R: Rules + Default>(
-        &mut self,
-        world: &mut World<'_, L, R>,
-    ) {
+    pub(super) fn begin<L: ReplicatedLog, R: Rules>(&mut self, world: &mut World<'_, L, R>) {
         self.beside = vec![Beside::default(); world.nodes().len()];
         for place in 0..self.beside.len() as u32 {
             world.wake(ClientId(RIVALS + place), Duration::from_millis(500));
         }
     }
 
-    pub(super) fn woken<L: ReplicatedLog, R: Rules + Default>(
+    pub(super) fn woken<L: ReplicatedLog, R: Rules>(
         &mut self,
         world: &mut World<'_, L, R>,
         client: ClientId,
@@ -81,7 +78,7 @@ impl Rivals {
         world.wake(client, Duration::from_millis(1) + pause);
     }
 
-    pub(super) fn answered<L: ReplicatedLog, R: Rules + Default>(
+    pub(super) fn answered<L: ReplicatedLog, R: Rules>(
         &mut self,
         world: &mut World<'_, L, R>,
         client: ClientId,
@@ -104,7 +101,7 @@ impl Rivals {
 
 /// What a node that knows these members might be asked next, if anything. Two majorities of one change each
 /// have no node in common only where the count of voters was even: so there are four most of the time.
-fn wish<L: ReplicatedLog, R: Rules + Default>(
+fn wish<L: ReplicatedLog, R: Rules>(
     world: &mut World<'_, L, R>,
     members: &Membership,
 ) -> Option<Call<Query>> {

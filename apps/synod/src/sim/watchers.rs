@@ -61,7 +61,7 @@ impl Watchers {
         Self { all: (0..count).map(watcher).collect(), may_forget }
     }
 
-    pub(super) fn begin<L: ReplicatedLog, R: Rules + Default>(&self, world: &mut World<'_, L, R>) {
+    pub(super) fn begin<L: ReplicatedLog, R: Rules>(&self, world: &mut World<'_, L, R>) {
         for place in 0..self.all.len() as u32 {
             world.wake(ClientId(WATCHERS + place), Duration::from_millis(700));
         }
@@ -73,7 +73,7 @@ impl Watchers {
         Some(format!("watcher {place} was not told everything up to revision {newest}"))
     }
 
-    pub(super) fn woken<L: ReplicatedLog, R: Rules + Default>(
+    pub(super) fn woken<L: ReplicatedLog, R: Rules>(
         &mut self,
         world: &mut World<'_, L, R>,
         client: ClientId,
@@ -93,7 +93,7 @@ impl Watchers {
     }
 
     /// A node says what happened.
-    pub(super) fn told<L: ReplicatedLog, R: Rules + Default>(
+    pub(super) fn told<L: ReplicatedLog, R: Rules>(
         &mut self,
         world: &mut World<'_, L, R>,
         client: ClientId,

@@ -34,7 +34,7 @@ pub(crate) fn run<R: Rules>(seed: u64, mix: Mix, transport: Transport, rules: R)
         (id, config)
     });
     let plan = Plan { seed, mix, transport, ..Plan::default() };
-    let app = Replicated::new(Register::default);
+    let app = Replicated::new(Register::default());
     let sim = Cluster::<R>::new(plan, engines, app, Invariants::default(), Load::new(4));
     to_the_end(sim)
 }
@@ -51,7 +51,7 @@ pub(crate) fn churn<R: Rules>(seed: u64, mix: Mix, transport: Transport, rules: 
         (id, config)
     });
     let plan = Plan { seed, mix, transport, ..Plan::default() };
-    let app = Replicated::new(Register::default);
+    let app = Replicated::new(Register::default());
     let sim = Cluster::<R>::new(plan, engines, app, Invariants::default(), Load::with_operator(3));
     to_the_end(sim)
 }
