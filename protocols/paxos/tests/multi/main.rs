@@ -3,6 +3,7 @@
 mod catch_up;
 mod cluster;
 mod driver;
+mod hostile;
 mod leases;
 mod membership;
 mod missed;
