@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use synod_election::fle::{State, Timer};
+use synod_engine::Random;
 
 use crate::hand::{Hand, answer, asking, following, leading, looking, vote};
 
@@ -98,6 +99,34 @@ fn an_observer_is_answered_at_once_in_any_round_and_by_everybody_but_observers()
     observer.looks(5);
     assert_eq!(observer.hears(9, asking(0)).sent(), []);
     assert_eq!(observer.hears(2, looking(0, vote(2, 5))).sent(), []);
+}
+
+/// Whatever each believes the voters to be, in whichever round it looks, and whatever it knows.
+#[test]
+fn nodes_that_disagree_on_the_voters_fall_silent() {
+    let mut random = Random::new(1);
+    for _ in 0..300 {
+        let nodes = random.between(2, 6);
+        let mut hands = BTreeMap::new();
+        let mut flying = VecDeque::new();
+        for id in 1..=nodes {
+            let mut hand = Hand::new(id, random.between(1, nodes));
+            let rounds = random.between(1, 3);
+            for _ in 0..rounds {
+                let counter = random.between(1, 3) as u32;
+                let did = hand.looks(counter);
+                flying.extend(did.sent().into_iter().map(|(to, said)| (id, to, said)));
+            }
+            hands.insert(id, hand);
+        }
+        let mut messages = 0;
+        while let Some((from, to, said)) = flying.pop_front() {
+            messages += 1;
+            assert!(messages < 2000, "a storm among {nodes} nodes: {said}");
+            let did = hands.get_mut(&to).expect("a node").hears(from, said);
+            flying.extend(did.sent().into_iter().map(|(next, said)| (to, next, said)));
+        }
+    }
 }
 
 /// A storm that ZooKeeper's rules allow: one takes the other for a stranger, and answers; the other is in a
