@@ -19,7 +19,6 @@ impl<R: Rules> Wired for MultiPaxos<R> {
         "chosen values learned",
         "chosen out of order",
         "values adopted",
-        "gap filled with no-ops",
         "members changed behind a closed window",
         "leadership goes to a higher priority",
         "read answered by lease",

@@ -30,6 +30,11 @@ macro_rules! conform {
             );
 
             #[test]
+            fn random_runs_are_sound_and_reach_the_interesting_points() {
+                crate::batches::are_sound_and_reach_the_points(stringify!($engine));
+            }
+
+            #[test]
             fn the_same_seed_gives_the_same_trace() {
                 crate::batches::repeat_to_the_byte(stringify!($engine));
             }
@@ -58,11 +63,6 @@ macro_rules! conform {
             }
         )+
     };
-}
-
-#[test]
-fn random_runs_on_raft_are_sound_and_reach_the_interesting_points() {
-    batches::are_sound_and_reach_the_points("raft");
 }
 
 conform!(raft, synod_raft::Raft);
