@@ -1,11 +1,14 @@
 //! `synod paxos up`: a few nodes, each a process of its own, that print into one terminal.
 
-use std::process::Stdio;
+use std::collections::BTreeMap;
+use std::process::{ExitStatus, Stdio};
 
 use clap::ValueEnum;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 use super::UpArgs;
 use super::onlooker::now_us;
@@ -31,28 +34,61 @@ async fn serve(args: &UpArgs, log_format: LogFormat) -> Result<Exit> {
         format!("{}=127.0.0.1:{port}", node + 1)
     });
     let peers = peers.collect::<Vec<_>>().join(",");
-    let (mut children, since_us) = (Vec::new(), now_us());
+    let (mut running, mut ends, since_us) = (BTreeMap::new(), JoinSet::new(), now_us());
     for node in 1..=args.nodes {
-        children.push((node, spawn(args, log_format, (node, since_us), &peers)?));
+        let mut child = spawn(args, log_format, (node, since_us), &peers)?;
+        running.insert(node, child.id().expect("it has not been waited for"));
+        ends.spawn(async move { (node, child.wait().await) });
     }
-    show(args, &children, &peers);
-    let stopped = tokio::select! {
-        ended = all_ended(&mut children) => return ended,
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+    show(args, &running, &peers);
+    let stopped = loop {
+        tokio::select! {
+            Some(Ok((node, status))) = ends.join_next() => {
+                let (how, exit) = how_ended(status);
+                running.remove(&node);
+                tell_end(args, node, &how);
+                if running.is_empty() {
+                    let what = format!("every node has ended; the last was node {node}: {how}");
+                    return Err(Failure::new(exit, what));
+                }
+            }
+            _ = terminate.recv() => break "SIGTERM",
+            _ = interrupt.recv() => break "SIGINT",
+        }
     };
     if !args.show.json {
         say!("stopping ({stopped})");
     }
-    for (_, child) in &children {
+    for pid in running.values() {
         // Ctrl-C has reached it too; asked twice, it stops once.
-        if let Some(pid) = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)) {
-            rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+        if let Some(pid) = Pid::from_raw(*pid as i32) {
+            kill_process(pid, Signal::TERM).ok();
         }
     }
     // One that had hardly begun dies of the signal, and loses nothing.
-    all_ended(&mut children).await.ok();
+    while ends.join_next().await.is_some() {}
     Ok(Exit::Done)
+}
+
+/// How a node ended, in words and as an exit code.
+fn how_ended(status: std::io::Result<ExitStatus>) -> (String, Exit) {
+    match status {
+        Ok(status) => {
+            let known = [Exit::Usage, Exit::Data, Exit::Address];
+            let exit = known.into_iter().find(|exit| status.code() == Some(*exit as i32));
+            (status.to_string(), exit.unwrap_or(Exit::Fatal))
+        }
+        Err(error) => (error.to_string(), Exit::Fatal),
+    }
+}
+
+fn tell_end(args: &UpArgs, node: u64, how: &str) {
+    if args.show.json {
+        tell(&json!({ "event": "ended", "node": node, "how": how }));
+    } else {
+        let yellow = anstyle::AnsiColor::Yellow.on_default();
+        say!("{yellow}node {node} ended: {how}{yellow:#}");
+    }
 }
 
 fn spawn(
@@ -81,16 +117,15 @@ fn spawn(
     command.spawn().map_err(cannot)
 }
 
-fn show(args: &UpArgs, children: &[(u64, Child)], peers: &str) {
+fn show(args: &UpArgs, running: &BTreeMap<u64, u32>, peers: &str) {
     if args.show.json {
-        for (node, child) in children {
-            tell(&json!({ "event": "started", "node": node, "pid": child.id(), "peers": peers }));
+        for (node, pid) in running {
+            tell(&json!({ "event": "started", "node": node, "pid": pid, "peers": peers }));
         }
         return;
     }
     let strong = anstyle::Style::new().bold();
-    for (node, child) in children {
-        let pid = child.id().map_or("-".to_owned(), |pid| pid.to_string());
+    for (node, pid) in running {
         say!("node {node}, pid {pid}, in {}", args.dir.join(format!("node{node}")).display());
     }
     say!("\nIn another terminal:\n");
@@ -98,23 +133,10 @@ fn show(args: &UpArgs, children: &[(u64, Child)], peers: &str) {
     for line in ["propose red", "propose blue --node 2", "status"] {
         say!("  {strong}synod paxos {line}{at}{strong:#}");
     }
+    if running.len() > 2
+        && let Some(pid) = running.values().last()
+    {
+        say!("  {strong}kill -9 {pid}{strong:#}    a node dies, the others go on");
+    }
     say!("\nCtrl-C stops the nodes; the same command starts them again, with what they know.\n");
-}
-
-/// Waits until every node has ended; tells how the first one failed, if one did.
-async fn all_ended(children: &mut [(u64, Child)]) -> Result<Exit> {
-    let mut failed = None;
-    for (node, child) in children {
-        let status = child.wait().await;
-        let how = match status {
-            Ok(status) if status.success() => continue,
-            Ok(status) => status.to_string(),
-            Err(error) => error.to_string(),
-        };
-        failed.get_or_insert(format!("node {node} ended: {how}"));
-    }
-    match failed {
-        Some(what) => Err(Failure::new(Exit::Fatal, what)),
-        None => Ok(Exit::Done),
-    }
 }
