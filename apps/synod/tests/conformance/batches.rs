@@ -59,13 +59,11 @@ pub(crate) fn replay_from_decisions(engine: &str) {
 pub(crate) fn find_lost_sessions(engine: &str) {
     let runs = runs(engine);
     let planted = Planted::named(runs.engine, "sessions_in_snapshot").expect("a rule");
-    let report = found(&Runs { mix: Some(Mix::CRASHY), planted, ..runs });
-    let Some(Verdict::Violated(violation)) = report.map(|report| report.verdict) else {
-        panic!("it went unnoticed")
-    };
+    let runs = Runs { mix: Some(Mix::CRASHY), planted, ..runs };
     // Nodes that refuse what others apply come to different states: reads that may be old tell.
     let expected = ["Linearizability", "Exactly Once", "One State Per Index"];
-    assert!(expected.contains(&violation.invariant), "{violation}");
+    let told = |report: &Report| matches!(&report.verdict, Verdict::Violated(by) if expected.contains(&by.invariant));
+    assert!((0..1_000).any(|seed| told(&runs.run(seed))), "it went unnoticed");
 }
 
 pub(crate) fn find_a_lying_disk(engine: &str) {
