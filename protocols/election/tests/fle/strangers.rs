@@ -12,17 +12,28 @@ const LOOKING: State = State::Looking;
 const OBSERVING: State = State::Observing;
 
 #[test]
-fn voters_only_without_it_strangers_are_heard_and_elected() {
+fn voters_only_without_it_lesser_strangers_are_heard() {
     let mut sound = Hand::new(1, 3);
     sound.looks(5);
-    assert_eq!(sound.hears(9, looking(1, vote(2, 5))).receivers(), [9], "told, but not heard");
-    assert_eq!(sound.hears(9, following(1, vote(2, 5))).sent(), []);
-    sound.hears(2, looking(1, vote(9, 5)));
+    assert_eq!(sound.hears(9, looking(1, vote(2, 4))).receivers(), [9], "told, but not heard");
+    assert_eq!(sound.hears(9, following(1, vote(2, 4))).sent(), []);
+    sound.hears(2, looking(1, vote(9, 4)));
     assert_eq!(sound.is(), (LOOKING, 1, Some(1)), "no candidate");
     let mut broken = Hand::without("voters_only", 1, 3);
     broken.looks(5);
-    broken.hears(2, looking(1, vote(9, 5)));
-    assert_eq!(broken.is(), (LOOKING, 1, Some(9)));
+    sound.hears(9, looking(4, vote(9, 4)));
+    broken.hears(9, looking(4, vote(9, 4)));
+    assert_eq!((sound.is().1, broken.is().1), (1, 4), "a stranger's round is begun");
+}
+
+/// It may be the only one to have the entry by which it votes no more, and so has a vote by the members
+/// before; who is no less by that entry must let it win a tie.
+#[test]
+fn a_stranger_of_equal_standing_and_a_higher_id_is_voted_for() {
+    let mut node = Hand::new(2, 3);
+    node.looks(5);
+    node.hears(9, looking(1, vote(9, 5)));
+    assert_eq!(node.is(), (LOOKING, 1, Some(9)));
 }
 
 #[test]
@@ -138,7 +149,7 @@ fn an_answer_is_not_answered() {
     old.looks(5);
     new.looks(5);
     new.looks(5);
-    let mut answers = old.hears(5, looking(2, vote(5, 5))).sent();
+    let mut answers = old.hears(5, looking(2, vote(5, 4))).sent();
     assert_eq!(answers, [(5, answer(1, vote(1, 5)))]);
     answers = new.hears(1, answers[0].1).sent();
     assert_eq!(answers, []);

@@ -142,10 +142,11 @@ impl Looking {
         None
     }
 
-    /// Whether a candidate stands higher than this node: it may know of voters that this node does not know
-    /// yet. One that was removed and has not heard of it cannot, for it lacks what removed it.
+    /// Whether a candidate beats this node: it may know of voters that this node does not know yet, or have a
+    /// vote by the members before the newest. One that was removed and has not heard of it cannot, for it lacks
+    /// what removed it.
     fn surpasses(&self, vote: Vote) -> bool {
-        self.own.is_none_or(|own| vote.standing() > own.standing())
+        self.own.is_none_or(|own| vote > own)
     }
 
     /// Whether a better vote of the same voter came before this one: votes rise within a round.
