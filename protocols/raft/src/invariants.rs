@@ -376,9 +376,10 @@ impl Invariants {
     }
 }
 
-/// The chain after one more entry.
+/// The chain after one more entry. The term is hashed by itself: seeds that differ little make equal hashes of
+/// short commands that differ little.
 fn link(previous: u64, term: Term, payload: &Payload) -> u64 {
-    let seed = previous.rotate_left(7) ^ term.0;
+    let seed = hash_chained(previous, &term.0.to_le_bytes());
     match payload {
         Payload::Noop => hash_chained(seed, &[]),
         Payload::Command(command) => hash_chained(!seed, command),
