@@ -49,6 +49,8 @@
 //! * A leader that hears no majority for an election timeout steps down. One that a member refuses, since
 //!   that was promised to somebody who could not win, takes a higher ballot at once.
 //! * Behind a change of members the window closes: see the private `role::leader::membership`.
+//! * Who has no leader and may not lead asks another for what it missed: a change of members may be among it
+//!   by which it may.
 //! * What was learned is accepted in the ballot that its learner has promised: there is one kind of value
 //!   on disk.
 //! * Acknowledgements, commits and read rounds are gathered until the flush that ends a batch of inputs:

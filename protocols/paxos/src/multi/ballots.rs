@@ -119,7 +119,7 @@ impl<R: Rules> MultiPaxos<R> {
 
     /// Somebody has promised a higher ballot, or hears a leader. A leader that is refused by a member asks
     /// for a higher one at once: whoever was promised that one does not lead with it, or the leader would
-    /// have heard.
+    /// have heard. Who may not lead and asked around promises as much as who knows more, and is told then.
     pub(crate) fn refused(
         &mut self,
         context: &mut Context<'_, Self>,
@@ -128,6 +128,9 @@ impl<R: Rules> MultiPaxos<R> {
         promised: Ballot,
     ) {
         self.state.hear(promised);
+        if self.asks_around(context.now()) && self.state.promised == ballot && promised > ballot {
+            return self.enter(context, promised);
+        }
         let becomes = match &mut self.role {
             Role::Candidate(candidate) if candidate.ballot == ballot => {
                 candidate.refused(&self.state, node)
@@ -142,6 +145,12 @@ impl<R: Rules> MultiPaxos<R> {
             Role::Follower(_) | Role::Candidate(_) | Role::Leader(_) => Becomes::Same,
         };
         self.become_(context, becomes);
+    }
+
+    /// Whether it has no leader, may not lead, and may promise any ballot.
+    fn asks_around(&self, now: Instant) -> bool {
+        let is_alone = matches!(&self.role, Role::Follower(follower) if follower.leader.is_none());
+        is_alone && !self.state.may_lead() && self.state.bound_for(now).is_zero()
     }
 
     /// The leader wants this node in its place. It prepares at once, if it still has exactly what the leader
@@ -177,6 +186,8 @@ impl<R: Rules> MultiPaxos<R> {
                 if let Some(transfer) = follower.transfer.take() {
                     transfer.end(context, None);
                 }
+                follower.wait(&self.state, context);
+                self.state.ask_around(context);
                 // It may have been removed; whom it heard last need not lead any more.
                 Becomes::Follower { leader: None }
             }

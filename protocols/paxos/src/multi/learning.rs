@@ -11,11 +11,12 @@ use synod_engine::{Context, NodeId};
 
 use crate::Ballot;
 use crate::multi::role::{Becomes, Role};
+use crate::multi::state::State;
 use crate::multi::{Message, MultiPaxos, Rules};
 
 impl<R: Rules> MultiPaxos<R> {
-    /// Somebody lacks chosen values: a follower of this leader, or a candidate that this node has promised
-    /// its ballot.
+    /// Somebody lacks chosen values: a follower of this leader, a candidate, or who waits for a leader. What
+    /// this node knows was chosen in ballots up to its promise, so who promised that, or more, may accept it.
     pub(crate) fn learn_asked(
         &mut self,
         context: &mut Context<'_, Self>,
@@ -26,9 +27,11 @@ impl<R: Rules> MultiPaxos<R> {
         let promised = self.state.promised;
         if ballot < promised {
             context.send(node, Message::Refused { ballot, promised });
-        } else if let Role::Leader(leader) = &mut self.role {
+        } else if let Role::Leader(leader) = &mut self.role
+            && ballot == promised
+        {
             leader.learn_asked(&mut self.state, context, node, ballot, from);
-        } else if ballot == promised && ballot.proposer == node {
+        } else {
             self.state.serve(context, node, ballot, from);
         }
     }
@@ -74,5 +77,25 @@ impl<R: Rules> MultiPaxos<R> {
             Role::Candidate(_) | Role::Leader(_) => Becomes::Same,
         };
         self.become_(context, becomes);
+    }
+}
+
+impl<R: Rules> State<R> {
+    /// Nobody leads, and this node may not, as far as it knows: asks one of the others what it missed. It may
+    /// be the one whom a change of members, which only those know to be chosen who left by it, entitles to
+    /// lead. Who is no member, and has accepted nothing that is not known to be chosen, has no part in it.
+    pub(crate) fn ask_around(&self, context: &mut Context<'_, MultiPaxos<R>>) {
+        let (me, members) = (self.me(), self.members.current());
+        if !members.contains(me) && self.slots.last() <= self.commit {
+            return;
+        }
+        let others = members.iter().map(|member| member.node).filter(|node| *node != me);
+        let others: Vec<_> = others.collect();
+        if others.is_empty() {
+            return;
+        }
+        let node = others[context.random().below(others.len() as u64) as usize];
+        let (ballot, from) = (self.promised, self.commit.next());
+        context.send_now(node, Message::Learn { ballot, from });
     }
 }

@@ -16,8 +16,8 @@
 //!   That stays true if the sender then forgets what it promised, so nothing needs to be durable. Its
 //!   promise to hear nobody else, where leases are used, is kept by a restart without any record.
 //! * **TakeOver** promises nothing, and reveals no more than an accept does.
-//! * **Learn**, **ReadIndex** and **Forward** promise nothing, and go to who is in the same ballot, or
-//!   promised it.
+//! * **Learn**, **ReadIndex** and **Forward** promise nothing. What is learned counts only if its asker still
+//!   has promised the ballot that it asked in.
 //! * **Learned** says what was chosen, which is so for ever: a majority has it on disk.
 //! * **ReadIndexReply** says that an index was chosen and current, which a majority's answers and disks
 //!   vouch for. **Forwarded** says where a leader put a value: no more than the accept that follows it.
@@ -116,8 +116,9 @@ pub enum Message {
         /// For this long by its own clock the follower promises no other ballot; 0 where leases are off.
         promise_ms: u64,
     },
-    /// Send me what you have from this instance on (§2.3): from who lacks it to its leader; or from a
-    /// candidate to an acceptor that knows more to be chosen.
+    /// Send me what you have from this instance on (§2.3): from who lacks it to its leader; from a
+    /// candidate to an acceptor that knows more to be chosen; or from who has no leader and may not lead to
+    /// any other. Answered by `Learned` or `Install`, or `Refused` by who has promised a higher ballot.
     Learn {
         /// The ballot that its sender has promised.
         ballot: Ballot,

@@ -1,5 +1,7 @@
 //! Members change behind a closed window.
 
+use std::time::Duration;
+
 use synod_consensus::{
     BadChange, Change, Event, Index, Output, Refusal, ReplicatedLog, Request, Role,
 };
@@ -182,6 +184,41 @@ fn members_are_settled_for_every_later_leader_though_nothing_happens() {
         cluster.beat(leader);
         assert!(cluster.node(leader).engine.status().members_settled);
     }
+}
+
+/// 4 decides alone from now on, and is the only one that does not know: it accepted both steps of the change,
+/// but heard of neither that it is chosen. 1, who did not hear either, campaigns, finds out, and then may
+/// not lead. By then the others have promised more than 4 has.
+#[test]
+fn the_one_who_may_lead_finds_out_from_those_who_may_not() {
+    let mut cluster = with_learner(Sound);
+    let wishes = [1, 2, 3].map(|id| Change::Remove(NodeId(id)));
+    let wishes = [vec![Change::Promote(NodeId(4))], wishes.to_vec()].concat();
+    cluster.at(1, |node| node.change(101, wishes));
+    let tells_4 = |it: &Envelope| {
+        let tells = matches!(it.message, Message::Heartbeat { .. } | Message::Learned { .. });
+        it.to == 4 && tells
+    };
+    cluster.settle_but(tells_4);
+    assert_eq!(cluster.commits(), [1, 2, 2, 1]);
+    cluster.isolate(&[1]);
+    cluster.elect_but(2, tells_4);
+    assert_eq!(cluster.commits(), [1, 2, 3, 1]);
+    cluster.crash(2);
+    for _ in 0..3 {
+        cluster.at(1, |node| node.fire(Timer::Election));
+    }
+    cluster.heal();
+    cluster.isolate(&[4]);
+    cluster.campaign(1);
+    assert_eq!(cluster.commits(), [3, 3, 3, 1]);
+    cluster.heal();
+    assert!(cluster.node(4).view().ballot < cluster.node(3).view().ballot);
+    cluster.run(Duration::from_secs(10), |_| false);
+    assert_eq!(cluster.leader(), Some(4));
+    cluster.at(4, |node| node.propose(1, "x"));
+    assert!(committed(&cluster, 4, 1));
+    cluster.assert_sound();
 }
 
 /// Its user is told of its own removal once those who stay know of it: it may go for good.

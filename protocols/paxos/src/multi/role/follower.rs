@@ -96,15 +96,11 @@ impl Follower {
         Some(patience.saturating_sub(now.since(heard)))
     }
 
-    /// Starts the election timeout anew. Who may not lead only forgets its leader when it ends.
+    /// Starts the election timeout anew. Who may not lead forgets its leader when it ends, and asks around.
     pub(crate) fn wait<R: Rules>(&self, state: &State<R>, context: &mut Context<'_, R>) {
-        if state.may_lead() || self.leader.is_some() || self.transfer.is_some() {
-            let config = &state.config;
-            let timeout = context
-                .random()
-                .duration(config.election_timeout_min(), config.election_timeout_max());
-            context.set_timer(Timer::Election, timeout);
-        }
+        let (min, max) = (state.config.election_timeout_min(), state.config.election_timeout_max());
+        let timeout = context.random().duration(min, max);
+        context.set_timer(Timer::Election, timeout);
     }
 
     /// Whether it has all values up to `last`, and none behind it.
