@@ -1,14 +1,17 @@
 """What the scripts beside this file share: a local cluster of synod, and how figures are printed."""
 
+import collections
 import json
 import os
 import pathlib
+import re
 import select
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -30,8 +33,8 @@ def synod():
 class Cluster:
     """Three nodes of `synod up` in `folder`, on free ports. `raft` are lines of the nodes' `[raft]`."""
 
-    def __init__(self, program, folder, raft=None, restart=False):
-        self.program, self.folder = program, pathlib.Path(folder)
+    def __init__(self, program, folder, raft=None, restart=False, engine="raft"):
+        self.program, self.folder, self.engine = program, pathlib.Path(folder), engine
         self.restart, self.process = restart, None
         shutil.rmtree(self.folder, ignore_errors=True)
         self.start()
@@ -46,6 +49,7 @@ class Cluster:
 
     def start(self):
         up = [self.program, "up", "--dir", str(self.folder), "--port", "0", "--json"]
+        up += ["--engine", self.engine] if self.engine != "raft" else []
         up += ["--restart"] if self.restart else []
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(up, stdout=pipe, text=True, start_new_session=True)
@@ -67,6 +71,19 @@ class Cluster:
         if ran.returncode:
             raise SystemExit(f"{' '.join(command)} failed: {ran.stdout}{ran.stderr}")
         return json.loads(ran.stdout.splitlines()[0])
+
+
+    def metrics(self):
+        """The plain counters of all nodes, added up."""
+        addresses = re.findall(r'^http = "(.*)"', (self.folder / "cluster.toml").read_text(), re.M)
+        sums = collections.Counter()
+        for address in addresses:
+            with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+                for line in answer.read().decode().splitlines():
+                    if re.match(r"synod_\w+ [0-9.]+$", line):
+                        name, value = line.split()
+                        sums[name] += float(value)
+        return sums
 
 
 def lines_within(pipe, seconds):

@@ -1,10 +1,11 @@
 //! Nodes as child processes, in a directory of their own, killed when the test ends.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -43,8 +44,7 @@ impl Cluster {
         let (clients, https) = (Vec::new(), Vec::new());
         let (members, running) = (String::new(), BTreeMap::new());
         let mut cluster = Self { dir, clients, https, members, running, network };
-        let mut listeners = Vec::new();
-        let listen: Vec<_> = (0..nodes).map(|_| cluster.enlist(&mut listeners)).collect();
+        let listen: Vec<_> = (0..nodes).map(|_| cluster.enlist()).collect();
         cluster.describe();
         for (id, listen) in (1..).zip(listen) {
             cluster.write_config(id, knobs, &listen);
@@ -52,13 +52,11 @@ impl Cluster {
         cluster
     }
 
-    /// Finds addresses for one node more, which is held by `listeners`; its `[listen]`.
-    fn enlist(&mut self, listeners: &mut Vec<TcpListener>) -> String {
-        let mut address = || {
-            listeners.push(TcpListener::bind("127.0.0.1:0").unwrap());
-            listeners.last().unwrap().local_addr().unwrap()
-        };
-        let [client, listen, http] = [address(), address(), address()];
+    /// Finds addresses for one node more; its `[listen]`.
+    fn enlist(&mut self) -> String {
+        let first = three_ports();
+        let [client, listen, http] =
+            [0, 1, 2].map(|next| SocketAddr::from(([127, 0, 0, 1], first + next)));
         let id = self.clients.len() + 1;
         let lead = |network: &Arc<Network>| network.lead_to(id, listen);
         let peer: SocketAddr = self.network.as_ref().map_or(listen, lead);
@@ -91,12 +89,10 @@ impl Cluster {
 
     /// The same, with `knobs` in its file.
     pub(crate) fn join_with(&mut self, knobs: &str) -> usize {
-        let mut listeners = Vec::new();
-        let listen = self.enlist(&mut listeners);
+        let listen = self.enlist();
         let id = self.clients.len();
         self.describe();
         self.write_config(id, &format!("join = true\n{knobs}"), &listen);
-        drop(listeners);
         self.run(id);
         id
     }
@@ -265,6 +261,24 @@ pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
+}
+
+/// The first of three ports in a row that are free, each given out once. Below those that the system gives
+/// to connections: a node that is down for a moment finds its own free again.
+pub(crate) fn three_ports() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(89);
+    let is_free = |port| {
+        let address = ("127.0.0.1", port);
+        TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
+    };
+    loop {
+        let next = start.wrapping_add(NEXT.fetch_add(3, Ordering::Relaxed));
+        let first = 10_000 + (next % 22_000) as u16;
+        if (first..first + 3).all(is_free) {
+            return first;
+        }
+    }
 }
 
 /// The binary, in a directory, knowing of no cluster.

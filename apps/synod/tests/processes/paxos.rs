@@ -1,33 +1,13 @@
 //! `synod paxos`: one decision among real processes, which are killed and started again.
 
 use std::collections::BTreeMap;
-use std::net::{TcpListener, UdpSocket};
 use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::cluster::{Ran, run, synod, until};
-
-/// The first of three ports in a row that are free, each given out once. Below those that the system gives
-/// to connections: a node that is down for a moment finds its own free again.
-fn ports() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let start = std::process::id().wrapping_mul(89);
-    let is_free = |port| {
-        let address = ("127.0.0.1", port);
-        TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
-    };
-    loop {
-        let next = start.wrapping_add(NEXT.fetch_add(3, Ordering::Relaxed));
-        let first = 10_000 + (next % 22_000) as u16;
-        if (first..first + 3).all(is_free) {
-            return first;
-        }
-    }
-}
+use crate::cluster::{Ran, run, synod, three_ports, until};
 
 /// Three nodes at these ports, as commands are told of them.
 fn peers(first: u16) -> String {
@@ -46,7 +26,7 @@ struct Nodes {
 impl Nodes {
     async fn start(flags: &'static [&'static str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut nodes = Self { dir, peers: peers(ports()), flags, running: BTreeMap::new() };
+        let mut nodes = Self { dir, peers: peers(three_ports()), flags, running: BTreeMap::new() };
         for id in 1..=3 {
             nodes.run(id).await;
         }
@@ -188,7 +168,7 @@ async fn a_node_stops_gracefully_and_refuses_another_groups_directory() {
 #[tokio::test]
 async fn up_starts_nodes_that_stop_with_it_and_know_the_outcome_when_they_come_back() {
     let dir = tempfile::tempdir().unwrap();
-    let first = ports();
+    let first = three_ports();
     let propose = |value: &str| {
         let asked = ["paxos", "propose", value, "--json", "--peers", &peers(first)];
         let ran = run(synod(dir.path()).args(asked));
