@@ -64,5 +64,8 @@ mod tests {
         assert_eq!(Value::from("two\nlines").to_string(), "\"two\\nlines\"");
         let long = Value::from("0123456789012345678901234567890");
         assert_eq!(long.to_string(), "\"012345678901234567890123…\"");
+        let fits = Value::from("012345678901234567890123");
+        assert_eq!(fits.to_string(), "\"012345678901234567890123\"");
+        assert_eq!(alloc::format!("{fits:?}"), fits.to_string());
     }
 }
