@@ -157,6 +157,16 @@ fn what_is_chosen_in_a_later_ballot_too_stays_chosen_in_the_first() {
 }
 
 #[test]
+fn what_turns_out_to_be_chosen_in_an_earlier_ballot_binds_from_there_on() {
+    let mut fold = Fold::new();
+    for (node, round) in [(1, 1), (1, 3), (2, 3)] {
+        assert_eq!(fold.performed(node, &sent(accepted("a", round, round))), Ok(()));
+    }
+    assert_eq!(fold.stepped(2, sent(accept("b", 2, 2))), Ok(()), "chosen in ballot 3 only, so far");
+    assert_eq!(fold.performed(3, &sent(accepted("a", 1, 1))), Err("Chosen once"));
+}
+
+#[test]
 fn promises_are_kept() {
     const BROKEN: Judged = Err("Promises are kept");
     let mut fold = Fold::new();
