@@ -19,5 +19,6 @@ mod words;
 
 mod broadcast;
 mod elections;
+mod members;
 mod recovery;
 mod synchronisation;

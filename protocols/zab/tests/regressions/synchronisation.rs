@@ -260,3 +260,40 @@ fn newleader_that_is_lost_the_second_time_comes_again() {
     assert_eq!(cluster.commits(), [2, 2, 2]);
     cluster.assert_sound();
 }
+
+/// Found here, by reading: over links that double and lose. DIFF comes again behind NEWLEADER, and takes the
+/// follower back; it says how its history ends, that is lost, and the leader holds it for one that follows and
+/// has everything. Neither said anything more, and the follower never served.
+#[test]
+fn a_synchronisation_that_begins_again_unasked_comes_to_an_end() {
+    let mut cluster = Cluster::start(3);
+    cluster.isolate(&[1]);
+    assert_eq!(cluster.establish(), 3);
+    cluster.write(1, "x");
+    cluster.heal();
+    let mut begun = None;
+    let is_next = |cluster: &mut Cluster| {
+        let next = cluster.network.first();
+        let next = next.filter(|envelope| (envelope.from, envelope.to) == (3, 1));
+        if let Some(Envelope { message: Message::Diff { .. }, .. }) = next {
+            begun = next.cloned();
+        }
+        next.is_some_and(|it| matches!(it.message, Message::NewLeader { .. }))
+    };
+    assert!(cluster.run_until(is_next), "{}", cluster.picture());
+    cluster.deliver(0);
+    let begun = begun.expect("it began with DIFF");
+    cluster.at(1, |node| node.hear(3, begun.message));
+    let mut lost = 0;
+    cluster.run_but(SECOND / 2, |envelope| {
+        let is_it = envelope.from == 1 && matches!(envelope.message, Message::AckEpoch { .. });
+        lost += usize::from(is_it);
+        is_it
+    });
+    assert_eq!((lost, cluster.nodes[&1].view().phase), (1, Phase::Synchronisation));
+    cluster.run(2 * SECOND);
+    assert_eq!(cluster.nodes[&1].view().phase, Phase::Broadcast);
+    cluster.write(2, "y");
+    assert_eq!(cluster.commits(), [2, 2, 2]);
+    cluster.assert_sound();
+}
