@@ -87,4 +87,9 @@ impl<'a, E: Engine> Context<'a, E> {
     pub fn emit_now(&mut self, event: E::Event) {
         self.effects.push(Effect::Emit { event, when: When::Now });
     }
+
+    /// Tells the local user at once of each of these, in their order.
+    pub fn emit_all_now(&mut self, events: impl IntoIterator<Item = E::Event>) {
+        events.into_iter().for_each(|event| self.emit_now(event));
+    }
 }

@@ -5,11 +5,14 @@
 //! its log, before the entries travel; the follower ends a proposal by what it then sees committed.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use synod_consensus::{Index, Refusal};
+use synod_consensus::{Event, Index, Refusal};
 use synod_engine::{NodeId, Random, Token};
+
+use crate::Forwarded;
 
 /// Times of a heartbeat after which an answer is taken to be lost.
 const PATIENCE_HEARTBEATS: u32 = 20;
@@ -33,7 +36,7 @@ pub struct Forwards {
     size_bytes: usize,
     placed: BTreeMap<Index, Token>,
     /// Whether the timer runs by which proposals grow old.
-    pub is_timed: bool,
+    is_timed: bool,
 }
 
 /// A proposal that was sent on.
@@ -50,20 +53,31 @@ struct Unanswered {
 pub type Parcel = (u64, u64, Vec<Bytes>);
 
 impl Forwards {
-    /// What waits to be sent or answered, in bytes.
-    pub fn size_bytes(&self) -> usize {
-        self.size_bytes
-    }
-
     /// Whether everything has ended.
     pub fn is_empty(&self) -> bool {
         self.size_bytes == 0 && self.placed.is_empty()
     }
 
-    /// Something is proposed here.
-    pub fn gather(&mut self, token: Token, command: Bytes) {
+    /// Something is proposed here, within these bounds.
+    ///
+    /// # Errors
+    /// [`Refusal::TooLarge`], or [`Refusal::Busy`] while too much waits.
+    pub fn gather(
+        &mut self,
+        token: Token,
+        command: Bytes,
+        max_command_bytes: usize,
+        max_bytes: usize,
+    ) -> Result<(), Refusal> {
+        if command.len() > max_command_bytes {
+            return Err(Refusal::TooLarge { max_bytes: max_command_bytes as u64 });
+        }
+        if self.size_bytes > max_bytes {
+            return Err(Refusal::Busy);
+        }
         self.size_bytes += command.len() + OVERHEAD_BYTES;
         self.gathered.push_back((token, command));
+        Ok(())
     }
 
     /// Nobody waits for this proposal any more; returns whether it was not sent, and so never takes
@@ -98,19 +112,18 @@ impl Forwards {
         Some((lane, first, commands))
     }
 
-    /// The leader says what became of the proposals from number `first` on. Which were refused, and of
-    /// which the answer came too late to be of use, since everything up to `commit` was told already.
+    /// The leader says what became of the proposals from number `first` on. Ends those that were refused,
+    /// and those of which the answer came too late to be of use, since everything up to `commit` was told
+    /// already.
     pub fn answered(
         &mut self,
         lane: u64,
         first: u64,
         answers: Vec<Answer>,
         commit: Index,
-    ) -> (Vec<(Token, Refusal)>, Vec<Token>) {
+    ) -> impl Iterator<Item = Event> + use<> {
         let (mut refused, mut late) = (Vec::new(), Vec::new());
-        if self.lane != Some(lane) {
-            return (refused, late);
-        }
+        let answers = if self.lane == Some(lane) { answers } else { Vec::new() };
         for (number, answer) in (first..).zip(answers) {
             let place = self.unanswered.binary_search_by_key(&number, |it| it.number);
             let Some(it) = place.ok().and_then(|place| self.unanswered.remove(place)) else {
@@ -122,10 +135,10 @@ impl Forwards {
                     late.extend(self.placed.insert(index, it.token));
                 }
                 Ok(_) => late.push(it.token),
-                Err(refusal) => refused.push((it.token, refusal)),
+                Err(refusal) => refused.push(Event::Refused { token: it.token, refusal }),
             }
         }
-        (refused, late)
+        refused.into_iter().chain(late.into_iter().map(unknown))
     }
 
     /// Takes out the proposals up to `last`, which are committed.
@@ -134,44 +147,67 @@ impl Forwards {
         core::mem::replace(&mut self.placed, rest).into_iter().collect()
     }
 
-    /// A heartbeat's time is over: takes out what was not answered for so long that the answer is lost.
-    pub fn grow_old(&mut self) -> Vec<Token> {
+    /// A snapshot took the place of the entries up to `last`: whose they were is not told.
+    pub fn passed(&mut self, last: Index) -> impl Iterator<Item = Event> + use<> {
+        self.committed(last).into_iter().map(|(_, token)| unknown(token))
+    }
+
+    /// Whether to set the timer now by which proposals grow old: some wait for an answer, and it does not
+    /// run.
+    pub fn starts_timer(&mut self) -> bool {
+        !self.unanswered.is_empty() && !core::mem::replace(&mut self.is_timed, true)
+    }
+
+    /// Whether that timer runs.
+    pub fn is_timed(&self) -> bool {
+        self.is_timed
+    }
+
+    /// The timer fired, after a heartbeat's time: ends what was not answered for so long that the answer
+    /// is lost.
+    pub fn heartbeat_passed(&mut self) -> impl Iterator<Item = Event> + use<> {
+        self.is_timed = false;
         self.unanswered.iter_mut().for_each(|it| it.age += 1);
-        let mut lost = Vec::new();
-        while let Some(it) = self.unanswered.pop_front_if(|it| it.age > PATIENCE_HEARTBEATS) {
-            self.size_bytes -= it.size_bytes;
-            lost.push(it.token);
-        }
-        lost
+        self.lose_first(self.unanswered.partition_point(|it| it.age > PATIENCE_HEARTBEATS))
     }
 
-    /// Whether something was sent and not answered.
-    pub fn waits_for_answers(&self) -> bool {
-        !self.unanswered.is_empty()
+    /// The leader, or the link to it, is lost: so is what it did not answer.
+    pub fn lose(&mut self) -> impl Iterator<Item = Event> + use<> {
+        self.lose_first(self.unanswered.len())
     }
 
-    /// The link to the leader broke: takes out what was not answered.
-    pub fn lose(&mut self) -> Vec<Token> {
-        let lost: Vec<_> = self.unanswered.drain(..).collect();
+    fn lose_first(&mut self, count: usize) -> impl Iterator<Item = Event> + use<> {
+        let lost: Vec<_> = self.unanswered.drain(..count).collect();
         self.size_bytes -= lost.iter().map(|it| it.size_bytes).sum::<usize>();
-        lost.into_iter().map(|it| it.token).collect()
+        lost.into_iter().map(|it| unknown(it.token))
     }
 
-    /// Takes out all: first those that were never sent, then those whose fate is unknown.
-    pub fn drain(self) -> (impl Iterator<Item = Token>, impl Iterator<Item = Token>) {
-        let sent = self.unanswered.into_iter().map(|it| it.token);
-        (self.gathered.into_iter().map(|(token, _)| token), sent.chain(self.placed.into_values()))
+    /// Follows the leader no more: what was never sent is refused; of what was, nothing can be told.
+    pub fn end(&mut self, leader: Option<NodeId>) -> impl Iterator<Item = Event> + use<> {
+        let Self { gathered, unanswered, placed, .. } = core::mem::take(self);
+        let refusal = Refusal::NotLeader { leader };
+        let refused = move |(token, _)| Event::Refused { token, refusal };
+        let sent = unanswered.into_iter().map(|it| it.token).chain(placed.into_values());
+        gathered.into_iter().map(refused).chain(sent.map(unknown))
     }
+}
+
+fn unknown(token: Token) -> Event {
+    Event::Unknown { token }
 }
 
 /// What became of a forwarded proposal: its place in the leader's log, or why it was refused.
 pub type Answer = Result<Index, Refusal>;
 
-/// Which numbers of which lanes a leader has taken.
+/// Answers for one follower: who it is, the lane, the number of the first, and what became of each.
+pub type Run = (NodeId, u64, u64, Vec<Answer>);
+
+/// Which numbers of which lanes a leader has taken, and what it has still to answer.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Lanes {
     /// The lanes of each follower, the one that was last used at the end.
     used: BTreeMap<NodeId, VecDeque<Lane>>,
+    answers: Vec<(Forwarded, Answer)>,
 }
 
 /// A lane, and the next number in it that is taken.
@@ -198,6 +234,32 @@ impl Lanes {
         used.push_back(Lane { name: lane, next: first.saturating_add(count) });
         true
     }
+
+    /// This proposal is not taken.
+    pub fn refuse(&mut self, forwarded: Forwarded, refusal: Refusal) {
+        self.answers.push((forwarded, Err(refusal)));
+    }
+
+    /// What to tell followers now: of what was refused, and of what was `placed` in the log.
+    pub fn answers(
+        &mut self,
+        placed: impl Iterator<Item = (Forwarded, Index)>,
+    ) -> impl Iterator<Item = Run> {
+        let mut answers = core::mem::take(&mut self.answers);
+        answers.extend(placed.map(|(forwarded, index)| (forwarded, Ok(index))));
+        answers.sort_by_key(|(forwarded, _)| *forwarded);
+        let mut answers = answers.into_iter().peekable();
+        core::iter::from_fn(move || {
+            let (Forwarded { from, lane, number: first }, answer) = answers.next()?;
+            let mut run = vec![answer];
+            while let Some((_, answer)) = answers.next_if(|(next, _)| {
+                *next == Forwarded { from, lane, number: first + run.len() as u64 }
+            }) {
+                run.push(answer);
+            }
+            Some((from, lane, first, run))
+        })
+    }
 }
 
 #[cfg(test)]
@@ -206,11 +268,35 @@ mod tests {
 
     use super::*;
 
+    fn refused(token: u64, refusal: Refusal) -> Event {
+        Event::Refused { token: Token(token), refusal }
+    }
+
+    fn ended(token: u64) -> Event {
+        unknown(Token(token))
+    }
+
+    fn all(events: impl Iterator<Item = Event>) -> Vec<Event> {
+        events.collect()
+    }
+
     fn forwards(tokens: u64) -> Forwards {
         let mut forwards = Forwards::default();
-        (1..=tokens)
-            .for_each(|token| forwards.gather(Token(token), Bytes::from_static(b"12345678")));
+        for token in (1..=tokens).map(Token) {
+            forwards.gather(token, Bytes::from_static(b"12345678"), 8, 1000).unwrap();
+        }
         forwards
+    }
+
+    #[test]
+    fn what_is_too_large_or_too_much_is_refused() {
+        let mut forwards = forwards(2);
+        let mut gather = |max_command_bytes, max_bytes| {
+            let command = Bytes::from_static(b"12345678");
+            forwards.gather(Token(3), command, max_command_bytes, max_bytes)
+        };
+        assert_eq!(gather(7, 143), Err(Refusal::TooLarge { max_bytes: 7 }));
+        assert_eq!((gather(8, 143), gather(8, 144)), (Err(Refusal::Busy), Ok(())));
     }
 
     #[test]
@@ -222,18 +308,20 @@ mod tests {
         assert_eq!((first, commands.len()), (0, 2));
         let (again, first, commands) = forwards.parcel(&mut random, 1).unwrap();
         assert_eq!((again, first, commands.len()), (lane, 2, 1));
-        assert_eq!(forwards.size_bytes(), 4 * 72);
+        assert_eq!(forwards.size_bytes, 4 * 72);
         let answers = vec![Ok(Index(7)), Err(Refusal::Busy)];
-        let (refused, late) = forwards.answered(lane, 0, answers.clone(), Index(3));
-        assert_eq!((refused, late), (vec![(Token(3), Refusal::Busy)], vec![]));
-        assert_eq!(forwards.answered(lane, 0, answers, Index(3)), (vec![], vec![]), "doubled");
-        assert_eq!(forwards.answered(lane + 1, 2, vec![Ok(Index(9))], Index(3)).1, []);
+        let answered = all(forwards.answered(lane, 0, answers.clone(), Index(3)));
+        assert_eq!(answered, [refused(3, Refusal::Busy)]);
+        assert_eq!(all(forwards.answered(lane, 0, answers, Index(3))), [], "doubled");
+        assert_eq!(all(forwards.answered(lane + 1, 2, vec![Ok(Index(9))], Index(3))), []);
         assert_eq!(forwards.committed(Index(6)), []);
         assert_eq!(forwards.committed(Index(7)), [(Index(7), Token(1))]);
-        let lost: Vec<_> = (0..PATIENCE_HEARTBEATS).flat_map(|_| forwards.grow_old()).collect();
-        assert_eq!((lost, forwards.grow_old()), (vec![], vec![Token(4)]), "not before its time");
-        let (never, unknown) = forwards.drain();
-        assert_eq!((never.collect::<Vec<_>>(), unknown.count()), (vec![Token(5)], 0));
+        assert!(forwards.starts_timer() && !forwards.starts_timer());
+        let mut pass = || (all(forwards.heartbeat_passed()), forwards.starts_timer());
+        assert!((0..PATIENCE_HEARTBEATS).all(|_| pass() == (vec![], true)), "not before its time");
+        assert_eq!(pass(), (vec![ended(4)], false));
+        let not_leader = Refusal::NotLeader { leader: Some(NodeId(2)) };
+        assert_eq!(all(forwards.end(Some(NodeId(2)))), [refused(5, not_leader)]);
     }
 
     #[test]
@@ -241,9 +329,44 @@ mod tests {
         let mut forwards = forwards(2);
         let (lane, _, _) = forwards.parcel(&mut Random::new(1), 1000).unwrap();
         let answers = vec![Ok(Index(4)), Ok(Index(5))];
-        assert_eq!(forwards.answered(lane, 0, answers, Index(4)).1, [Token(1)]);
-        assert_eq!((forwards.lose(), forwards.size_bytes()), (vec![], 0));
-        assert_eq!(forwards.drain().1.collect::<Vec<_>>(), [Token(2)]);
+        assert_eq!(all(forwards.answered(lane, 0, answers, Index(4))), [ended(1)]);
+        assert_eq!((all(forwards.lose()), forwards.size_bytes), (vec![], 0));
+        assert_eq!(all(forwards.end(None)), [ended(2)]);
+    }
+
+    #[test]
+    fn what_was_sent_and_not_answered_is_lost_with_the_link_and_what_is_placed_with_its_entries() {
+        let mut forwards = forwards(3);
+        let (lane, _, _) = forwards.parcel(&mut Random::new(1), 150).unwrap();
+        let answered = forwards.answered(lane, 0, vec![Ok(Index(4))], Index(3));
+        assert_eq!(all(answered), []);
+        assert_eq!((all(forwards.lose()), forwards.size_bytes), (vec![ended(2)], 72));
+        assert_eq!(
+            (all(forwards.passed(Index(3))), all(forwards.passed(Index(4)))),
+            (vec![], vec![ended(1)])
+        );
+        assert!(!forwards.is_empty(), "one was not sent yet");
+    }
+
+    #[test]
+    fn answers_go_out_in_runs() {
+        let forwarded = |from, lane, number| Forwarded { from: NodeId(from), lane, number };
+        let mut lanes = Lanes::default();
+        lanes.refuse(forwarded(2, 7, 1), Refusal::Busy);
+        lanes.refuse(forwarded(2, 7, 5), Refusal::Busy);
+        let placed = [(2, 7, 2), (3, 7, 3), (2, 7, 0)];
+        let placed = placed
+            .into_iter()
+            .zip(10..)
+            .map(|((from, lane, number), index)| (forwarded(from, lane, number), Index(index)));
+        let runs: Vec<_> = lanes.answers(placed).collect();
+        let busy = Err(Refusal::Busy);
+        let first = vec![Ok(Index(12)), busy, Ok(Index(10))];
+        let (second, third) = (vec![busy], vec![Ok(Index(11))]);
+        let expected =
+            [(NodeId(2), 7, 0, first), (NodeId(2), 7, 5, second), (NodeId(3), 7, 3, third)];
+        assert_eq!(runs, expected);
+        assert_eq!(lanes.answers([].into_iter()).count(), 0, "once");
     }
 
     #[test]

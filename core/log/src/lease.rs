@@ -55,9 +55,12 @@ pub struct Promise {
     pub lasting: Duration,
 }
 
-/// What a leader was promised.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+/// What a leader was promised; nothing at all unless leases are used.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Promises {
+    lease: Option<Lease>,
+    /// For how long a promise lasts at most.
+    lasting: Duration,
     /// When each round was sent whose promises may still last.
     sent: VecDeque<(u64, Instant)>,
     /// Until when each node certainly votes for nobody.
@@ -67,15 +70,30 @@ pub struct Promises {
 }
 
 impl Promises {
-    /// A round was sent; promises last for `lasting` at most.
-    pub fn asked(&mut self, round: u64, now: Instant, lasting: Duration) {
-        while self.sent.pop_front_if(|(_, sent)| now.since(*sent) > lasting).is_some() {}
-        self.sent.push_back((round, now));
+    /// How far clocks can be trusted, if leases are used, and for how long a promise lasts at most.
+    pub fn new(lease: Option<Lease>, lasting: Duration) -> Self {
+        let (sent, until) = (VecDeque::new(), BTreeMap::new());
+        Self { lease, lasting, sent, until, given_up: false }
+    }
+
+    /// Whether leases are used.
+    pub fn are_used(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    /// A round was sent.
+    pub fn asked(&mut self, round: u64, now: Instant) {
+        if self.are_used() {
+            while self.sent.pop_front_if(|(_, sent)| now.since(*sent) > self.lasting).is_some() {}
+            self.sent.push_back((round, now));
+        }
     }
 
     /// A node promises to vote for nobody.
-    pub fn promised(&mut self, rules: LeaseRules, lease: Lease, now: Instant, promise: Promise) {
+    pub fn promised(&mut self, rules: LeaseRules, now: Instant, promise: Promise) {
+        let Some(lease) = self.lease else { return };
         let Promise { node, round, lasting } = promise;
+        let lasting = lasting.min(self.lasting);
         let Ok(place) = self.sent.binary_search_by_key(&round, |(sent, _)| *sent) else { return };
         let since = if rules.counts_from_send { self.sent[place].1 } else { now };
         let lasting = if rules.allows_for_drift { lease.certain(lasting) } else { lasting };
@@ -92,7 +110,8 @@ impl Promises {
                 self.until.get(&node).copied()
             }
         };
-        !self.given_up && quorum.reached(until).flatten().is_some_and(|until| now < until)
+        let is_held = self.are_used() && !self.given_up;
+        is_held && quorum.reached(until).flatten().is_some_and(|until| now < until)
     }
 
     /// Others decide now: what was promised so far counts no more.
@@ -117,7 +136,7 @@ impl Promises {
 /// Without instants: the node's fingerprint takes their ages in.
 impl Hash for Promises {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Self { sent: _, until: _, given_up } = self;
+        let Self { lease: _, lasting: _, sent: _, until: _, given_up } = self;
         given_up.hash(hasher);
     }
 }
@@ -140,13 +159,13 @@ mod tests {
         let me = NodeId(1);
         let quorum = Quorum::of(Voters::new((1..=5).map(NodeId)));
         let lasting = Duration::from_millis(110);
-        let mut promises = Promises::default();
+        let mut promises = Promises::new(Some(LEASE), lasting);
         for (round, sent) in [(1, 1000), (2, 1050)] {
-            promises.asked(round, at(sent), lasting);
+            promises.asked(round, at(sent));
         }
         let promised = |promises: &mut Promises, node, round| {
-            let promise = Promise { node: NodeId(node), round, lasting };
-            promises.promised(SOUND, LEASE, at(1060), promise);
+            let promise = Promise { node: NodeId(node), round, lasting: 2 * lasting };
+            promises.promised(SOUND, at(1060), promise);
         };
         promised(&mut promises, 2, 2);
         assert!(!promises.hold(me, &quorum, at(1060)));
@@ -155,9 +174,17 @@ mod tests {
         promised(&mut promises, 3, 2);
         assert!(promises.hold(me, &quorum, at(1139)) && !promises.hold(me, &quorum, at(1140)));
         promised(&mut promises, 3, 7);
-        promises.asked(3, at(1500), lasting);
+        promises.asked(3, at(1500));
         assert_eq!(promises.sent.len(), 1);
         promises.give_up();
         assert!(!promises.hold(me, &quorum, at(1060)));
+    }
+
+    #[test]
+    fn without_leases_nothing_is_held_not_even_by_who_decides_alone() {
+        let (me, now) = (NodeId(1), at(1000));
+        let alone = Quorum::of(Voters::new([me]));
+        let holds = |lease| Promises::new(lease, Duration::ZERO).hold(me, &alone, now);
+        assert!(holds(Some(LEASE)) && !holds(None));
     }
 }

@@ -41,13 +41,13 @@ mod unapplied;
 mod window;
 mod written;
 
-pub use forwards::{Answer, Forwards, Lanes, Parcel};
+pub use forwards::{Answer, Forwards, Lanes, Parcel, Run};
 pub use lease::{Lease, LeaseRules, Promise, Promises};
 pub use log::{EntryId, Log};
 pub use members::Members;
 pub use proposals::{Forwarded, Owner, Proposals};
-pub use questions::{Questions, ReadId};
-pub use reads::{Readers, Reads};
+pub use questions::{Questions, ReadId, ReadIds, ReadResult};
+pub use reads::{ReadAnswer, Reads};
 pub use snapshotting::{Behind, SnapshotBounds, Snapshotting};
 pub use unapplied::Unapplied;
 pub use window::Window;

@@ -1,11 +1,11 @@
-//! The proposals of a leader's own user, each of which ends exactly once.
+//! The proposals of a leader's own user, each of which ends exactly once, and of its followers' users.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use synod_consensus::{Batch, Epoch, Index, Payload};
+use synod_consensus::{Batch, Epoch, Event, Index, Payload, Refusal};
 use synod_engine::{NodeId, Token};
 
 /// Whose proposal it is.
@@ -109,13 +109,21 @@ impl Proposals {
         self.appended.drain(..count).collect()
     }
 
-    /// Takes out all: first those that were never appended, then those whose fate is unknown.
-    pub fn drain(self) -> (impl Iterator<Item = Token>, impl Iterator<Item = Token>) {
-        let gathered = self.gathered.into_iter().filter_map(|(owner, _)| match owner {
-            Owner::User(token) => Some(token),
+    /// It leads no more: ends the own user's proposals that were never appended. Other nodes hear of that
+    /// by other ways.
+    pub fn refuse(&mut self, leader: Option<NodeId>) -> impl Iterator<Item = Event> + use<> {
+        self.gathered_bytes = 0;
+        let refusal = Refusal::NotLeader { leader };
+        let gathered = core::mem::take(&mut self.gathered).into_iter();
+        gathered.filter_map(move |(owner, _)| match owner {
+            Owner::User(token) => Some(Event::Refused { token, refusal }),
             Owner::Peer(_) => None,
-        });
-        (gathered, self.appended.into_iter().map(|(_, token)| token))
+        })
+    }
+
+    /// ... and those that were, and are not committed: another leader may keep them or not.
+    pub fn lose(self) -> impl Iterator<Item = Event> {
+        self.appended.into_iter().map(|(_, token)| Event::Unknown { token })
     }
 }
 
@@ -138,7 +146,10 @@ mod tests {
         assert_eq!(proposals.append(Index(10), Epoch(1), 40), None);
         assert_eq!(proposals.gathered_bytes(), 0);
         assert_eq!(proposals.committed(Index(8)), [(Index(7), Token(1)), (Index(8), Token(3))]);
-        let (never, unknown) = proposals.drain();
-        assert_eq!((never.count(), unknown.collect::<Vec<_>>()), (0, [Token(4)].into()));
+        proposals.gather(Owner::User(Token(5)), Bytes::new());
+        let refusal = Refusal::NotLeader { leader: None };
+        let refused = proposals.refuse(None).collect::<Vec<_>>();
+        assert_eq!(refused, [Event::Refused { token: Token(5), refusal }]);
+        assert_eq!(proposals.lose().collect::<Vec<_>>(), [Event::Unknown { token: Token(4) }]);
     }
 }

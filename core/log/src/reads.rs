@@ -4,10 +4,10 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use synod_consensus::Index;
+use synod_consensus::{Event, Index, Refusal};
 use synod_engine::{NodeId, Token};
 
-use crate::ReadId;
+use crate::{ReadId, ReadResult};
 
 /// The reads that a leader has not answered.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -19,13 +19,29 @@ pub struct Reads {
     len: usize,
 }
 
+/// What is to be told to whom, once reads are answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ReadAnswer {
+    /// To the leader's own user.
+    User(Event),
+    /// To a follower that asked.
+    Node {
+        /// Which one.
+        node: NodeId,
+        /// What it asked.
+        id: ReadId,
+        /// The answer.
+        result: ReadResult,
+    },
+}
+
 /// Who waits for the same index.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Readers {
+struct Readers {
     /// Reads of the leader's own user.
-    pub tokens: Vec<Token>,
+    tokens: Vec<Token>,
     /// Other nodes, with the newest question of each: its answer counts for their earlier ones too.
-    pub nodes: Vec<(NodeId, ReadId)>,
+    nodes: Vec<(NodeId, ReadId)>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -43,6 +59,15 @@ impl Readers {
     fn len(&self) -> usize {
         self.tokens.len() + self.nodes.len()
     }
+
+    /// They may be answered at `index`.
+    fn at(self, index: Index) -> impl Iterator<Item = ReadAnswer> {
+        let Self { tokens, nodes } = self;
+        let result = ReadResult::Index(index);
+        let own = (!tokens.is_empty()).then_some(Event::ReadReady { index, tokens });
+        let others = nodes.into_iter().map(move |(node, id)| ReadAnswer::Node { node, id, result });
+        own.map(ReadAnswer::User).into_iter().chain(others)
+    }
 }
 
 impl Reads {
@@ -51,14 +76,32 @@ impl Reads {
         self.len
     }
 
-    /// A read was asked for.
-    pub fn ask(&mut self, token: Token) {
+    /// A read is asked for, to be confirmed by the next round; refused while so many wait.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`].
+    pub fn ask(&mut self, token: Token, max_pending: usize) -> Result<(), Refusal> {
+        if self.len >= max_pending {
+            return Err(Refusal::Busy);
+        }
         self.waiting.tokens.push(token);
         self.len += 1;
+        Ok(())
     }
 
-    /// Another node asks for its reads.
-    pub fn ask_for(&mut self, node: NodeId, id: ReadId) {
+    /// Another node asks for its reads, which join the same round.
+    ///
+    /// # Errors
+    /// [`ReadResult::Busy`] to tell it, while so many wait.
+    pub fn ask_for(
+        &mut self,
+        node: NodeId,
+        id: ReadId,
+        max_pending: usize,
+    ) -> Result<(), ReadResult> {
+        if self.len >= max_pending {
+            return Err(ReadResult::Busy);
+        }
         let same = |(asker, asked): &&mut (NodeId, ReadId)| *asker == node && asked.life == id.life;
         if let Some((_, asked)) = self.waiting.nodes.iter_mut().find(same) {
             asked.number = asked.number.max(id.number);
@@ -66,6 +109,7 @@ impl Reads {
             self.waiting.nodes.push((node, id));
             self.len += 1;
         }
+        Ok(())
     }
 
     /// Nobody waits for this read any more; returns whether it was here.
@@ -99,11 +143,11 @@ impl Reads {
         !self.waiting.is_empty()
     }
 
-    /// Takes out the reads that wait for a round.
-    pub fn take_waiting(&mut self) -> Readers {
+    /// Answers the reads that wait for a round, without one.
+    pub fn without_round(&mut self, index: Index) -> impl Iterator<Item = ReadAnswer> + use<> {
         let readers = core::mem::take(&mut self.waiting);
         self.len -= readers.len();
-        readers
+        readers.at(index)
     }
 
     /// Opens a round that no read waits for.
@@ -117,56 +161,82 @@ impl Reads {
         self.newest
     }
 
-    /// The next reads that a majority's confirmation of round `confirmed` answers.
-    pub fn confirmed(&mut self, confirmed: u64) -> Option<(Index, Readers)> {
-        if self.rounds.front()?.number > confirmed {
-            return None;
-        }
-        let round = self.rounds.pop_front()?;
-        self.len -= round.readers.len();
-        Some((round.index, round.readers))
+    /// A majority has confirmed round `confirmed`: answers the reads of that one and of earlier ones.
+    pub fn confirmed(&mut self, confirmed: u64) -> impl Iterator<Item = ReadAnswer> {
+        let count = self.rounds.partition_point(|round| round.number <= confirmed);
+        self.len -= self.rounds.range(..count).map(|round| round.readers.len()).sum::<usize>();
+        self.rounds.drain(..count).flat_map(|round| round.readers.at(round.index))
     }
 
-    /// Every read of the own user that waits, in order. Other nodes hear of the end by other ways.
-    pub fn drain(self) -> impl Iterator<Item = Token> {
+    /// It leads no more: every read of the own user ends. Other nodes hear of that by other ways.
+    pub fn refuse(self, leader: Option<NodeId>) -> impl Iterator<Item = Event> {
         let rounds = self.rounds.into_iter().flat_map(|round| round.readers.tokens);
-        rounds.chain(self.waiting.tokens)
+        let refusal = Refusal::NotLeader { leader };
+        rounds.chain(self.waiting.tokens).map(move |token| Event::Refused { token, refusal })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec;
-
     use super::*;
+
+    fn asked(tokens: impl IntoIterator<Item = u64>) -> Reads {
+        let mut reads = Reads::default();
+        tokens.into_iter().for_each(|token| reads.ask(Token(token), 10).unwrap());
+        reads
+    }
+
+    fn confirmed(reads: &mut Reads, round: u64) -> Vec<ReadAnswer> {
+        reads.confirmed(round).collect()
+    }
+
+    fn own(index: u64, tokens: &[u64]) -> ReadAnswer {
+        let tokens = tokens.iter().copied().map(Token).collect();
+        ReadAnswer::User(Event::ReadReady { index: Index(index), tokens })
+    }
+
+    fn other(index: u64, (life, number): (u64, u64)) -> ReadAnswer {
+        let (id, result) = (ReadId { life, number }, ReadResult::Index(Index(index)));
+        ReadAnswer::Node { node: NodeId(2), id, result }
+    }
 
     #[test]
     fn one_round_answers_all_that_waited_and_none_that_came_later() {
-        let mut reads = Reads::default();
-        reads.ask(Token(1));
-        reads.ask(Token(2));
+        let mut reads = asked([1, 2]);
         assert_eq!(reads.open_round(Index(5)), Some(1));
-        reads.ask(Token(3));
-        let first = Readers { tokens: vec![Token(1), Token(2)], nodes: vec![] };
-        assert_eq!(reads.confirmed(1), Some((Index(5), first)));
-        assert_eq!(reads.confirmed(1), None);
+        reads.ask(Token(3), 10).unwrap();
+        assert_eq!(confirmed(&mut reads, 1), [own(5, &[1, 2])]);
+        assert_eq!(confirmed(&mut reads, 1), []);
         assert_eq!(reads.open_round(Index(6)), Some(2));
-        assert_eq!(reads.confirmed(1), None);
+        assert_eq!(confirmed(&mut reads, 1), []);
         assert_eq!(reads.count(), 1);
         assert!(reads.cancel(Token(3)) && !reads.cancel(Token(3)));
         assert_eq!((reads.count(), reads.rounds.len()), (0, 0));
     }
 
+    #[test]
+    fn a_round_that_is_confirmed_answers_the_earlier_ones_too() {
+        let mut reads = asked([1]);
+        for (index, token) in [(5, 2), (6, 3), (7, 4)] {
+            assert!(reads.open_round(Index(index)).is_some());
+            reads.ask(Token(token), 10).unwrap();
+        }
+        assert_eq!(confirmed(&mut reads, 2), [own(5, &[1]), own(6, &[2])]);
+        assert_eq!(reads.count(), 2);
+        let refusal = Refusal::NotLeader { leader: None };
+        let refused = [3, 4].map(|token| Event::Refused { token: Token(token), refusal });
+        assert_eq!(reads.refuse(None).collect::<Vec<_>>(), refused);
+    }
+
     /// Where a lease stands for the round.
     #[test]
-    fn reads_that_are_taken_out_before_a_round_wait_no_more() {
-        let mut reads = Reads::default();
-        (1..=3).for_each(|token| reads.ask(Token(token)));
+    fn reads_that_are_answered_without_a_round_wait_no_more() {
+        let mut reads = asked(1..=3);
         assert_eq!(reads.open_round(Index(5)), Some(1));
-        reads.ask(Token(4));
-        reads.ask_for(NodeId(2), ReadId { life: 7, number: 1 });
-        let taken = reads.take_waiting();
-        assert_eq!((taken.tokens.len(), taken.nodes.len()), (1, 1));
+        reads.ask(Token(4), 10).unwrap();
+        reads.ask_for(NodeId(2), ReadId { life: 7, number: 1 }, 10).unwrap();
+        let answers: Vec<_> = reads.without_round(Index(6)).collect();
+        assert_eq!(answers, [own(6, &[4]), other(6, (7, 1))]);
         assert_eq!((reads.count(), reads.has_waiting()), (3, false), "those in the round");
     }
 
@@ -174,12 +244,20 @@ mod tests {
     fn the_newest_question_of_a_node_stands_for_its_earlier_ones() {
         let mut reads = Reads::default();
         for (life, number) in [(7, 2), (7, 3), (7, 1), (8, 1)] {
-            reads.ask_for(NodeId(2), ReadId { life, number });
+            reads.ask_for(NodeId(2), ReadId { life, number }, 10).unwrap();
         }
         assert_eq!(reads.count(), 2);
         assert_eq!(reads.open_round(Index(5)), Some(1));
-        let (_, readers) = reads.confirmed(1).unwrap();
-        let newest = [(7, 3), (8, 1)].map(|(life, number)| (NodeId(2), ReadId { life, number }));
-        assert_eq!((readers.nodes, reads.count()), (newest.to_vec(), 0));
+        assert_eq!(confirmed(&mut reads, 1), [other(5, (7, 3)), other(5, (8, 1))]);
+        assert_eq!(reads.count(), 0);
+    }
+
+    #[test]
+    fn reads_are_bounded() {
+        let mut reads = asked([1]);
+        let id = ReadId { life: 7, number: 1 };
+        assert_eq!(reads.ask(Token(2), 1), Err(Refusal::Busy));
+        assert_eq!(reads.ask_for(NodeId(2), id, 1), Err(ReadResult::Busy));
+        assert_eq!((reads.ask_for(NodeId(2), id, 2), reads.count()), (Ok(()), 2));
     }
 }

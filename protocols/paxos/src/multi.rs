@@ -89,9 +89,10 @@ mod written;
 
 pub use config::{Config, ConfigError};
 pub use invariants::Invariants;
-pub use message::{Message, ReadResult};
+pub use message::Message;
 pub use node::{MultiPaxos, Timer};
 pub use record::{Checkpoint, Record};
 pub use rules::{RULES, Rules};
 pub use slots::Slots;
+pub use synod_log::ReadResult;
 pub use view::View;

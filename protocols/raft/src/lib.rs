@@ -105,11 +105,11 @@ mod view;
 pub use config::{Config, ConfigError};
 pub use forced::NothingToRecover;
 pub use invariants::Invariants;
-pub use message::{AppendResult, Message, ReadResult};
+pub use message::{AppendResult, Message};
 pub use node::{Raft, Timer};
 pub use record::{Checkpoint, HardState, Record};
 pub use rules::{RULES, Rules};
-pub use synod_log::{Answer, EntryId, Lease, Log, ReadId};
+pub use synod_log::{Answer, EntryId, Lease, Log, ReadId, ReadResult};
 pub use view::View;
 
 /// A term: a reign of at most one leader (§5.1).

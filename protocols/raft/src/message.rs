@@ -32,7 +32,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use synod_consensus::{Batch, Index, Membership, Payload, Snapshot};
 use synod_engine::{Blob, Class};
-use synod_log::{Answer, EntryId, ReadId};
+use synod_log::{Answer, EntryId, ReadId, ReadResult};
 
 use crate::Term;
 
@@ -218,17 +218,6 @@ pub enum AppendResult {
         /// short (end of §5.3).
         hint: EntryId,
     },
-}
-
-/// What comes of a `ReadIndex`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub enum ReadResult {
-    /// When the question arrived, nothing beyond this index had been committed.
-    Index(Index),
-    /// Too many reads wait at the leader.
-    Busy,
-    /// It does not lead.
-    NotLeader,
 }
 
 impl Message {

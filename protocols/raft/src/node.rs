@@ -13,10 +13,9 @@ use synod_engine::{
 };
 use synod_log::{Log, ReadId};
 
-use crate::message::ReadResult;
 use crate::role::{Asks, Becomes, Campaign, Candidate, Follower, Leader, Role, Transfer};
 use crate::state::State;
-use crate::{AppendResult, Config, Message, Record, Rules, Term, View};
+use crate::{AppendResult, Config, Message, ReadResult, Record, Rules, Term, View};
 
 /// A Raft node. See the [crate] page.
 #[derive(Clone, Debug)]

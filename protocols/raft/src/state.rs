@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use synod_consensus::{Batch, Event, Index, Member, Snapshot};
 use synod_engine::{Corrupt, Instant, NodeId, TaskId, Token};
-use synod_log::{Behind, EntryId, Log, Members, ReadId, Snapshotting, Unapplied, Written};
+use synod_log::{Behind, EntryId, Log, Members, ReadIds, Snapshotting, Unapplied, Written};
 use synod_quorum::Quorum;
 
 use crate::record::{Checkpoint, HardState, Record};
@@ -31,8 +31,8 @@ pub(crate) struct State<R> {
     pub(crate) snapshots: Snapshotting,
     /// Until then this node votes for nobody: it promised (thesis §6.4.1).
     bound_until: Option<Instant>,
-    /// The newest question of this life to a leader.
-    read_id: Option<ReadId>,
+    /// The names of its questions to a leader.
+    pub(crate) read_ids: ReadIds,
     unapplied: Unapplied,
     tasks: u64,
 }
@@ -54,7 +54,7 @@ impl<R: Rules> State<R> {
             written,
             snapshots,
             bound_until: None,
-            read_id: None,
+            read_ids: ReadIds::default(),
             unapplied: Unapplied::default(),
             tasks: 0,
         }
@@ -98,14 +98,6 @@ impl<R: Rules> State<R> {
     pub(crate) fn bound_for(&self, now: Instant) -> Duration {
         let left = self.bound_until.map_or(Duration::ZERO, |until| until.since(now));
         if self.rules().promise_is_kept() { left } else { Duration::ZERO }
-    }
-
-    /// A name for a question that was never used, in this life or another.
-    pub(crate) fn next_read_id(&mut self, context: &mut Context<'_, R>) -> ReadId {
-        let draw = || ReadId { life: context.random().bits(), number: 0 };
-        let id = self.read_id.get_or_insert_with(draw);
-        id.number += 1;
-        *id
     }
 
     /// Who decides.
@@ -336,6 +328,6 @@ impl<R: Rules> State<R> {
         (hard, members, log, snapshot, commit, applied).hash(hasher);
         let Self { fresh_bytes, written, snapshots, unapplied, tasks, .. } = self;
         (fresh_bytes, written, snapshots, unapplied, tasks).hash(hasher);
-        (self.read_id, self.bound_for(now)).hash(hasher);
+        (&self.read_ids, self.bound_for(now)).hash(hasher);
     }
 }

@@ -5,10 +5,9 @@
 use synod_consensus::Index;
 use synod_engine::{Context, NodeId};
 
-use crate::message::ReadResult;
 use crate::record::HardState;
 use crate::role::Becomes;
-use crate::{AppendResult, Message, Raft, Rules, Term};
+use crate::{AppendResult, Message, Raft, ReadResult, Rules, Term};
 
 impl<R: Rules> Raft<R> {
     /// Enters a higher term; returns whether the message is of the node's term (§5.1), or refuses a

@@ -6,9 +6,9 @@
 
 use synod_consensus::{Epoch, Index};
 use synod_engine::{Context, NodeId};
-use synod_log::{EntryId, ReadId};
+use synod_log::{EntryId, ReadId, ReadResult};
 
-use crate::message::{Summary, SyncResult};
+use crate::message::Summary;
 use crate::role::{Becomes, Role};
 use crate::{Message, Rules, Zab};
 
@@ -142,7 +142,7 @@ impl<R: Rules> Zab<R> {
         context: &mut Context<'_, Self>,
         from: NodeId,
         epoch: Epoch,
-        (id, result): (ReadId, SyncResult),
+        (id, result): (ReadId, ReadResult),
     ) -> Becomes {
         let Role::Follower(follower) = &mut self.role else { return Becomes::Same };
         if follower.leader != from || epoch != self.state.epoch() || !follower.takes_part() {
@@ -150,11 +150,11 @@ impl<R: Rules> Zab<R> {
         }
         follower.reads_answered(&self.state, context, id, result);
         match result {
-            SyncResult::Index(_) | SyncResult::Busy => {
+            ReadResult::Index(_) | ReadResult::Busy => {
                 follower.hear(&self.state, context);
                 Becomes::Same
             }
-            SyncResult::NotLeader => Becomes::Looking,
+            ReadResult::NotLeader => Becomes::Looking,
         }
     }
 

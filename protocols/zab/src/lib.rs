@@ -116,7 +116,7 @@ mod view;
 
 pub use config::{Config, ConfigError};
 pub use invariants::Invariants;
-pub use message::{Message, Summary, SyncResult};
+pub use message::{Message, Summary};
 pub use node::{Timer, Zab};
 pub use record::{Checkpoint, Epochs, Record};
 pub use rules::{RULES, Rules};

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use synod_consensus::{Batch, Epoch, Index, Membership, Payload, Snapshot};
 use synod_election::fle;
 use synod_engine::{Blob, Class, NodeId};
-use synod_log::{Answer, EntryId, ReadId};
+use synod_log::{Answer, EntryId, ReadId, ReadResult};
 
 /// No history comes near it; beyond it, indices could not be counted on.
 pub(crate) const LAST_INDEX: Index = Index(1 << 62);
@@ -211,7 +211,7 @@ pub enum Message {
         /// The question.
         id: ReadId,
         /// What came of it.
-        result: SyncResult,
+        result: ReadResult,
     },
     /// I lead no more; this one has all that I have: follow it, and if you are it, lead. From a leader to
     /// all. ZAB has no such message.
@@ -254,17 +254,6 @@ impl Summary {
     pub fn age(&self) -> (Epoch, EntryId) {
         (self.current, self.last())
     }
-}
-
-/// What comes of a `Sync`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub enum SyncResult {
-    /// When the question arrived, nothing beyond this index had been committed.
-    Index(Index),
-    /// Too many reads wait at the leader.
-    Busy,
-    /// It does not lead.
-    NotLeader,
 }
 
 impl Message {

@@ -11,9 +11,8 @@ use synod_consensus::{
 };
 use synod_election::fle;
 use synod_engine::{Context, Corrupt, Engine, Input, Instant, LinkState, NodeId, Sound};
-use synod_log::{Log, ReadId};
+use synod_log::{Log, ReadId, ReadResult};
 
-use crate::message::SyncResult;
 use crate::role::{Becomes, Discovery, Follower, Leader, Looking, Role};
 use crate::state::State;
 use crate::{Config, Message, Phase, Record, Rules, View};
@@ -321,7 +320,7 @@ impl<R: Rules> Zab<R> {
                 leader.read_asked(&self.state, context, from, id);
             }
             Role::Leader(_) | Role::Looking(_) | Role::Discovery(_) | Role::Follower(_) => {
-                context.send(from, Message::SyncReply { epoch, id, result: SyncResult::NotLeader });
+                context.send(from, Message::SyncReply { epoch, id, result: ReadResult::NotLeader });
             }
         }
         Becomes::Same

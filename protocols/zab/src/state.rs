@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use synod_consensus::{Batch, Epoch, Event, Index, Member, Membership, Snapshot};
 use synod_engine::{Corrupt, NodeId, TaskId, Token};
-use synod_log::{Behind, EntryId, Log, Members, ReadId, Snapshotting, Unapplied, Written};
+use synod_log::{Behind, EntryId, Log, Members, ReadIds, Snapshotting, Unapplied, Written};
 use synod_quorum::{Quorum, Voters};
 
 use crate::message::{MAX_RUNS, Summary};
@@ -34,8 +34,8 @@ pub(crate) struct State<R> {
     pub(crate) fresh_bytes: usize,
     pub(crate) written: Written,
     pub(crate) snapshots: Snapshotting,
-    /// The newest question of this life to a leader.
-    read_id: Option<ReadId>,
+    /// The names of its questions to a leader.
+    pub(crate) read_ids: ReadIds,
     unapplied: Unapplied,
     tasks: u64,
 }
@@ -58,7 +58,7 @@ impl<R: Rules> State<R> {
             fresh_bytes: 0,
             written,
             snapshots,
-            read_id: None,
+            read_ids: ReadIds::default(),
             unapplied: Unapplied::default(),
             tasks: 0,
         }
@@ -80,14 +80,6 @@ impl<R: Rules> State<R> {
     /// Whether no life of this node has written anything.
     pub(crate) fn has_no_record(&self) -> bool {
         self.written.is_empty()
-    }
-
-    /// A name for a question that was never used, in this life or another.
-    pub(crate) fn next_read_id(&mut self, context: &mut Context<'_, R>) -> ReadId {
-        let draw = || ReadId { life: context.random().bits(), number: 0 };
-        let id = self.read_id.get_or_insert_with(draw);
-        id.number += 1;
-        *id
     }
 
     /// Who decides.
@@ -394,7 +386,7 @@ impl<R: Rules> State<R> {
         let Self { config: _, epochs, members, log, snapshot, commit, applied, .. } = self;
         (epochs, members, log, snapshot, commit, applied, self.snapshot_began).hash(hasher);
         self.heard.hash(hasher);
-        let Self { fresh_bytes, written, snapshots, unapplied, tasks, read_id, .. } = self;
-        (fresh_bytes, written, snapshots, unapplied, tasks, read_id).hash(hasher);
+        let Self { fresh_bytes, written, snapshots, unapplied, tasks, read_ids, .. } = self;
+        (fresh_bytes, written, snapshots, unapplied, tasks, read_ids).hash(hasher);
     }
 }

@@ -17,8 +17,8 @@ use synod_consensus::{
 };
 use synod_election::fle::{Notification, Round, State, Vote, Zxid};
 use synod_engine::{Blob, Incarnation, NodeId};
-use synod_log::{EntryId, ReadId};
-use synod_zab::{Checkpoint, Epochs, Message, Record, Summary, SyncResult};
+use synod_log::{EntryId, ReadId, ReadResult};
+use synod_zab::{Checkpoint, Epochs, Message, Record, Summary};
 
 const EPOCH: Epoch = Epoch(300);
 const LAST: EntryId = EntryId { epoch: Epoch(299), index: Index(70_000) };
@@ -99,9 +99,9 @@ fn messages() -> Vec<Message> {
             ],
         },
         Message::Sync { epoch, id },
-        read(SyncResult::Index(Index(70_000))),
-        read(SyncResult::Busy),
-        read(SyncResult::NotLeader),
+        read(ReadResult::Index(Index(70_000))),
+        read(ReadResult::Busy),
+        read(ReadResult::NotLeader),
         Message::HandOver { epoch, successor: NodeId(2), last: LAST },
         Message::Look { epoch },
     ]

@@ -32,7 +32,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use synod_consensus::{Batch, Index, Membership, Payload, Snapshot};
 use synod_engine::{Blob, Class};
-use synod_log::{Answer, ReadId};
+use synod_log::{Answer, ReadId, ReadResult};
 
 use crate::Ballot;
 
@@ -191,17 +191,6 @@ pub enum Message {
         /// What became of each.
         answers: Vec<Answer>,
     },
-}
-
-/// What comes of a `ReadIndex`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub enum ReadResult {
-    /// When the question arrived, nothing beyond this index had been chosen and told to anyone.
-    Index(Index),
-    /// Too many reads wait at the leader.
-    Busy,
-    /// It does not lead.
-    NotLeader,
 }
 
 impl Message {

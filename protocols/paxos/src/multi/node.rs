@@ -11,10 +11,9 @@ use synod_consensus::{
 use synod_engine::{
     Context, Corrupt, Engine, Input, Instant, LinkState, NodeId, Sound, TaskId, Token,
 };
-use synod_log::ReadId;
+use synod_log::{ReadId, ReadResult};
 
 use crate::Ballot;
-use crate::multi::message::ReadResult;
 use crate::multi::role::{Becomes, Candidate, CandidateAnswer, Follower, Leader, Role, Transfer};
 use crate::multi::slots::Slots;
 use crate::multi::state::State;

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use synod_consensus::{Batch, Event, Index, Member, Snapshot};
 use synod_engine::{Corrupt, Instant, NodeId, TaskId, Token};
-use synod_log::{Members, ReadId, Snapshotting, Unapplied};
+use synod_log::{Members, ReadIds, Snapshotting, Unapplied};
 use synod_quorum::Quorum;
 
 use crate::Ballot;
@@ -47,8 +47,8 @@ pub(crate) struct State<R> {
     pub(crate) serving: Serving,
     /// Until then this node promises no other ballot.
     bound_until: Option<Instant>,
-    /// The newest question of this life to a leader.
-    read_id: Option<ReadId>,
+    /// The names of its questions to a leader.
+    pub(crate) read_ids: ReadIds,
     unapplied: Unapplied,
     tasks: u64,
 }
@@ -75,7 +75,7 @@ impl<R: Rules> State<R> {
             snapshots,
             serving: Serving::default(),
             bound_until: None,
-            read_id: None,
+            read_ids: ReadIds::default(),
             unapplied: Unapplied::default(),
             tasks: 0,
         }
@@ -115,14 +115,6 @@ impl<R: Rules> State<R> {
     pub(crate) fn bound_for(&self, now: Instant) -> Duration {
         let left = self.bound_until.map_or(Duration::ZERO, |until| until.since(now));
         if self.rules().lease_is_kept() { left } else { Duration::ZERO }
-    }
-
-    /// A name for a question that was never used, in this life or another.
-    pub(crate) fn next_read_id(&mut self, context: &mut Context<'_, R>) -> ReadId {
-        let draw = || ReadId { life: context.random().bits(), number: 0 };
-        let id = self.read_id.get_or_insert_with(draw);
-        id.number += 1;
-        *id
     }
 
     /// Who decides.
@@ -358,8 +350,8 @@ impl<R: Rules> State<R> {
         (promised, heard, members, slots, snapshot, commit).hash(hasher);
         let Self { applied, known, marked, is_based, fresh_bytes, written, snapshots, .. } = self;
         (applied, known, marked, is_based, fresh_bytes, written, snapshots).hash(hasher);
-        let Self { serving, bound_until: _, read_id, unapplied, tasks, .. } = self;
-        (serving, read_id, unapplied, tasks, self.bound_for(now)).hash(hasher);
+        let Self { serving, bound_until: _, read_ids, unapplied, tasks, .. } = self;
+        (serving, read_ids, unapplied, tasks, self.bound_for(now)).hash(hasher);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{AppendResult, Message, ReadResult};
+use super::{AppendResult, Message};
 
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,12 +66,7 @@ impl fmt::Display for Message {
             Self::TimeoutNow { term, last } => write!(f, "TimeoutNow t{term} last {last}"),
             Self::ReadIndex { term, id } => write!(f, "ReadIndex t{term} number {}", id.number),
             Self::ReadIndexReply { term, id, result } => {
-                write!(f, "ReadIndexReply t{term} number {}: ", id.number)?;
-                match result {
-                    ReadResult::Index(index) => write!(f, "{index}"),
-                    ReadResult::Busy => write!(f, "busy"),
-                    ReadResult::NotLeader => write!(f, "not the leader"),
-                }
+                write!(f, "ReadIndexReply t{term} number {}: {result}", id.number)
             }
             Self::Install { term, snapshot, .. } => write!(f, "Install t{term} {snapshot}"),
         }

@@ -119,8 +119,8 @@ impl Follower {
         peer: NodeId,
     ) {
         if self.leader == Some(peer) {
-            self.refuse_reads(context, None);
-            self.lose_forwards(context);
+            context.emit_all_now(self.questions.refuse(None));
+            context.emit_all_now(self.forwards.lose());
         }
         if self.leader == Some(peer) && self.heard.take().is_some() && state.may_lead() {
             self.asleep = false;
@@ -222,8 +222,8 @@ impl Follower {
                 return;
             }
             state.install(context, snapshot, members);
-            self.pass_forwards(state, context);
-            self.answer_reads(state, context);
+            context.emit_all_now(self.forwards.passed(state.commit));
+            context.emit_all_now(self.questions.ready(state.commit));
             self.wait(state, context);
         }
         self.shares(snapshot.index);
@@ -261,7 +261,24 @@ impl Follower {
         let forwards = &mut self.forwards;
         let to = commit.min(self.shared).min(last);
         state.commit_to(context, to, |last| forwards.committed(last));
-        self.answer_reads(state, context);
+        context.emit_all_now(self.questions.ready(state.commit));
+    }
+
+    /// Follows no more: everything that waits ends, but for a transfer, which may have come to its end.
+    pub(crate) fn retire<R: Rules>(
+        mut self,
+        context: &mut Context<'_, R>,
+        leader: Option<NodeId>,
+    ) -> Option<Transfer> {
+        if self.questions.is_timed() {
+            context.cancel_timer(Timer::Read);
+        }
+        context.emit_all_now(self.questions.refuse(leader));
+        if self.forwards.is_timed() {
+            context.cancel_timer(Timer::Forward);
+        }
+        context.emit_all_now(self.forwards.end(leader));
+        self.transfer
     }
 }
 

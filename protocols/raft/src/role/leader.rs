@@ -12,12 +12,11 @@ mod transfer;
 
 use alloc::collections::BTreeMap;
 use alloc::vec;
-use alloc::vec::Vec;
 
 use bytes::Bytes;
 use synod_consensus::{Batch, Event, Index, Payload, Refusal};
 use synod_engine::{NodeId, Token};
-use synod_log::{Answer, Forwarded, Lanes, Owner, Promises, Proposals, Reads};
+use synod_log::{Lanes, Owner, Promises, Proposals, Reads};
 
 use crate::progress::Progress;
 use crate::role::Becomes;
@@ -45,10 +44,8 @@ pub(crate) struct Leader {
     proposals: Proposals,
     reads: Reads,
     pub(crate) promises: Promises,
-    /// What followers forwarded.
+    /// What followers forwarded, and what they are told at the next flush.
     lanes: Lanes,
-    /// What they are told at the next flush.
-    answers: Vec<(Forwarded, Answer)>,
     transfer: Option<Transfer>,
     takeover: Takeover,
     rest: Rest,
@@ -72,9 +69,8 @@ impl Leader {
             open_bytes: 0,
             proposals: Proposals::default(),
             reads: Reads::default(),
-            promises: Promises::default(),
+            promises: Promises::new(state.config.lease, state.config.election_timeout_max()),
             lanes: Lanes::default(),
-            answers: Vec::new(),
             transfer: None,
             takeover: Takeover::default(),
             rest: Rest::default(),
@@ -153,20 +149,15 @@ impl Leader {
     /// Leads no more: everything that waits ends, as refused or as unknown, but for a transfer, which
     /// may have come to its end.
     pub(crate) fn retire<R: Rules>(
-        self,
+        mut self,
         context: &mut Context<'_, R>,
         leader: Option<NodeId>,
     ) -> Option<Transfer> {
         self.abort_reads(context);
         let leader = leader.or(self.called_successor());
-        let refusal = Refusal::NotLeader { leader };
-        let (never_appended, appended) = self.proposals.drain();
-        for token in never_appended.chain(self.reads.drain()) {
-            context.emit_now(Event::Refused { token, refusal });
-        }
-        for token in appended {
-            context.emit_now(Event::Unknown { token });
-        }
+        context.emit_all_now(self.proposals.refuse(leader));
+        context.emit_all_now(self.reads.refuse(leader));
+        context.emit_all_now(self.proposals.lose());
         self.transfer
     }
 

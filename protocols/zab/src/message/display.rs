@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Message, Summary, SyncResult};
+use super::{Message, Summary};
 
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,12 +49,7 @@ impl fmt::Display for Message {
             }
             Self::Sync { epoch, id } => write!(f, "Sync e{epoch} number {}", id.number),
             Self::SyncReply { epoch, id, result } => {
-                write!(f, "SyncReply e{epoch} number {}: ", id.number)?;
-                match result {
-                    SyncResult::Index(index) => write!(f, "{index}"),
-                    SyncResult::Busy => write!(f, "busy"),
-                    SyncResult::NotLeader => write!(f, "not the leader"),
-                }
+                write!(f, "SyncReply e{epoch} number {}: {result}", id.number)
             }
             Self::HandOver { epoch, successor, last } => {
                 write!(f, "HandOver e{epoch} to {successor}, last {last}")

@@ -3,7 +3,9 @@
 
 use synod_consensus::Epoch;
 
-use super::{LAST_INDEX, MAX_RUNS, Message, Summary, SyncResult};
+use synod_log::ReadResult;
+
+use super::{LAST_INDEX, MAX_RUNS, Message, Summary};
 use synod_log::EntryId;
 
 impl Message {
@@ -39,7 +41,7 @@ impl Message {
             Self::Requested { first, answers, .. } => {
                 *first < LAST_INDEX.0 && answers.iter().flatten().all(|index| *index < LAST_INDEX)
             }
-            Self::SyncReply { result: SyncResult::Index(index), .. } => *index < LAST_INDEX,
+            Self::SyncReply { result: ReadResult::Index(index), .. } => *index < LAST_INDEX,
             Self::Election(_)
             | Self::FollowerInfo { .. }
             | Self::NewEpoch { .. }
@@ -50,7 +52,7 @@ impl Message {
             | Self::Ping { .. }
             | Self::Pong { .. }
             | Self::Sync { .. }
-            | Self::SyncReply { result: SyncResult::Busy | SyncResult::NotLeader, .. }
+            | Self::SyncReply { result: ReadResult::Busy | ReadResult::NotLeader, .. }
             | Self::Look { .. } => true,
         }
     }

@@ -123,8 +123,8 @@ impl Follower {
         if self.others_look {
             return Becomes::Looking;
         }
-        self.refuse_reads(context, self.known_leader());
-        self.lose_forwards(context);
+        context.emit_all_now(self.questions.refuse(self.known_leader()));
+        context.emit_all_now(self.forwards.lose());
         (self.phase, self.is_synced) = (Phase::Discovery, false);
         self.resync.begins();
         self.acknowledge = None;
@@ -181,11 +181,19 @@ impl Follower {
         leader: Option<NodeId>,
     ) -> Option<Transfer> {
         context.cancel_timer(Timer::Inform);
-        if self.questions.is_timed {
+        if self.questions.is_timed() {
             context.cancel_timer(Timer::Read);
         }
-        self.refuse_reads(context, leader);
-        self.drop_forwards(context, leader);
+        self.end_requests(context, leader);
         self.transfer
+    }
+
+    /// Everything that the own user waits for ends.
+    fn end_requests<R: Rules>(&mut self, context: &mut Context<'_, R>, leader: Option<NodeId>) {
+        context.emit_all_now(self.questions.refuse(leader));
+        if self.forwards.is_timed() {
+            context.cancel_timer(Timer::Forward);
+        }
+        context.emit_all_now(self.forwards.end(leader));
     }
 }

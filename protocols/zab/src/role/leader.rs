@@ -11,12 +11,11 @@ mod takeover;
 mod transfer;
 
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 
 use bytes::Bytes;
 use synod_consensus::{Batch, Event, Index, Refusal};
 use synod_engine::{NodeId, Token};
-use synod_log::{Answer, Forwarded, Lanes, Owner, Proposals, Reads};
+use synod_log::{Lanes, Owner, Proposals, Reads};
 
 use crate::message::Summary;
 use crate::progress::{Progress, Stage};
@@ -47,10 +46,8 @@ pub(crate) struct Leader {
     open_bytes: usize,
     proposals: Proposals,
     reads: Reads,
-    /// What followers forwarded.
+    /// What followers forwarded, and what they are told at the next flush.
     lanes: Lanes,
-    /// What they are told at the next flush.
-    answers: Vec<(Forwarded, Answer)>,
     transfer: Option<Transfer>,
     takeover: Takeover,
     /// It was removed, and has tried to hand over.
@@ -83,7 +80,6 @@ impl Leader {
             proposals: Proposals::default(),
             reads: Reads::default(),
             lanes: Lanes::default(),
-            answers: Vec::new(),
             transfer: None,
             takeover: Takeover::default(),
             has_resigned: false,
@@ -196,7 +192,7 @@ impl Leader {
     /// Leads no more: everything that waits ends, as refused or as unknown, but for a transfer, which
     /// may have come to its end. Who follows is told, unless told already whom to follow.
     pub(crate) fn retire<R: Rules>(
-        self,
+        mut self,
         state: &State<R>,
         context: &mut Context<'_, R>,
         leader: Option<NodeId>,
@@ -210,14 +206,9 @@ impl Leader {
                 context.send_now(*peer, Message::Look { epoch: state.epochs.current });
             });
         }
-        let refusal = Refusal::NotLeader { leader };
-        let (never_appended, appended) = self.proposals.drain();
-        for token in never_appended.chain(self.reads.drain()) {
-            context.emit_now(Event::Refused { token, refusal });
-        }
-        for token in appended {
-            context.emit_now(Event::Unknown { token });
-        }
+        context.emit_all_now(self.proposals.refuse(leader));
+        context.emit_all_now(self.reads.refuse(leader));
+        context.emit_all_now(self.proposals.lose());
         self.transfer
     }
 

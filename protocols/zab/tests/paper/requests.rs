@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use synod_consensus::{Epoch, Event, Index, Refusal, Request};
 use synod_engine::{Input, LinkState, NodeId, Token};
-use synod_log::ReadId;
-use synod_zab::{Message, Phase, Summary, SyncResult, Timer};
+use synod_log::{ReadId, ReadResult};
+use synod_zab::{Message, Phase, Summary, Timer};
 
 use crate::driver::{Node, called, established, leading};
 use crate::words::{Past, ack, entry, new_epoch};
@@ -199,17 +199,17 @@ fn a_follower_reads_once_it_has_what_its_leader_names() {
     let id = id.expect("it asks");
     let reply = |id, result| Message::SyncReply { epoch: Epoch(2), id, result };
     let other = ReadId { life: id.life.wrapping_add(1), ..id };
-    node.hear(2, reply(other, SyncResult::Index(Index(0))));
-    node.hear(3, reply(id, SyncResult::Index(Index(0))));
+    node.hear(2, reply(other, ReadResult::Index(Index(0))));
+    node.hear(3, reply(id, ReadResult::Index(Index(0))));
     assert_eq!(ends(&mut node), [], "another life, another leader");
-    node.hear(2, reply(id, SyncResult::Index(Index(0))));
+    node.hear(2, reply(id, ReadResult::Index(Index(0))));
     assert_eq!(ends(&mut node), [(1, "ready")]);
     ask(&mut node, 2, Request::Read);
     let id = ReadId { number: id.number + 1, ..id };
-    node.hear(2, reply(id, SyncResult::Busy));
+    node.hear(2, reply(id, ReadResult::Busy));
     ask(&mut node, 3, Request::Read);
     let id = ReadId { number: id.number + 1, ..id };
-    node.hear(2, reply(id, SyncResult::NotLeader));
+    node.hear(2, reply(id, ReadResult::NotLeader));
     assert_eq!(ends(&mut node), [(2, "busy"), (3, "no leader")]);
 }
 

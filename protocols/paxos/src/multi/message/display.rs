@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Message, ReadResult};
+use super::Message;
 
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,12 +50,7 @@ impl fmt::Display for Message {
             Self::TakeOver { ballot, last } => write!(f, "TakeOver {ballot} after {last}"),
             Self::ReadIndex { ballot, id } => write!(f, "ReadIndex {ballot} {}", id.number),
             Self::ReadIndexReply { ballot, id, result } => {
-                write!(f, "ReadIndexReply {ballot} {}: ", id.number)?;
-                match result {
-                    ReadResult::Index(index) => write!(f, "{index}"),
-                    ReadResult::Busy => write!(f, "busy"),
-                    ReadResult::NotLeader => write!(f, "not the leader"),
-                }
+                write!(f, "ReadIndexReply {ballot} {}: {result}", id.number)
             }
             Self::Forward { ballot, first, commands, .. } => {
                 write!(f, "Forward {ballot} {first} and on, {} commands", commands.len())

@@ -123,8 +123,8 @@ impl Follower {
         peer: NodeId,
     ) {
         if self.leader == Some(peer) {
-            self.refuse_reads(context, None);
-            self.lose_forwards(context);
+            context.emit_all_now(self.questions.refuse(None));
+            context.emit_all_now(self.forwards.lose());
         }
         if self.leader == Some(peer) && self.heard.take().is_some() && state.may_lead() {
             let soon = state.config.election_timeout_min() / 2;
@@ -232,7 +232,7 @@ impl Follower {
     ) {
         if snapshot.index > state.commit {
             state.install(context, snapshot, members);
-            self.pass_forwards(state, context);
+            context.emit_all_now(self.forwards.passed(state.commit));
             self.go_on(state);
             self.learn_chosen(state, context, self.learning.chosen);
             self.wait(state, context);
@@ -310,11 +310,28 @@ impl Follower {
         let members = state.members.since();
         let forwards = &mut self.forwards;
         state.commit_to(context, to, |last| forwards.committed(last));
-        self.answer_reads(state, context);
+        context.emit_all_now(self.questions.ready(state.commit));
         if state.members.since() > members {
             self.acknowledges = true;
             self.wait(state, context);
         }
+    }
+
+    /// Follows no more: everything that waits ends, but for a transfer, which may have come to its end.
+    pub(crate) fn retire<R: Rules>(
+        mut self,
+        context: &mut Context<'_, R>,
+        leader: Option<NodeId>,
+    ) -> Option<Transfer> {
+        if self.questions.is_timed() {
+            context.cancel_timer(Timer::Read);
+        }
+        context.emit_all_now(self.questions.refuse(leader));
+        if self.forwards.is_timed() {
+            context.cancel_timer(Timer::Forward);
+        }
+        context.emit_all_now(self.forwards.end(leader));
+        self.transfer
     }
 }
 

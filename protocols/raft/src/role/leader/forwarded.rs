@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use synod_consensus::{Refusal, ReplicatedLog as _};
 use synod_engine::NodeId;
-use synod_log::{Answer, Forwarded, Owner};
+use synod_log::{Forwarded, Owner};
 
 use crate::role::{Leader, Role};
 use crate::state::{Context, State};
@@ -52,31 +52,21 @@ impl Leader {
         for (number, command) in (first..).zip(commands) {
             let forwarded = Forwarded { from, lane, number };
             match self.refusal(state, &command) {
-                Some(refusal) => self.answers.push((forwarded, Err(refusal))),
+                Some(refusal) => self.lanes.refuse(forwarded, refusal),
                 None => self.proposals.gather(Owner::Peer(forwarded), command),
             }
         }
     }
 
-    /// Answers what was forwarded and is appended or refused, in runs.
+    /// Answers what was forwarded and is appended or refused.
     pub(super) fn answer_forwarded<R: Rules>(
         &mut self,
         state: &State<R>,
         context: &mut Context<'_, R>,
     ) {
-        let placed = self.proposals.placed();
-        self.answers.extend(placed.map(|(forwarded, index)| (forwarded, Ok(index))));
-        self.answers.sort_by_key(|(forwarded, _)| *forwarded);
-        let mut answers = core::mem::take(&mut self.answers).into_iter().peekable();
-        while let Some((Forwarded { from, lane, number }, answer)) = answers.next() {
-            let mut run: Vec<Answer> = vec![answer];
-            while let Some((_, answer)) = answers.next_if(|(next, _)| {
-                *next == Forwarded { from, lane, number: number + run.len() as u64 }
-            }) {
-                run.push(answer);
-            }
-            let term = state.term();
-            context.send_now(from, Message::Forwarded { term, lane, first: number, answers: run });
+        let term = state.term();
+        for (from, lane, first, answers) in self.lanes.answers(self.proposals.placed()) {
+            context.send_now(from, Message::Forwarded { term, lane, first, answers });
         }
     }
 }

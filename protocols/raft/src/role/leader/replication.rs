@@ -65,7 +65,7 @@ impl Leader {
     pub(crate) fn heartbeat<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
         context.set_timer(Timer::Heartbeat, state.config.heartbeat());
         let (term, commit) = (state.term(), state.commit);
-        let round = Some(self.heartbeat_round(state, context));
+        let round = Some(self.heartbeat_round(context));
         self.followers.retain(|_, progress| !progress.has_left(commit));
         let last_before = core::mem::replace(&mut self.last_at_heartbeat, state.log.last().index);
         for (peer, progress) in &mut self.followers {

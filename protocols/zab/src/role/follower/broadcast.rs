@@ -69,7 +69,7 @@ impl Follower {
         let known = if state.rules().commit_in_order() { self.shared } else { last };
         let forwards = &mut self.forwards;
         state.commit_to(context, commit.min(known).min(last), |last| forwards.committed(last));
-        self.answer_reads(state, context);
+        context.emit_all_now(self.questions.ready(state.commit));
     }
 }
 

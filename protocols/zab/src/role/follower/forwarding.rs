@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use synod_consensus::{Event, Refusal};
-use synod_engine::{NodeId, Token};
+use synod_engine::Token;
 use synod_log::Answer;
 
 use crate::role::Follower;
@@ -24,16 +24,19 @@ impl Follower {
         command: Bytes,
     ) {
         let config = &state.config;
-        let refusal = if !config.forward_proposals || !self.serves() {
-            Refusal::NotLeader { leader: self.known_leader() }
-        } else if command.len() > config.max_command_bytes {
-            Refusal::TooLarge { max_bytes: config.max_command_bytes as u64 }
-        } else if self.forwards.size_bytes() > config.max_forwarded_bytes {
-            Refusal::Busy
+        let taken = if config.forward_proposals && self.serves() {
+            self.forwards.gather(
+                token,
+                command,
+                config.max_command_bytes,
+                config.max_forwarded_bytes,
+            )
         } else {
-            return self.forwards.gather(token, command);
+            Err(Refusal::NotLeader { leader: self.known_leader() })
         };
-        context.emit_now(Event::Refused { token, refusal });
+        if let Err(refusal) = taken {
+            context.emit_now(Event::Refused { token, refusal });
+        }
     }
 
     /// Sends what was gathered.
@@ -47,10 +50,7 @@ impl Follower {
             let (lane, first, commands) = parcel;
             context.send_now(self.leader, Message::Request { epoch, lane, first, commands });
         }
-        if self.forwards.waits_for_answers() && !self.forwards.is_timed {
-            self.forwards.is_timed = true;
-            context.set_timer(Timer::Forward, state.config.heartbeat());
-        }
+        self.time_forwards(state, context);
     }
 
     /// The leader says what became of proposals.
@@ -61,11 +61,7 @@ impl Follower {
         (lane, first): (u64, u64),
         answers: Vec<Answer>,
     ) {
-        let (refused, late) = self.forwards.answered(lane, first, answers, state.commit);
-        for (token, refusal) in refused {
-            context.emit_now(Event::Refused { token, refusal });
-        }
-        unknown(context, late);
+        context.emit_all_now(self.forwards.answered(lane, first, answers, state.commit));
     }
 
     /// A heartbeat's time is over: what was not answered for long is lost.
@@ -74,48 +70,13 @@ impl Follower {
         state: &State<R>,
         context: &mut Context<'_, R>,
     ) {
-        unknown(context, self.forwards.grow_old());
-        self.forwards.is_timed = self.forwards.waits_for_answers();
-        if self.forwards.is_timed {
+        context.emit_all_now(self.forwards.heartbeat_passed());
+        self.time_forwards(state, context);
+    }
+
+    fn time_forwards<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
+        if self.forwards.starts_timer() {
             context.set_timer(Timer::Forward, state.config.heartbeat());
         }
-    }
-
-    /// The leader, or the link to it, is lost: so is what it did not answer.
-    pub(super) fn lose_forwards<R: Rules>(&mut self, context: &mut Context<'_, R>) {
-        unknown(context, self.forwards.lose());
-    }
-
-    /// A snapshot took the place of entries: whose they were is not told.
-    pub(super) fn pass_forwards<R: Rules>(
-        &mut self,
-        state: &State<R>,
-        context: &mut Context<'_, R>,
-    ) {
-        let passed = self.forwards.committed(state.commit);
-        unknown(context, passed.into_iter().map(|(_, token)| token));
-    }
-
-    /// Follows this leader no more: nothing that was sent can be told.
-    pub(super) fn drop_forwards<R: Rules>(
-        &mut self,
-        context: &mut Context<'_, R>,
-        leader: Option<NodeId>,
-    ) {
-        if self.forwards.is_timed {
-            context.cancel_timer(Timer::Forward);
-        }
-        let (never_sent, sent) = core::mem::take(&mut self.forwards).drain();
-        let refusal = Refusal::NotLeader { leader };
-        for token in never_sent {
-            context.emit_now(Event::Refused { token, refusal });
-        }
-        unknown(context, sent);
-    }
-}
-
-fn unknown<R: Rules>(context: &mut Context<'_, R>, tokens: impl IntoIterator<Item = Token>) {
-    for token in tokens {
-        context.emit_now(Event::Unknown { token });
     }
 }

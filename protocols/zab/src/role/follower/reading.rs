@@ -6,10 +6,9 @@
 //! name, since it may be lost; after a sync limit of that its reads are refused.
 
 use synod_consensus::{Event, Refusal};
-use synod_engine::{NodeId, Token};
-use synod_log::ReadId;
+use synod_engine::Token;
+use synod_log::{ReadId, ReadResult};
 
-use crate::message::SyncResult;
 use crate::role::Follower;
 use crate::state::{Context, State};
 use crate::{Message, Rules, Timer};
@@ -22,14 +21,14 @@ impl Follower {
         context: &mut Context<'_, R>,
         token: Token,
     ) {
-        let refusal = if !self.serves() {
-            Refusal::NotLeader { leader: self.known_leader() }
-        } else if self.questions.count() >= state.config.max_pending_reads {
-            Refusal::Busy
+        let taken = if self.serves() {
+            self.questions.ask(token, state.config.max_pending_reads)
         } else {
-            return self.questions.ask(token);
+            Err(Refusal::NotLeader { leader: self.known_leader() })
         };
-        context.emit_now(Event::Refused { token, refusal });
+        if let Err(refusal) = taken {
+            context.emit_now(Event::Refused { token, refusal });
+        }
     }
 
     /// Asks the leader once for all reads that wait.
@@ -38,13 +37,9 @@ impl Follower {
         state: &mut State<R>,
         context: &mut Context<'_, R>,
     ) {
-        if self.questions.has_waiting() {
-            let (epoch, id) = (state.epoch(), state.next_read_id(context));
-            self.questions.asked(id);
-            context.send_now(self.leader, Message::Sync { epoch, id });
-            if !core::mem::replace(&mut self.questions.is_timed, true) {
-                context.set_timer(Timer::Read, state.config.heartbeat());
-            }
+        if let Some(id) = self.questions.next(&mut state.read_ids, context.random()) {
+            context.send_now(self.leader, Message::Sync { epoch: state.epoch(), id });
+            self.time_reads(state, context);
         }
     }
 
@@ -54,30 +49,11 @@ impl Follower {
         state: &State<R>,
         context: &mut Context<'_, R>,
         id: ReadId,
-        result: SyncResult,
+        result: ReadResult,
     ) {
-        let refusal = match result {
-            SyncResult::Index(index) => {
-                self.questions.answered(id, index, state.rules().read_answer_is_fresh());
-                return self.answer_reads(state, context);
-            }
-            SyncResult::Busy => Refusal::Busy,
-            SyncResult::NotLeader => Refusal::NotLeader { leader: None },
-        };
-        for token in self.questions.rejected(id) {
-            context.emit_now(Event::Refused { token, refusal });
-        }
-    }
-
-    /// Answers the reads whose index was told.
-    pub(super) fn answer_reads<R: Rules>(
-        &mut self,
-        state: &State<R>,
-        context: &mut Context<'_, R>,
-    ) {
-        while let Some((index, tokens)) = self.questions.ready(state.commit) {
-            context.emit_now(Event::ReadReady { index, tokens });
-        }
+        let is_fresh = state.rules().read_answer_is_fresh();
+        context.emit_all_now(self.questions.answered(id, result, is_fresh));
+        context.emit_all_now(self.questions.ready(state.commit));
     }
 
     /// A heartbeat's time is over: what was not answered in it is asked again, at the flush.
@@ -86,25 +62,15 @@ impl Follower {
         state: &State<R>,
         context: &mut Context<'_, R>,
     ) {
-        let silent_ms = u64::from(self.questions.heartbeat_passed()) * state.config.heartbeat_ms;
-        if silent_ms >= state.config.sync_limit_ms {
-            self.refuse_reads(context, self.known_leader());
-        }
-        self.questions.is_timed = self.questions.is_asking();
-        if self.questions.is_timed {
-            context.set_timer(Timer::Read, state.config.heartbeat());
-        }
+        let config = &state.config;
+        let patience = config.sync_limit_ms.div_ceil(config.heartbeat_ms);
+        context.emit_all_now(self.questions.heartbeat_passed(patience, self.known_leader()));
+        self.time_reads(state, context);
     }
 
-    /// The leader is lost, and with it all that it was asked.
-    pub(crate) fn refuse_reads<R: Rules>(
-        &mut self,
-        context: &mut Context<'_, R>,
-        leader: Option<NodeId>,
-    ) {
-        let refusal = Refusal::NotLeader { leader };
-        for token in self.questions.drain() {
-            context.emit_now(Event::Refused { token, refusal });
+    fn time_reads<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
+        if self.questions.starts_timer() {
+            context.set_timer(Timer::Read, state.config.heartbeat());
         }
     }
 }

@@ -49,8 +49,7 @@ impl Follower {
             state.accept(context, epoch, from);
             (self.phase, self.is_known) = (Phase::Discovery, false);
             (self.is_synced, self.acknowledge) = (false, None);
-            self.refuse_reads(context, None);
-            self.drop_forwards(context, None);
+            self.end_requests(context, None);
         }
         if self.phase == Phase::Discovery {
             (self.phase, self.shared) = (Phase::Synchronisation, state.commit);
@@ -128,8 +127,8 @@ impl Follower {
                 return;
             }
             state.install(context, (snapshot, began), members);
-            self.pass_forwards(state, context);
-            self.answer_reads(state, context);
+            context.emit_all_now(self.forwards.passed(state.commit));
+            context.emit_all_now(self.questions.ready(state.commit));
         }
         self.resync.asked();
         self.ack_epoch(state, context);

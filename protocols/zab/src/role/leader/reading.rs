@@ -1,11 +1,10 @@
 //! A leader confirms that it leads before it answers reads, its own user's and its followers': a round of
 //! pings after they were asked. ZooKeeper's own `sync` takes no such round, and so may be stale.
 
-use synod_consensus::{Event, Index, Refusal};
+use synod_consensus::{Event, Refusal};
 use synod_engine::{NodeId, Token};
-use synod_log::{ReadId, Readers};
+use synod_log::{ReadAnswer, ReadId};
 
-use crate::message::SyncResult;
 use crate::role::Leader;
 use crate::state::{Context, State};
 use crate::{Message, Rules};
@@ -18,14 +17,14 @@ impl Leader {
         context: &mut Context<'_, R>,
         token: Token,
     ) {
-        let refusal = if !self.serves() {
-            Refusal::NotLeader { leader: None }
-        } else if self.reads.count() >= state.config.max_pending_reads {
-            Refusal::Busy
+        let taken = if self.serves() {
+            self.reads.ask(token, state.config.max_pending_reads)
         } else {
-            return self.reads.ask(token);
+            Err(Refusal::NotLeader { leader: None })
         };
-        context.emit_now(Event::Refused { token, refusal });
+        if let Err(refusal) = taken {
+            context.emit_now(Event::Refused { token, refusal });
+        }
     }
 
     /// A follower asks for the reads of its user; they join the same round. What a stranger asks is not
@@ -37,14 +36,10 @@ impl Leader {
         from: NodeId,
         id: ReadId,
     ) {
-        if !self.followers.contains_key(&from) {
-            return;
-        }
-        if self.reads.count() >= state.config.max_pending_reads {
-            let (epoch, result) = (state.epoch(), SyncResult::Busy);
-            context.send_now(from, Message::SyncReply { epoch, id, result });
-        } else {
-            self.reads.ask_for(from, id);
+        if self.followers.contains_key(&from)
+            && let Err(result) = self.reads.ask_for(from, id, state.config.max_pending_reads)
+        {
+            context.send_now(from, Message::SyncReply { epoch: state.epoch(), id, result });
         }
     }
 
@@ -84,24 +79,12 @@ impl Leader {
             }
         };
         let Some(confirmed) = state.quorum().reached(round) else { return };
-        while let Some((index, readers)) = self.reads.confirmed(confirmed) {
-            answer(state, context, index, readers);
-        }
-    }
-}
-
-/// Tells who waited for `index` that it was current.
-fn answer<R: Rules>(
-    state: &State<R>,
-    context: &mut Context<'_, R>,
-    index: Index,
-    Readers { tokens, nodes }: Readers,
-) {
-    if !tokens.is_empty() {
-        context.emit_now(Event::ReadReady { index, tokens });
-    }
-    let (epoch, result) = (state.epoch(), SyncResult::Index(index));
-    for (node, id) in nodes {
-        context.send_now(node, Message::SyncReply { epoch, id, result });
+        let epoch = state.epoch();
+        self.reads.confirmed(confirmed).for_each(|answer| match answer {
+            ReadAnswer::User(event) => context.emit_now(event),
+            ReadAnswer::Node { node, id, result } => {
+                context.send_now(node, Message::SyncReply { epoch, id, result });
+            }
+        });
     }
 }

@@ -24,16 +24,19 @@ impl Follower {
         command: Bytes,
     ) {
         let config = &state.config;
-        let refusal = if !config.forward_proposals || self.leader.is_none() {
-            Refusal::NotLeader { leader: self.leader }
-        } else if command.len() > config.max_command_bytes {
-            Refusal::TooLarge { max_bytes: config.max_command_bytes as u64 }
-        } else if self.forwards.size_bytes() > config.max_forwarded_bytes {
-            Refusal::Busy
+        let taken = if config.forward_proposals && self.leader.is_some() {
+            self.forwards.gather(
+                token,
+                command,
+                config.max_command_bytes,
+                config.max_forwarded_bytes,
+            )
         } else {
-            return self.forwards.gather(token, command);
+            Err(Refusal::NotLeader { leader: self.leader })
         };
-        context.emit_now(Event::Refused { token, refusal });
+        if let Err(refusal) = taken {
+            context.emit_now(Event::Refused { token, refusal });
+        }
     }
 
     /// Sends what was gathered.
@@ -48,10 +51,7 @@ impl Follower {
             let (lane, first, commands) = parcel;
             context.send_now(leader, Message::Forward { ballot, lane, first, commands });
         }
-        if self.forwards.waits_for_answers() && !self.forwards.is_timed {
-            self.forwards.is_timed = true;
-            context.set_timer(Timer::Forward, state.config.heartbeat());
-        }
+        self.time_forwards(state, context);
     }
 
     /// The leader says what became of proposals.
@@ -63,14 +63,9 @@ impl Follower {
         (lane, first): (u64, u64),
         answers: Vec<Answer>,
     ) {
-        if self.leader != Some(from) {
-            return;
+        if self.leader == Some(from) {
+            context.emit_all_now(self.forwards.answered(lane, first, answers, state.commit));
         }
-        let (refused, late) = self.forwards.answered(lane, first, answers, state.commit);
-        for (token, refusal) in refused {
-            context.emit_now(Event::Refused { token, refusal });
-        }
-        unknown(context, late);
     }
 
     /// A heartbeat's time is over: what was not answered for long is lost.
@@ -79,48 +74,13 @@ impl Follower {
         state: &State<R>,
         context: &mut Context<'_, R>,
     ) {
-        unknown(context, self.forwards.grow_old());
-        self.forwards.is_timed = self.forwards.waits_for_answers();
-        if self.forwards.is_timed {
+        context.emit_all_now(self.forwards.heartbeat_passed());
+        self.time_forwards(state, context);
+    }
+
+    fn time_forwards<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
+        if self.forwards.starts_timer() {
             context.set_timer(Timer::Forward, state.config.heartbeat());
         }
-    }
-
-    /// The leader, or the link to it, is lost: so is what it did not answer.
-    pub(super) fn lose_forwards<R: Rules>(&mut self, context: &mut Context<'_, R>) {
-        unknown(context, self.forwards.lose());
-    }
-
-    /// A snapshot took the place of entries: whose they were is not told.
-    pub(super) fn pass_forwards<R: Rules>(
-        &mut self,
-        state: &State<R>,
-        context: &mut Context<'_, R>,
-    ) {
-        let passed = self.forwards.committed(state.commit);
-        unknown(context, passed.into_iter().map(|(_, token)| token));
-    }
-
-    /// Follows this leader no more: nothing that was sent can be told.
-    pub(super) fn drop_forwards<R: Rules>(
-        &mut self,
-        context: &mut Context<'_, R>,
-        leader: Option<NodeId>,
-    ) {
-        if self.forwards.is_timed {
-            context.cancel_timer(Timer::Forward);
-        }
-        let (never_sent, sent) = core::mem::take(&mut self.forwards).drain();
-        let refusal = Refusal::NotLeader { leader };
-        for token in never_sent {
-            context.emit_now(Event::Refused { token, refusal });
-        }
-        unknown(context, sent);
-    }
-}
-
-fn unknown<R: Rules>(context: &mut Context<'_, R>, tokens: impl IntoIterator<Item = Token>) {
-    for token in tokens {
-        context.emit_now(Event::Unknown { token });
     }
 }

@@ -6,10 +6,9 @@
 
 use synod_consensus::{Event, Refusal};
 use synod_engine::{NodeId, Token};
-use synod_log::ReadId;
+use synod_log::{ReadId, ReadResult};
 
-use crate::multi::message::ReadResult;
-use crate::multi::role::{Follower, Transfer};
+use crate::multi::role::Follower;
 use crate::multi::state::{Context, State};
 use crate::multi::{Message, Rules, Timer};
 
@@ -21,14 +20,13 @@ impl Follower {
         context: &mut Context<'_, R>,
         token: Token,
     ) {
-        let refusal = if self.leader.is_none() {
-            Refusal::NotLeader { leader: None }
-        } else if self.questions.count() >= state.config.max_pending_reads {
-            Refusal::Busy
-        } else {
-            return self.questions.ask(token);
+        let taken = match self.leader {
+            Some(_) => self.questions.ask(token, state.config.max_pending_reads),
+            None => Err(Refusal::NotLeader { leader: None }),
         };
-        context.emit_now(Event::Refused { token, refusal });
+        if let Err(refusal) = taken {
+            context.emit_now(Event::Refused { token, refusal });
+        }
     }
 
     /// Asks the leader once for all reads that wait.
@@ -37,13 +35,11 @@ impl Follower {
         state: &mut State<R>,
         context: &mut Context<'_, R>,
     ) {
-        if let Some(leader) = self.leader.filter(|_| self.questions.has_waiting()) {
-            let (ballot, id) = (state.promised, state.next_read_id(context));
-            self.questions.asked(id);
-            context.send_now(leader, Message::ReadIndex { ballot, id });
-            if !core::mem::replace(&mut self.questions.is_timed, true) {
-                context.set_timer(Timer::Read, state.config.heartbeat());
-            }
+        if let Some(leader) = self.leader
+            && let Some(id) = self.questions.next(&mut state.read_ids, context.random())
+        {
+            context.send_now(leader, Message::ReadIndex { ballot: state.promised, id });
+            self.time_reads(state, context);
         }
     }
 
@@ -56,30 +52,10 @@ impl Follower {
         id: ReadId,
         result: ReadResult,
     ) {
-        if self.leader != Some(from) {
-            return;
-        }
-        let refusal = match result {
-            ReadResult::Index(index) => {
-                self.questions.answered(id, index, state.rules().read_answer_is_fresh());
-                return self.answer_reads(state, context);
-            }
-            ReadResult::Busy => Refusal::Busy,
-            ReadResult::NotLeader => Refusal::NotLeader { leader: None },
-        };
-        for token in self.questions.rejected(id) {
-            context.emit_now(Event::Refused { token, refusal });
-        }
-    }
-
-    /// Answers the reads whose index was told.
-    pub(super) fn answer_reads<R: Rules>(
-        &mut self,
-        state: &State<R>,
-        context: &mut Context<'_, R>,
-    ) {
-        while let Some((index, tokens)) = self.questions.ready(state.commit) {
-            context.emit_now(Event::ReadReady { index, tokens });
+        if self.leader == Some(from) {
+            let is_fresh = state.rules().read_answer_is_fresh();
+            context.emit_all_now(self.questions.answered(id, result, is_fresh));
+            context.emit_all_now(self.questions.ready(state.commit));
         }
     }
 
@@ -89,39 +65,15 @@ impl Follower {
         state: &State<R>,
         context: &mut Context<'_, R>,
     ) {
-        let silent_ms = u64::from(self.questions.heartbeat_passed()) * state.config.heartbeat_ms;
-        if silent_ms >= state.config.election_timeout_max_ms {
-            self.refuse_reads(context, self.leader);
-        }
-        self.questions.is_timed = self.questions.is_asking();
-        if self.questions.is_timed {
+        let config = &state.config;
+        let patience = config.election_timeout_max_ms.div_ceil(config.heartbeat_ms);
+        context.emit_all_now(self.questions.heartbeat_passed(patience, self.leader));
+        self.time_reads(state, context);
+    }
+
+    fn time_reads<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
+        if self.questions.starts_timer() {
             context.set_timer(Timer::Read, state.config.heartbeat());
         }
-    }
-
-    /// The leader is lost, and with it all that it was asked.
-    pub(crate) fn refuse_reads<R: Rules>(
-        &mut self,
-        context: &mut Context<'_, R>,
-        leader: Option<NodeId>,
-    ) {
-        let refusal = Refusal::NotLeader { leader };
-        for token in self.questions.drain() {
-            context.emit_now(Event::Refused { token, refusal });
-        }
-    }
-
-    /// Follows no more: everything that waits ends, but for a transfer, which may have come to its end.
-    pub(crate) fn retire<R: Rules>(
-        mut self,
-        context: &mut Context<'_, R>,
-        leader: Option<NodeId>,
-    ) -> Option<Transfer> {
-        if self.questions.is_timed {
-            context.cancel_timer(Timer::Read);
-        }
-        self.refuse_reads(context, leader);
-        self.drop_forwards(context, leader);
-        self.transfer
     }
 }

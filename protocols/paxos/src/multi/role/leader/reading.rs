@@ -2,11 +2,10 @@
 
 use core::time::Duration;
 
-use synod_consensus::{Event, Index, Refusal};
+use synod_consensus::Event;
 use synod_engine::{NodeId, Token};
-use synod_log::{LeaseRules, Promise, ReadId, Readers};
+use synod_log::{LeaseRules, Promise, ReadAnswer, ReadId};
 
-use crate::multi::message::ReadResult;
 use crate::multi::role::Leader;
 use crate::multi::state::{Context, State};
 use crate::multi::{Message, Rules};
@@ -19,10 +18,8 @@ impl Leader {
         context: &mut Context<'_, R>,
         token: Token,
     ) {
-        if self.reads.count() >= state.config.max_pending_reads {
-            context.emit_now(Event::Refused { token, refusal: Refusal::Busy });
-        } else {
-            self.reads.ask(token);
+        if let Err(refusal) = self.reads.ask(token, state.config.max_pending_reads) {
+            context.emit_now(Event::Refused { token, refusal });
         }
     }
 
@@ -35,14 +32,10 @@ impl Leader {
         from: NodeId,
         id: ReadId,
     ) {
-        if !self.followers.contains_key(&from) {
-            return;
-        }
-        if self.reads.count() >= state.config.max_pending_reads {
-            let (ballot, result) = (state.promised, ReadResult::Busy);
-            context.send_now(from, Message::ReadIndexReply { ballot, id, result });
-        } else {
-            self.reads.ask_for(from, id);
+        if self.followers.contains_key(&from)
+            && let Err(result) = self.reads.ask_for(from, id, state.config.max_pending_reads)
+        {
+            context.send_now(from, Message::ReadIndexReply { ballot: state.promised, id, result });
         }
     }
 
@@ -72,17 +65,13 @@ impl Leader {
         round: u64,
         promise_ms: u64,
     ) {
-        if let Some(lease) = state.config.lease
-            && self.followers.contains_key(&from)
-        {
-            let promised =
-                Duration::from_millis(promise_ms).min(state.config.election_timeout_max());
+        if self.followers.contains_key(&from) {
             let rules = LeaseRules {
                 counts_from_send: state.rules().lease_counts_from_send(),
                 allows_for_drift: state.rules().lease_allows_for_drift(),
             };
-            let promise = Promise { node: from, round, lasting: promised };
-            self.promises.promised(rules, lease, context.now(), promise);
+            let lasting = Duration::from_millis(promise_ms);
+            self.promises.promised(rules, context.now(), Promise { node: from, round, lasting });
         }
     }
 
@@ -92,13 +81,11 @@ impl Leader {
         state: &State<R>,
         context: &mut Context<'_, R>,
     ) {
-        if state.config.lease.is_some()
-            && self.reads.has_waiting()
+        if self.reads.has_waiting()
             && self.is_current(state)
             && self.promises.hold(state.me(), state.quorum(), context.now())
         {
-            let readers = self.reads.take_waiting();
-            answer(state, context, state.commit, readers);
+            answer(state, context, self.reads.without_round(state.commit));
         }
     }
 
@@ -108,36 +95,23 @@ impl Leader {
         state: &State<R>,
         context: &Context<'_, R>,
     ) -> Option<u64> {
-        let is_current = self.is_current(state);
-        let round = if is_current { self.reads.open_round(state.commit) } else { None };
-        self.ask_for_promises(state, context, round);
-        round
+        if !self.is_current(state) {
+            return None;
+        }
+        let round = self.reads.open_round(state.commit)?;
+        self.promises.asked(round, context.now());
+        Some(round)
     }
 
     /// The round that a heartbeat asks to confirm: a new one where leases are used, since promises count
     /// from when their round was sent.
-    pub(super) fn heartbeat_round<R: Rules>(
-        &mut self,
-        state: &State<R>,
-        context: &Context<'_, R>,
-    ) -> u64 {
-        if state.config.lease.is_none() {
+    pub(super) fn heartbeat_round<R: Rules>(&mut self, context: &Context<'_, R>) -> u64 {
+        if !self.promises.are_used() {
             return self.reads.newest_round();
         }
         let round = self.reads.open_empty_round();
-        self.ask_for_promises(state, context, Some(round));
+        self.promises.asked(round, context.now());
         round
-    }
-
-    fn ask_for_promises<R: Rules>(
-        &mut self,
-        state: &State<R>,
-        context: &Context<'_, R>,
-        round: Option<u64>,
-    ) {
-        if let Some(round) = round.filter(|_| state.config.lease.is_some()) {
-            self.promises.asked(round, context.now(), state.config.election_timeout_max());
-        }
     }
 
     /// Whether everything that was chosen before its ballot is known to be: all that it adopted is chosen,
@@ -160,25 +134,23 @@ impl Leader {
                 self.followers.get(&node).map_or(0, |progress| progress.round)
             }
         };
-        let Some(confirmed) = state.quorum().reached(round) else { return };
-        while let Some((index, readers)) = self.reads.confirmed(confirmed) {
-            answer(state, context, index, readers);
+        if let Some(confirmed) = state.quorum().reached(round) {
+            answer(state, context, self.reads.confirmed(confirmed));
         }
     }
 }
 
-/// Tells who waited for `index` that it was current.
+/// Tells who waited.
 fn answer<R: Rules>(
     state: &State<R>,
     context: &mut Context<'_, R>,
-    index: Index,
-    Readers { tokens, nodes }: Readers,
+    answers: impl Iterator<Item = ReadAnswer>,
 ) {
-    if !tokens.is_empty() {
-        context.emit_now(Event::ReadReady { index, tokens });
-    }
-    let (ballot, result) = (state.promised, ReadResult::Index(index));
-    for (node, id) in nodes {
-        context.send_now(node, Message::ReadIndexReply { ballot, id, result });
-    }
+    let ballot = state.promised;
+    answers.for_each(|answer| match answer {
+        ReadAnswer::User(event) => context.emit_now(event),
+        ReadAnswer::Node { node, id, result } => {
+            context.send_now(node, Message::ReadIndexReply { ballot, id, result });
+        }
+    });
 }

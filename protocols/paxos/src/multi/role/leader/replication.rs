@@ -79,7 +79,7 @@ impl Leader {
     ) {
         context.set_timer(Timer::Heartbeat, state.config.heartbeat());
         let (ballot, chosen) = (state.promised, self.told_chosen(state));
-        let round = Some(self.heartbeat_round(state, context));
+        let round = Some(self.heartbeat_round(context));
         let serving = &mut state.serving;
         self.followers.retain(|node, progress| {
             let stays = !progress.has_left();
