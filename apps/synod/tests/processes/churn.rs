@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use synod::engines::EngineName;
 use synod_engine::Random;
 
 use crate::cluster::{Cluster, until};
@@ -58,8 +59,8 @@ async fn next_cut(cuts: &AtomicUsize) {
 
 /// So often a node is added, made a voter and the leader, and an older one removed for it. The first
 /// two founders stay: a client must know somebody.
-async fn churn(rounds: usize, seed: u64) {
-    let mut cluster = Cluster::start_in_network(3, "").await;
+async fn churn(engine: EngineName, rounds: usize, seed: u64) {
+    let mut cluster = Cluster::start_in_network(engine, 3, "").await;
     let load = load(&cluster).await;
     let mut third = 3;
     let nodes = Arc::new(Mutex::new(vec![1, 2, third]));
@@ -97,16 +98,19 @@ async fn churn(rounds: usize, seed: u64) {
     assert_eq!(voters(&cluster).await, [1, 2, third as u64]);
 }
 
-#[tokio::test]
-async fn members_and_leaders_change_under_load_while_partitions_come_and_go() {
-    churn(3, 1).await;
+pub(crate) async fn members_and_leaders_change_under_load_while_partitions_come_and_go(
+    engine: EngineName,
+) {
+    churn(engine, 3, 1).await;
 }
 
 /// `cargo test -p synod --test processes -- --ignored --nocapture a_long_churn`, with
-/// `SYNOD_SEED=…` for another one; the seed decides the cuts, not what the machine makes of them.
+/// `SYNOD_SEED=…` for another one and `SYNOD_ENGINE=…` for another engine; the seed decides the cuts, not what the machine makes of them.
 #[tokio::test]
 #[ignore = "takes minutes"]
 async fn a_long_churn() {
     let seed = std::env::var("SYNOD_SEED").ok().map(|seed| seed.parse().expect("a number"));
-    churn(40, seed.unwrap_or(1)).await;
+    let engine = std::env::var("SYNOD_ENGINE").ok();
+    let engine = engine.map(|engine| EngineName::named(&engine).expect("an engine"));
+    churn(engine.unwrap_or_default(), 40, seed.unwrap_or(1)).await;
 }

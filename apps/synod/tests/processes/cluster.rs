@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use synod::engines::EngineName;
 use synod_clerk::{Clerk, NodeReport, Options, Reads, status_of};
 use synod_consensus::Role;
 use tempfile::TempDir;
@@ -23,6 +24,7 @@ const CLUSTER: &str = "cluster = \"00000000000000c1\"\n";
 
 /// Nodes of one cluster.
 pub(crate) struct Cluster {
+    engine: EngineName,
     dir: TempDir,
     pub(crate) clients: Vec<String>,
     pub(crate) https: Vec<String>,
@@ -36,14 +38,24 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Makes the files of `nodes` nodes, with `knobs` in each of their files, and starts none.
     pub(crate) fn make(nodes: usize, knobs: &str) -> Self {
-        Self::make_in(None, nodes, knobs)
+        Self::make_on(EngineName::Raft, nodes, knobs)
     }
 
-    fn make_in(network: Option<Arc<Network>>, nodes: usize, knobs: &str) -> Self {
+    /// The same, on this engine.
+    pub(crate) fn make_on(engine: EngineName, nodes: usize, knobs: &str) -> Self {
+        Self::make_in(None, engine, nodes, knobs)
+    }
+
+    fn make_in(
+        network: Option<Arc<Network>>,
+        engine: EngineName,
+        nodes: usize,
+        knobs: &str,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (clients, https) = (Vec::new(), Vec::new());
         let (members, running) = (String::new(), BTreeMap::new());
-        let mut cluster = Self { dir, clients, https, members, running, network };
+        let mut cluster = Self { engine, dir, clients, https, members, running, network };
         let listen: Vec<_> = (0..nodes).map(|_| cluster.enlist()).collect();
         cluster.describe();
         for (id, listen) in (1..).zip(listen) {
@@ -77,7 +89,8 @@ impl Cluster {
     }
 
     fn write_config(&self, id: usize, knobs: &str, listen: &str) {
-        let head = format!("id = {id}\ndir = \"node{id}\"\n{CLUSTER}");
+        let engine = self.engine.name();
+        let head = format!("id = {id}\ndir = \"node{id}\"\nengine = \"{engine}\"\n{CLUSTER}");
         let text = format!("{head}{knobs}\n{listen}{}", self.members);
         std::fs::write(self.config(id), text).unwrap();
     }
@@ -104,15 +117,21 @@ impl Cluster {
 
     /// The same, with `knobs` in each node's file.
     pub(crate) async fn start_with(nodes: usize, knobs: &str) -> Self {
-        let mut cluster = Self::make(nodes, knobs);
+        Self::start_on(EngineName::Raft, nodes, knobs).await
+    }
+
+    /// The same, on this engine.
+    pub(crate) async fn start_on(engine: EngineName, nodes: usize, knobs: &str) -> Self {
+        let mut cluster = Self::make_on(engine, nodes, knobs);
         cluster.run_all();
         cluster.ready().await;
         cluster
     }
 
     /// The same, with a network between them that can be cut.
-    pub(crate) async fn start_in_network(nodes: usize, knobs: &str) -> Self {
-        let mut cluster = Self::make_in(Some(Arc::new(Network::new())), nodes, knobs);
+    pub(crate) async fn start_in_network(engine: EngineName, nodes: usize, knobs: &str) -> Self {
+        let network = Some(Arc::new(Network::new()));
+        let mut cluster = Self::make_in(network, engine, nodes, knobs);
         cluster.run_all();
         cluster.ready().await;
         cluster

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use synod::engines::EngineName;
 
 use crate::cluster::{Cluster, until};
 use crate::history::Load;
@@ -12,9 +13,9 @@ const CALL: Duration = Duration::from_secs(20);
 
 /// Kills the leader so many times under such a load, each time when the node killed before is back.
 /// How long it took each time until a write was acknowledged that was asked for after the kill.
-async fn kill_leaders(kills: usize, lanes: u64, keys: u64) -> Vec<Duration> {
-    let mut cluster = Cluster::start(3).await;
-    kill_leaders_of(&mut cluster, kills, (lanes, keys)).await
+async fn kill_leaders(engine: EngineName, kills: usize, load: (u64, u64)) -> Vec<Duration> {
+    let mut cluster = Cluster::start_on(engine, 3, "").await;
+    kill_leaders_of(&mut cluster, kills, load).await
 }
 
 /// The same in this cluster, with a load of so many lanes and keys.
@@ -50,23 +51,21 @@ pub(crate) async fn suspend_the_leader(cluster: &mut Cluster, load: &Load) {
     load.next_write().await;
 }
 
-#[tokio::test]
-async fn killing_the_leader_loses_nothing_and_writes_go_on() {
-    let gaps = kill_leaders(4, 50, 500).await;
+pub(crate) async fn killing_the_leader_loses_nothing_and_writes_go_on(engine: EngineName) {
+    let gaps = kill_leaders(engine, 4, (50, 500)).await;
     assert!(gaps[2] < Duration::from_secs(5), "writes stood still: {gaps:?}");
 }
 
 #[tokio::test]
 #[ignore = "takes minutes; run it in release, alone on the machine"]
 async fn fifty_kills_in_a_row_under_a_thousand_requests() {
-    let gaps = kill_leaders(50, 1_000, 20_000).await;
+    let gaps = kill_leaders(EngineName::Raft, 50, (1_000, 20_000)).await;
     println!("until the first acknowledged write: {gaps:?}");
     assert!(gaps[49] < Duration::from_secs(1), "{gaps:?}");
 }
 
-#[tokio::test]
-async fn a_cluster_that_was_killed_whole_comes_back_with_everything() {
-    let mut cluster = Cluster::start(3).await;
+pub(crate) async fn a_cluster_that_was_killed_whole_comes_back_with_everything(engine: EngineName) {
+    let mut cluster = Cluster::start_on(engine, 3, "").await;
     let load = Load::start(&cluster.clerk(CALL).await, 50, 500);
     for _ in 0..2 {
         load.next_write().await;
@@ -83,9 +82,8 @@ async fn a_cluster_that_was_killed_whole_comes_back_with_everything() {
     load.judge().await;
 }
 
-#[tokio::test]
-async fn a_node_that_is_asked_to_stop_ends_well_and_comes_back() {
-    let mut cluster = Cluster::start(3).await;
+pub(crate) async fn a_node_that_is_asked_to_stop_ends_well_and_comes_back(engine: EngineName) {
+    let mut cluster = Cluster::start_on(engine, 3, "").await;
     let load = Load::start(&cluster.clerk(CALL).await, 20, 200);
     for signal in [Signal::TERM, Signal::INT] {
         load.next_write().await;
@@ -99,9 +97,8 @@ async fn a_node_that_is_asked_to_stop_ends_well_and_comes_back() {
     load.judge().await;
 }
 
-#[tokio::test]
-async fn a_suspended_leader_is_replaced_and_answers_nothing_stale() {
-    let mut cluster = Cluster::start(3).await;
+pub(crate) async fn a_suspended_leader_is_replaced_and_answers_nothing_stale(engine: EngineName) {
+    let mut cluster = Cluster::start_on(engine, 3, "").await;
     let load = Load::start(&cluster.clerk(CALL).await, 50, 20);
     for _ in 0..2 {
         suspend_the_leader(&mut cluster, &load).await;
@@ -110,9 +107,8 @@ async fn a_suspended_leader_is_replaced_and_answers_nothing_stale() {
     load.judge().await;
 }
 
-#[tokio::test]
-async fn a_minority_answers_an_error_within_the_deadline() {
-    let mut cluster = Cluster::start(3).await;
+pub(crate) async fn a_minority_answers_an_error_within_the_deadline(engine: EngineName) {
+    let mut cluster = Cluster::start_on(engine, 3, "").await;
     assert_eq!(cluster.synod(&["kv", "put", "k", "v"]).code, Some(0));
     for leader_survives in [false, true] {
         let leader = cluster.ready().await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use synod::engines::EngineName;
 use synod_clerk::Reads;
 
 use crate::cluster::{Cluster, until};
@@ -31,9 +32,8 @@ pub(crate) async fn up(cluster: &Cluster, node: usize) {
     until("the new node serves", async || cluster.status(node).await.map(drop)).await;
 }
 
-#[tokio::test]
-async fn a_founder_is_replaced_under_load_and_nothing_is_lost() {
-    let mut cluster = Cluster::start(3).await;
+pub(crate) async fn a_founder_is_replaced_under_load_and_nothing_is_lost(engine: EngineName) {
+    let mut cluster = Cluster::start_on(engine, 3, "").await;
     let load = Load::start(&cluster.clerk(CALL).await, 50, 500);
     load.next_write().await;
     let new = cluster.join();
@@ -55,9 +55,10 @@ async fn a_founder_is_replaced_under_load_and_nothing_is_lost() {
 }
 
 /// The clients were told of the founders only, and see all of them go.
-#[tokio::test]
-async fn all_founders_are_replaced_one_after_another_under_load_and_nothing_is_lost() {
-    let mut cluster = Cluster::start(3).await;
+pub(crate) async fn all_founders_are_replaced_one_after_another_under_load_and_nothing_is_lost(
+    engine: EngineName,
+) {
+    let mut cluster = Cluster::start_on(engine, 3, "").await;
     let clerk = cluster.clerk(CALL).await;
     let anywhere = clerk.with_reads(Reads::LinearizableAnywhere);
     let load = Load::start_on(&[clerk, anywhere], 20, 200);
@@ -76,9 +77,10 @@ async fn all_founders_are_replaced_one_after_another_under_load_and_nothing_is_l
     load.judge().await;
 }
 
-#[tokio::test]
-async fn a_wish_that_is_fulfilled_may_be_repeated_and_nonsense_is_refused() {
-    let mut cluster = Cluster::start(3).await;
+pub(crate) async fn a_wish_that_is_fulfilled_may_be_repeated_and_nonsense_is_refused(
+    engine: EngineName,
+) {
+    let mut cluster = Cluster::start_on(engine, 3, "").await;
     let four = cluster.join();
     up(&cluster, four).await;
     let address = cluster.clients[four - 1].clone();
@@ -101,9 +103,8 @@ async fn a_wish_that_is_fulfilled_may_be_repeated_and_nonsense_is_refused() {
     assert_eq!(nowhere.code, Some(5), "{nowhere:?}");
 }
 
-#[tokio::test]
-async fn leadership_moves_under_load_and_nothing_is_lost() {
-    let mut cluster = Cluster::start(3).await;
+pub(crate) async fn leadership_moves_under_load_and_nothing_is_lost(engine: EngineName) {
+    let mut cluster = Cluster::start_on(engine, 3, "").await;
     let load = Load::start(&cluster.clerk(CALL).await, 50, 500);
     for round in 0..6 {
         load.next_write().await;

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use synod::engines::EngineName;
 use synod_consensus::Role;
 use synod_kv::message::{Command, Response};
 use synod_kv::wire::{FromServer, Hello, OLDEST_PROTOCOL, Outcome, Reply, write_command};
@@ -21,9 +22,8 @@ const CALL: Duration = Duration::from_secs(20);
 /// that they are there. Heartbeats alone take three times as much.
 const SILENCE_BYTES: u64 = 1_000;
 
-#[tokio::test]
-async fn with_leases_nothing_stale_is_read_while_leaders_are_killed_and_suspended() {
-    let mut cluster = Cluster::start_with(3, "[raft]\nlease_max_drift_percent = 10").await;
+async fn leases_let_nothing_stale_be_read(engine: EngineName) {
+    let mut cluster = Cluster::start_on(engine, 3, "[log]\nlease_max_drift_percent = 10").await;
     let load = Load::start(&cluster.clerk(CALL).await, 30, 20);
     for _ in 0..2 {
         suspend_the_leader(&mut cluster, &load).await;
@@ -34,6 +34,16 @@ async fn with_leases_nothing_stale_is_read_while_leaders_are_killed_and_suspende
     }
     cluster.ready().await;
     load.judge().await;
+}
+
+#[tokio::test]
+async fn with_leases_of_raft_nothing_stale_is_read_while_leaders_are_killed_and_suspended() {
+    leases_let_nothing_stale_be_read(EngineName::Raft).await;
+}
+
+#[tokio::test]
+async fn with_leases_of_multi_paxos_nothing_stale_is_read_while_leaders_are_killed_and_suspended() {
+    leases_let_nothing_stale_be_read(EngineName::Paxos).await;
 }
 
 /// What `node` answers to a client that speaks the oldest version and wants a session, whoever leads.
@@ -58,16 +68,15 @@ fn opens_a_session(cluster: &Cluster, node: usize) -> Outcome {
     }
 }
 
-#[tokio::test]
-async fn with_forwarding_a_follower_takes_writes_for_its_leader() {
-    let mut cluster = Cluster::start_with(3, "[raft]\nforward_proposals = true").await;
+pub(crate) async fn with_forwarding_a_follower_takes_writes_for_its_leader(engine: EngineName) {
+    let mut cluster = Cluster::start_on(engine, 3, "[log]\nforward_proposals = true").await;
     let follower = cluster.ready().await % 3 + 1;
     let outcome = opens_a_session(&cluster, follower);
     assert!(matches!(outcome, Outcome::Written(Response::Opened { .. })), "{outcome:?}");
     kill_leaders_of(&mut cluster, 2, (30, 100)).await;
     drop(cluster);
 
-    let mut cluster = Cluster::start(3).await;
+    let mut cluster = Cluster::start_on(engine, 3, "[log]\nforward_proposals = false").await;
     let follower = cluster.ready().await % 3 + 1;
     let outcome = opens_a_session(&cluster, follower);
     assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
@@ -94,7 +103,7 @@ async fn falls_silent(cluster: &Cluster, nodes: &[usize]) {
 
 #[tokio::test]
 async fn a_cluster_that_nobody_asks_rests_and_wakes_for_a_write_and_for_the_loss_of_its_leader() {
-    let mut cluster = Cluster::start_with(3, "[raft]\nhibernate_after_heartbeats = 10").await;
+    let mut cluster = Cluster::start_with(3, "[log]\nhibernate_after_heartbeats = 10").await;
     assert_eq!(cluster.synod(&["kv", "put", "k", "v"]).code, Some(0));
     falls_silent(&cluster, &[1, 2, 3]).await;
     assert_eq!(cluster.synod(&["kv", "get", "k"]).out, "v\n");

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use synod::engines::EngineName;
 use synod_consensus::Role;
 
 use crate::cluster::{Cluster, until};
@@ -17,7 +18,14 @@ const CALL: Duration = Duration::from_secs(20);
 const BOUND: Duration = Duration::from_secs(6);
 
 /// Where nobody may be taken for dead because the machine is busy.
-const PATIENT: &str = "[raft]\nelection_timeout_min_ms = 1500\nelection_timeout_max_ms = 3000";
+fn patient(engine: EngineName) -> &'static str {
+    match engine {
+        EngineName::Raft | EngineName::Paxos => {
+            "[log]\nelection_timeout_min_ms = 1500\nelection_timeout_max_ms = 3000"
+        }
+        EngineName::Zab => "[log]\nsync_limit_ms = 1500\ninit_limit_ms = 3000",
+    }
+}
 
 /// A load by clients of the whole cluster, and by clients who read at one node each.
 pub(crate) async fn load(cluster: &Cluster) -> Load {
@@ -52,8 +60,8 @@ pub(crate) async fn ends_well(cluster: &mut Cluster, load: Load) {
 }
 
 /// Cuts the leader off in every way there is, and back again. The cut says which ways.
-async fn leader_is_cut_off(cut: impl Fn(usize, usize) -> Vec<(usize, usize)>) {
-    let mut cluster = Cluster::start_in_network(3, "").await;
+async fn leader_is_cut_off(engine: EngineName, cut: impl Fn(usize, usize) -> Vec<(usize, usize)>) {
+    let mut cluster = Cluster::start_in_network(engine, 3, "").await;
     let load = load(&cluster).await;
     for fate in [Fate::Hangs, Fate::Vanishes, Fate::Breaks] {
         load.next_write().await;
@@ -68,24 +76,24 @@ async fn leader_is_cut_off(cut: impl Fn(usize, usize) -> Vec<(usize, usize)>) {
     ends_well(&mut cluster, load).await;
 }
 
-#[tokio::test]
-async fn a_leader_that_is_cut_off_is_replaced_and_answers_nothing_stale() {
-    leader_is_cut_off(|leader, other| vec![(leader, other), (other, leader)]).await;
+pub(crate) async fn a_leader_that_is_cut_off_is_replaced_and_answers_nothing_stale(
+    engine: EngineName,
+) {
+    leader_is_cut_off(engine, |leader, other| vec![(leader, other), (other, leader)]).await;
 }
 
-#[tokio::test]
-async fn a_leader_that_is_not_heard_is_replaced() {
-    leader_is_cut_off(|leader, other| vec![(leader, other)]).await;
+pub(crate) async fn a_leader_that_is_not_heard_is_replaced(engine: EngineName) {
+    leader_is_cut_off(engine, |leader, other| vec![(leader, other)]).await;
 }
 
-#[tokio::test]
-async fn a_leader_that_hears_nobody_is_replaced() {
-    leader_is_cut_off(|leader, other| vec![(other, leader)]).await;
+pub(crate) async fn a_leader_that_hears_nobody_is_replaced(engine: EngineName) {
+    leader_is_cut_off(engine, |leader, other| vec![(other, leader)]).await;
 }
 
-#[tokio::test]
-async fn a_follower_that_is_cut_off_costs_neither_writes_nor_the_leader() {
-    let mut cluster = Cluster::start_in_network(3, PATIENT).await;
+pub(crate) async fn a_follower_that_is_cut_off_costs_neither_writes_nor_the_leader(
+    engine: EngineName,
+) {
+    let mut cluster = Cluster::start_in_network(engine, 3, patient(engine)).await;
     let load = load(&cluster).await;
     let leader = cluster.ready().await;
     let term = epoch(&cluster, leader).await;
@@ -108,9 +116,8 @@ async fn a_follower_that_is_cut_off_costs_neither_writes_nor_the_leader() {
 
 /// Of three nodes in a chain the leader is at an end: it goes on, and the other end, who hears of no
 /// leader, disturbs nobody.
-#[tokio::test]
-async fn a_chain_with_the_leader_at_its_end_keeps_its_leader() {
-    let mut cluster = Cluster::start_in_network(3, PATIENT).await;
+pub(crate) async fn a_chain_with_the_leader_at_its_end_keeps_its_leader(engine: EngineName) {
+    let mut cluster = Cluster::start_in_network(engine, 3, patient(engine)).await;
     let load = load(&cluster).await;
     let leader = cluster.ready().await;
     let term = epoch(&cluster, leader).await;
@@ -132,9 +139,8 @@ async fn a_chain_with_the_leader_at_its_end_keeps_its_leader() {
 
 /// All of five nodes see only one in the middle, which does not lead: only it can win a majority, and it
 /// must come to want that.
-#[tokio::test]
-async fn a_bridge_that_alone_sees_a_majority_comes_to_lead() {
-    let mut cluster = Cluster::start_in_network(5, "").await;
+pub(crate) async fn a_bridge_that_alone_sees_a_majority_comes_to_lead(engine: EngineName) {
+    let mut cluster = Cluster::start_in_network(engine, 5, "").await;
     let load = load(&cluster).await;
     let leader = cluster.ready().await;
     let middle = leader % 5 + 1;
@@ -149,9 +155,10 @@ async fn a_bridge_that_alone_sees_a_majority_comes_to_lead() {
     ends_well(&mut cluster, load).await;
 }
 
-#[tokio::test]
-async fn a_leader_that_is_suspended_while_it_is_cut_off_wakes_up_replaced() {
-    let mut cluster = Cluster::start_in_network(3, "").await;
+pub(crate) async fn a_leader_that_is_suspended_while_it_is_cut_off_wakes_up_replaced(
+    engine: EngineName,
+) {
+    let mut cluster = Cluster::start_in_network(engine, 3, "").await;
     let load = load(&cluster).await;
     for heals_first in [true, false] {
         load.next_write().await;

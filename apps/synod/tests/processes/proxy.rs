@@ -184,15 +184,21 @@ impl Shared {
     }
 }
 
+/// Cluster, who, whom, incarnation, what for.
+type Greeting = (ClusterId, NodeId, NodeId, Incarnation, u8);
+
 /// What the dialler says first, and who it says it is.
 async fn introduction(stream: &mut TcpStream) -> io::Result<(usize, BytesMut)> {
     let mut said = BytesMut::new();
     loop {
         if let Some(hello) = frame::read(&mut said.clone(), 1 << 10).map_err(io::Error::other)? {
-            // After the magic and the version: cluster, who, whom, incarnation, what for.
-            let hello: (ClusterId, NodeId, NodeId, Incarnation, u8) =
-                synod_codec::decode(&hello.payload[10..]).map_err(io::Error::other)?;
-            return Ok((hello.1.0 as usize, said));
+            // After the magic and the version: the greeting, and the engine if that says its name.
+            let (_, NodeId(who), ..) = synod_codec::decode::<Greeting>(&hello.payload[10..])
+                .or_else(|_| {
+                    synod_codec::decode::<(_, String)>(&hello.payload[10..]).map(|said| said.0)
+                })
+                .map_err(io::Error::other)?;
+            return Ok((who as usize, said));
         }
         if stream.read_buf(&mut said).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use synod::engines::EngineName;
+
 use crate::cluster::{Cluster, Ran, run, synod, until};
 
 fn start(cluster: &Cluster, node: usize) -> Ran {
@@ -40,9 +42,10 @@ fn identity(cluster: &Cluster, node: usize) -> String {
     std::fs::read_to_string(cluster.path(&format!("node{node}/identity.toml"))).unwrap()
 }
 
-#[tokio::test]
-async fn a_node_with_a_damaged_log_comes_back_as_a_newcomer_that_nobody_counts() {
-    let mut cluster = Cluster::start(3).await;
+pub(crate) async fn a_node_with_a_damaged_log_comes_back_as_a_newcomer_that_nobody_counts(
+    engine: EngineName,
+) {
+    let mut cluster = Cluster::start_on(engine, 3, "").await;
     for number in 0..20 {
         let key = format!("k{number}");
         assert_eq!(cluster.synod(&["kv", "put", &key, "v"]).code, Some(0));
@@ -100,9 +103,8 @@ async fn a_node_with_a_damaged_log_comes_back_as_a_newcomer_that_nobody_counts()
     assert_eq!(cluster.synod(&["kv", "get", "k7"]).out, "v\n");
 }
 
-#[tokio::test]
-async fn a_damaged_or_missing_snapshot_is_told_and_repaired() {
-    let mut cluster = Cluster::start_with(1, "[raft]\nsnapshot_every = 10").await;
+pub(crate) async fn a_damaged_or_missing_snapshot_is_told_and_repaired(engine: EngineName) {
+    let mut cluster = Cluster::start_on(engine, 1, "[log]\nsnapshot_every = 10").await;
     for number in 0..40 {
         let key = format!("k{number}");
         assert_eq!(cluster.synod(&["kv", "put", &key, "v"]).code, Some(0));

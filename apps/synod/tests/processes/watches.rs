@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use synod::engines::EngineName;
 use synod_check::watch::{self as judge, Told, Watched, Write, check_history, check_watch};
 use synod_clerk::{Changes, Clerk, Event, Span, WatchOptions, Watcher};
 
@@ -45,9 +46,8 @@ async fn told(mut watcher: Watcher, until: u64) -> Vec<Told> {
     told
 }
 
-#[tokio::test]
-async fn watchers_are_told_everything_once_while_nodes_are_killed() {
-    let mut cluster = Cluster::start(3).await;
+pub(crate) async fn watchers_are_told_everything_once_while_nodes_are_killed(engine: EngineName) {
+    let mut cluster = Cluster::start_on(engine, 3, "").await;
     let clerk = cluster.clerk(Duration::from_secs(20)).await;
     let watched = [Span::all(), Span::prefix("k1"), Span::One("k3".into())];
     let mut watchers = Vec::new();
