@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use synod_consensus::Contact;
 use synod_engine::{ClusterId, Incarnation, NodeId, Sound};
 use synod_kv::limits::MAX_COMMAND_BYTES;
+use synod_log::Part;
 
 use crate::engines::knobs::LogKnobs;
-use crate::engines::{EngineName, Part, Wired, with_engine};
+use crate::engines::{EngineName, Wired, with_engine};
 use crate::exit::{Exit, Failure, Result};
 
 mod limits;
@@ -134,8 +135,8 @@ impl Node {
 
     /// How it takes part in the group, as which life of its directory.
     pub(crate) fn part(&self, incarnation: Option<Incarnation>) -> Part {
-        let founders = || self.nodes.iter().map(|member| NodeId(member.id)).collect();
-        Part { node: self.id(), founders: (!self.join).then(founders), incarnation }
+        let voters = || self.nodes.iter().map(|member| NodeId(member.id)).collect();
+        Part { node: self.id(), initial_voters: (!self.join).then(voters), incarnation }
     }
 
     /// The knobs of its log.
@@ -149,7 +150,8 @@ impl Node {
         with_engine!(self.engine, Log => {
             match Log::LACKS.iter().find(|knob| set.contains_key(**knob)) {
                 Some(knob) => Err(format!("{} has no {knob}", self.engine)),
-                None => Log::check(&Log::config(self.part(None), &self.knobs(), Sound)),
+                None => Log::check(&Log::config(self.part(None), &self.knobs(), Sound))
+                    .map_err(|fault| fault.to_string()),
             }
         })
     }

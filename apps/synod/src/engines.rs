@@ -14,7 +14,8 @@ use std::fmt;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use synod_consensus::ReplicatedLog;
-use synod_engine::{Incarnation, Invariants, NodeId};
+use synod_engine::{ConfigError, Incarnation, Invariants};
+use synod_log::Part;
 
 use knobs::LogKnobs;
 
@@ -71,17 +72,6 @@ macro_rules! with_engine {
 }
 pub(crate) use with_engine;
 
-/// What a node is to its group when its engine is made.
-#[derive(Clone, Debug)]
-pub struct Part {
-    /// Which node it is.
-    pub node: NodeId,
-    /// The voters of a new cluster; `None` for who joins one.
-    pub founders: Option<Vec<NodeId>>,
-    /// The life of its directory, where the driver keeps account of lives.
-    pub incarnation: Option<Incarnation>,
-}
-
 /// A replicated log, and what this program must know of it besides its face.
 pub trait Wired: ReplicatedLog {
     /// What it is called, in files and on the command line.
@@ -105,8 +95,8 @@ pub trait Wired: ReplicatedLog {
     /// Checks the knobs against each other.
     ///
     /// # Errors
-    /// What is wrong, naming the knob.
-    fn check(config: &Self::Config) -> Result<(), String>;
+    /// [`ConfigError`], naming the knob.
+    fn check(config: &Self::Config) -> Result<(), ConfigError>;
 
     /// The same node after it lost all that it had: it founds nothing, and waits to be admitted.
     fn reborn(config: &Self::Config, incarnation: Incarnation) -> Self::Config;

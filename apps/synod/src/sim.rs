@@ -20,10 +20,12 @@ mod watchers;
 
 use synod_engine::NodeId;
 use synod_kv::Store;
+use synod_log::Part;
+use synod_quorum::Voters;
 use synod_sim::replicated::{Replica, Replicated};
 use synod_sim::{Plan, Sim};
 
-use crate::engines::{Part, Wired};
+use crate::engines::Wired;
 
 pub use clients::Clients;
 use draw::Drawn;
@@ -48,8 +50,8 @@ where
     let app = Replicated { lag, cancel_ppm, ..Replicated::new(Store::new().with_rules(of_stores)) };
     let count = founders.len() as u64 + spares;
     let engines = (1..=count).map(NodeId).map(|node| {
-        let founders = founders.contains(&node).then(|| founders.clone());
-        (node, L::config(Part { node, founders, incarnation: None }, &knobs, rules))
+        let initial_voters = founders.contains(&node).then(|| Voters::new(founders.clone()));
+        (node, L::config(Part { node, initial_voters, incarnation: None }, &knobs, rules))
     });
     let sim = Sim::new(plan, engines, app, L::Invariants::default(), Clients::new(habits));
     sim.with_wipes(L::reborn)

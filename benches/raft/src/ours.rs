@@ -134,8 +134,8 @@ impl Node {
         let others = NODES.into_iter().filter(|other| *other != node).collect();
         // As openraft's default is: what both keep in memory should fit the same caches.
         let mut config = Config::new(node, NODES);
-        config.snapshot_every = 5_000;
-        config.max_cached_log_bytes = 5_000 * 256;
+        config.bounds.snapshot_every = 5_000;
+        config.bounds.max_cached_log_bytes = 5_000 * 256;
         let engine = Raft::new(config);
         let host = Host::new(node, others, engine, Random::new(node.0));
         Self { host, memory: Memory::default(), inbox: Vec::new(), told_applied: 0 }

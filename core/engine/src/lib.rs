@@ -58,6 +58,7 @@
 extern crate alloc;
 
 mod blob;
+mod config;
 mod context;
 mod effect;
 mod embed;
@@ -71,6 +72,7 @@ mod rules;
 mod time;
 
 pub use blob::Blob;
+pub use config::ConfigError;
 pub use context::Context;
 pub use effect::{Effect, To, When};
 pub use embed::Embeds;

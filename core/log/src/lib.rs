@@ -8,6 +8,7 @@
 //!
 //! | value | what it knows | who owns one |
 //! |---|---|---|
+//! | [`Part`], [`Bounds`], [`Timing`] | the knobs that mean the same in all of them | every node's configuration |
 //! | [`Log`], [`EntryId`] | the entries in memory, and the epoch of each in the log | every node |
 //! | [`Written`] | which records hold which entries: what a checkpoint keeps, what is read back | every node |
 //! | [`Members`] | the memberships that the log names, and since which entry each counts | every node |
@@ -29,26 +30,32 @@
 
 extern crate alloc;
 
+mod bounds;
 mod forwards;
 mod lease;
 mod log;
 mod members;
+mod part;
 mod proposals;
 mod questions;
 mod reads;
 mod snapshotting;
+mod timing;
 mod unapplied;
 mod window;
 mod written;
 
+pub use bounds::Bounds;
 pub use forwards::{Answer, Forwards, Lanes, Parcel, Run};
 pub use lease::{Lease, LeaseRules, Promise, Promises};
 pub use log::{EntryId, Log};
 pub use members::Members;
+pub use part::Part;
 pub use proposals::{Forwarded, Owner, Proposals};
 pub use questions::{Questions, ReadId, ReadIds, ReadResult};
 pub use reads::{ReadAnswer, Reads};
 pub use snapshotting::{Behind, SnapshotBounds, Snapshotting};
+pub use timing::{MAX_TIMEOUT_MS, Timing};
 pub use unapplied::Unapplied;
 pub use window::Window;
 pub use written::Written;

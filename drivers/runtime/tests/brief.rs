@@ -47,7 +47,7 @@ fn here() -> String {
 
 fn begin(config: &NodeConfig) -> Node<Where, Oneshot<Where>> {
     let mut raft = raft(config);
-    raft.snapshot_every = 20;
+    raft.bounds.snapshot_every = 20;
     start::<Raft, _, _>(config, |_| raft, Where).expect("nothing is in its way")
 }
 

@@ -105,7 +105,7 @@ fn offer_of(id: u64, index: u64, term: u64, bytes: &[u8]) -> Message {
     let blob = Blob { id, size_bytes: bytes.len() as u64, checksum: hash(bytes) };
     let snapshot = Snapshot { index: Index(index), epoch: Epoch(3), blob };
     let voters = synod_raft::Config::new(NodeId(1), [NodeId(1), NodeId(2), NodeId(3)]);
-    let members = Arc::new(Membership::founded_by(&voters.initial_voters.unwrap()));
+    let members = Arc::new(Membership::founded_by(&voters.part.initial_voters.unwrap()));
     Message::Install { term: Epoch(term), snapshot, members }
 }
 

@@ -144,7 +144,7 @@ async fn a_node_that_is_killed_on_a_full_disk_starts_on_a_full_disk() {
     let Some(disk) = SmallDisk::make(32) else { return };
     let config = limits(&disk);
     let mut raft = raft(&config);
-    raft.snapshot_every = 50;
+    raft.bounds.snapshot_every = 50;
     let node = begin_with(&config, raft.clone()).unwrap();
     write(&[&node], "00000000 the first").await;
     disk.fill();

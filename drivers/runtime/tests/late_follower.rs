@@ -56,9 +56,9 @@ const MIB: usize = 1 << 20;
 
 fn begin(config: &NodeConfig) -> CountNode {
     let mut raft = raft(config);
-    (raft.max_cached_log_bytes, raft.keep_log_bytes) = (MIB, 256 * MIB);
-    (raft.snapshot_every, raft.snapshot_every_bytes) = (u64::MAX, 512 * MIB);
-    raft.max_append_bytes = 256 << 10;
+    (raft.bounds.max_cached_log_bytes, raft.bounds.keep_log_bytes) = (MIB, 256 * MIB);
+    (raft.bounds.snapshot_every, raft.bounds.snapshot_every_bytes) = (u64::MAX, 512 * MIB);
+    raft.bounds.max_append_bytes = 256 << 10;
     start::<Raft, Count, Oneshot<Count>>(config, |_| raft, Count::default()).unwrap()
 }
 

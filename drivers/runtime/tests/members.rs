@@ -45,7 +45,7 @@ impl World {
         let config = self.config(node);
         let mut raft = raft(&config);
         if !self.founders.contains(&node) {
-            raft.initial_voters = None;
+            raft.part.initial_voters = None;
         }
         begin_with(&config, raft).unwrap()
     }
@@ -162,7 +162,7 @@ async fn a_stranger_whom_nobody_added_stays_one() {
     let mut config = world.config(3);
     config.peers = (1..=3).map(|node| (NodeId(node), world.addresses[node as usize - 1])).collect();
     let mut raft = raft(&config);
-    raft.initial_voters = None;
+    raft.part.initial_voters = None;
     let three = begin_with(&config, raft).unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(peers(&three).iter().all(|(_, open)| !open), "{:?}", peers(&three));
@@ -188,7 +188,7 @@ async fn who_was_away_follows_a_leader_of_whom_it_never_heard() {
     let mut config = world.config(4);
     config.peers = world.config(1).peers;
     let mut raft = raft(&config);
-    raft.initial_voters = None;
+    raft.part.initial_voters = None;
     let four = begin_with(&config, raft).unwrap();
     add(&world, &[&two, &three], &four).await;
     change(&[&two, &three, &four], Change::Remove(NodeId(3))).await;

@@ -190,8 +190,8 @@ async fn a_snapshot_replaces_the_log_and_old_snapshots_go() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(1, dir.path(), &addresses(1));
     let mut raft = raft(&config);
-    raft.snapshot_every = 20;
-    raft.keep_log_bytes = 500;
+    raft.bounds.snapshot_every = 20;
+    raft.bounds.keep_log_bytes = 500;
     let node = begin_with(&config, raft.clone()).unwrap();
     let handle = node.handle();
     let mut written = 0;
@@ -218,7 +218,7 @@ async fn a_damaged_snapshot_stops_the_node_and_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(1, dir.path(), &addresses(1));
     let mut raft = raft(&config);
-    raft.snapshot_every = 10;
+    raft.bounds.snapshot_every = 10;
     let node = begin_with(&config, raft.clone()).unwrap();
     for number in 0..50 {
         write(&[&node], &number.to_string()).await;
@@ -249,7 +249,7 @@ async fn a_missing_log_or_snapshot_is_refused_even_where_nobody_was_met() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(1, dir.path(), &addresses(1));
     let mut raft = raft(&config);
-    raft.snapshot_every = 10;
+    raft.bounds.snapshot_every = 10;
     let node = begin_with(&config, raft.clone()).unwrap();
     let handle = node.handle();
     while handle.status().log.snapshot.0 < 10 {
@@ -287,7 +287,7 @@ async fn a_panic_while_a_snapshot_is_written_fails_that_one_only() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(1, dir.path(), &addresses(1));
     let mut raft = raft(&config);
-    raft.snapshot_every = 10;
+    raft.bounds.snapshot_every = 10;
     let node = begin_with(&config, raft).unwrap();
     write(&[&node], story::POISON).await;
     for number in 0..30 {

@@ -27,7 +27,7 @@ fn reborn(config: &NodeConfig) -> (Incarnation, LineNode) {
 
 fn newcomer(config: &NodeConfig) -> LineNode {
     let mut raft = raft(config);
-    raft.initial_voters = None;
+    raft.part.initial_voters = None;
     begin_with(config, raft).unwrap()
 }
 

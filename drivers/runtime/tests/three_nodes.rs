@@ -102,8 +102,8 @@ async fn a_node_that_was_away_gets_a_snapshot() {
     let begin = |node| {
         let config = three.config(node);
         let mut raft = raft(&config);
-        raft.snapshot_every = 50;
-        raft.keep_log_bytes = 500;
+        raft.bounds.snapshot_every = 50;
+        raft.bounds.keep_log_bytes = 500;
         begin_with(&config, raft).unwrap()
     };
     let nodes = [begin(1), begin(2)];

@@ -83,7 +83,7 @@ mod view;
 mod vote;
 mod zxid;
 
-pub use config::{Config, ConfigError};
+pub use config::Config;
 pub use invariants::Safety;
 pub use message::Notification;
 pub use node::Fle;

@@ -2,10 +2,9 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 
-use synod_engine::{NodeId, Random, Sound};
+use synod_engine::{ConfigError, NodeId, Random, Sound};
 
 use crate::rumors::RUMOR_OVERHEAD_BYTES;
 
@@ -102,7 +101,7 @@ impl<R> Config<R> {
     /// [`ConfigError`], naming the knob.
     pub fn check(&self) -> Result<(), ConfigError> {
         let (Stop::Coin(k) | Stop::Counter(k)) = self.stop;
-        let faults = [
+        ConfigError::among([
             (!self.members.is_sorted(), "members must be in order"),
             (!self.members.contains(&self.node), "members must contain the node itself"),
             (k == 0, "stop must be after at least 1"),
@@ -112,11 +111,7 @@ impl<R> Config<R> {
                 "max_packet_bytes must have room for max_rumor_bytes and the bookkeeping",
             ),
             (self.max_rumors == 0, "max_rumors must be above 0"),
-        ];
-        match faults.into_iter().find(|(fault, _)| *fault) {
-            Some((_, knob)) => Err(ConfigError(knob)),
-            None => Ok(()),
-        }
+        ])
     }
 
     pub(crate) fn round(&self) -> Duration {
@@ -132,21 +127,10 @@ impl<R> Config<R> {
     }
 }
 
-/// A knob that contradicts another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConfigError(&'static str);
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl core::error::Error for ConfigError {}
-
 #[cfg(test)]
 mod tests {
     use alloc::collections::BTreeMap;
+    use alloc::string::ToString;
 
     use super::*;
 
@@ -155,9 +139,9 @@ mod tests {
         let mut config = Config::new(NodeId(1), [2, 1].map(NodeId));
         assert_eq!(config.check(), Ok(()));
         config.max_packet_bytes = config.max_rumor_bytes;
-        assert!(config.check().unwrap_err().0.starts_with("max_packet_bytes"));
+        assert!(config.check().unwrap_err().to_string().starts_with("max_packet_bytes"));
         let stranger = Config::new(NodeId(9), [1, 2].map(NodeId));
-        assert!(stranger.check().unwrap_err().0.starts_with("members"));
+        assert!(stranger.check().unwrap_err().to_string().starts_with("members"));
     }
 
     #[test]

@@ -88,7 +88,7 @@ mod rumors;
 mod user;
 mod view;
 
-pub use config::{Config, ConfigError, Direction, Judgement, Stop};
+pub use config::{Config, Direction, Judgement, Stop};
 pub use invariants::Sanity;
 pub use message::{Message, Verdict};
 pub use node::Gossip;

@@ -111,7 +111,7 @@ mod state;
 mod user;
 mod view;
 
-pub use config::{Config, ConfigError, Learning};
+pub use config::{Config, Learning};
 pub use invariants::Safety;
 pub use message::Message;
 pub use node::Paxos;

@@ -87,7 +87,7 @@ mod state;
 mod view;
 mod written;
 
-pub use config::{Config, ConfigError};
+pub use config::Config;
 pub use invariants::Invariants;
 pub use message::Message;
 pub use node::{MultiPaxos, Timer};

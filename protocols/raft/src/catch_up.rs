@@ -138,7 +138,7 @@ impl<R: Rules> Raft<R> {
 /// The entries from `first` on, in batches, as many as one message takes. None, if they are not in
 /// memory.
 fn piece<R: Rules>(state: &State<R>, first: Index) -> Vec<Batch> {
-    let mut room = state.config.max_append_bytes;
+    let mut room = state.config.bounds.max_append_bytes;
     let mut entries = Vec::new();
     if first <= state.log.evicted().index {
         return entries;

@@ -126,7 +126,7 @@ impl<R: Rules> Raft<R> {
         let becomes = match &mut self.role {
             Role::Leader(leader) => leader.check_quorum(&self.state, context),
             Role::Follower(_) | Role::Candidate(_) if !bound.is_zero() => {
-                let later = self.state.config.election_timeout_min() / 2;
+                let later = self.state.config.timing.election_timeout_min() / 2;
                 let timeout = context.random().duration(bound, bound + later);
                 context.set_timer(Timer::Election, timeout);
                 Becomes::Same

@@ -33,8 +33,9 @@ impl<R: Rules> Raft<R> {
         if known.is_empty() {
             return Err(NothingToRecover::NoGroup);
         }
-        let me = known.member(config.node).cloned().unwrap_or(Member::founder(config.node));
-        if !self.state.is_this_life(&me) {
+        let me =
+            known.member(config.part.node).cloned().unwrap_or(Member::founder(config.part.node));
+        if !config.part.is_this_life(&me) {
             return Err(NothingToRecover::NoMember);
         }
         let alone =

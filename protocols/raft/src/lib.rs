@@ -102,7 +102,7 @@ mod state;
 mod terms;
 mod view;
 
-pub use config::{Config, ConfigError};
+pub use config::Config;
 pub use forced::NothingToRecover;
 pub use invariants::Invariants;
 pub use message::{AppendResult, Message};

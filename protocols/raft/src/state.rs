@@ -40,8 +40,8 @@ pub(crate) struct State<R> {
 impl<R: Rules> State<R> {
     pub(crate) fn new(config: Config<R>) -> Self {
         let both = config.rules.both_majorities();
-        let written = Written::new(config.stretch_bytes());
-        let snapshots = Snapshotting::new(config.snapshot_bounds());
+        let written = Written::new(config.bounds.stretch_bytes());
+        let snapshots = Snapshotting::new(config.bounds.snapshots());
         Self {
             config,
             hard: HardState::default(),
@@ -61,7 +61,7 @@ impl<R: Rules> State<R> {
     }
 
     pub(crate) fn me(&self) -> NodeId {
-        self.config.node
+        self.config.part.node
     }
 
     pub(crate) fn term(&self) -> Term {
@@ -87,11 +87,11 @@ impl<R: Rules> State<R> {
 
     /// Promises to vote for nobody from now on, if leases are used; returns for how long, in ms.
     pub(crate) fn promise(&mut self, now: Instant) -> u64 {
-        if self.config.lease.is_none() {
+        if self.config.timing.lease.is_none() {
             return 0;
         }
-        self.bound_until = Some(now + self.config.election_timeout_min());
-        self.config.election_timeout_min_ms
+        self.bound_until = Some(now + self.config.timing.election_timeout_min());
+        self.config.timing.election_timeout_min_ms
     }
 
     /// For how long it votes for nobody.
@@ -115,20 +115,10 @@ impl<R: Rules> State<R> {
     /// have that entry, and so the only one whom the others can elect (thesis §4.2.2).
     pub(crate) fn may_lead(&self) -> bool {
         self.members.possible(self.commit).any(|members| {
-            let may = |member: &Member| member.priority > 0 && self.is_this_life(member);
+            let may =
+                |member: &Member| member.priority > 0 && self.config.part.is_this_life(member);
             members.quorum().contains(self.me()) && members.member(self.me()).is_some_and(may)
         })
-    }
-
-    /// Whether this member of the node's own name is the node as it is, and not one that lost its data
-    /// (what that one was entitled to, this one is not). A member of the first hour is meant as it was
-    /// founded.
-    pub(crate) fn is_this_life(&self, member: &Member) -> bool {
-        let Some(incarnation) = self.config.incarnation else { return true };
-        match &member.contact {
-            Some(contact) => contact.incarnation == incarnation,
-            None => self.config.initial_voters.is_some(),
-        }
     }
 
     /// The priority of a member; 0 for who is none.
@@ -301,8 +291,8 @@ impl<R: Rules> State<R> {
 
     /// Whether the state machine is too far behind to be given more.
     pub(crate) fn applying_lags(&self) -> bool {
-        self.commit.0.saturating_sub(self.applied.0) > self.config.max_unapplied_entries
-            || self.unapplied.size_bytes() > self.config.max_unapplied_bytes
+        self.commit.0.saturating_sub(self.applied.0) > self.config.bounds.max_unapplied_entries
+            || self.unapplied.size_bytes() > self.config.bounds.max_unapplied_bytes
     }
 
     /// The state machine has reached `index`.
@@ -313,7 +303,7 @@ impl<R: Rules> State<R> {
 
     /// Lets go of entries up to `to`, which are applied, as far as too many are in memory.
     pub(crate) fn evict(&mut self, to: Index) {
-        self.log.evict(to, self.config.max_cached_log_bytes);
+        self.log.evict(to, self.config.bounds.max_cached_log_bytes);
     }
 
     /// A name for a task that no other has in this life.

@@ -143,8 +143,8 @@ fn run<R: Rules>(seed: u64, run: Run<R>) -> Report {
     let ids = (1..=voters).map(NodeId);
     let engines = ids.clone().map(|id| {
         let mut config = Config::with_rules(id, ids.clone(), rules);
-        config.snapshot_every = 10 + seed % 90;
-        config.lease = lease;
+        config.bounds.snapshot_every = 10 + seed % 90;
+        config.timing.lease = lease;
         (id, config)
     });
     let plan = Plan { seed, mix, transport, ..Plan::default() };

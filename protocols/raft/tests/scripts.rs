@@ -18,9 +18,9 @@ impl Subject for Scripted {
         let mut config = Config::new(node, nodes.iter().copied());
         for (name, value) in options {
             match name.as_str() {
-                "snapshot_every" => config.snapshot_every = *value,
-                "keep_log_bytes" => config.keep_log_bytes = *value as usize,
-                "max_cached_log_bytes" => config.max_cached_log_bytes = *value as usize,
+                "snapshot_every" => config.bounds.snapshot_every = *value,
+                "keep_log_bytes" => config.bounds.keep_log_bytes = *value as usize,
+                "max_cached_log_bytes" => config.bounds.max_cached_log_bytes = *value as usize,
                 _ => return Err(format!("there is no option {name:?}")),
             }
         }

@@ -14,7 +14,7 @@ use crate::state::{Context, State};
 impl<R: Rules> State<R> {
     /// Writes down the whole durable state, its log starting a little before the newest snapshot.
     pub(crate) fn write_checkpoint(&mut self, context: &mut Context<'_, R>) {
-        self.write_checkpoint_with(context, self.config.keep_log_bytes);
+        self.write_checkpoint_with(context, self.config.bounds.keep_log_bytes);
     }
 
     /// The same, its log starting so many bytes before the snapshot at most.
@@ -87,7 +87,7 @@ impl<R: Rules> State<R> {
             self.snapshot_began = self.began(EntryId { epoch, index });
             self.snapshot = Some(Snapshot { index, epoch, blob });
             self.members.rebase(index, self.members.at(index).clone());
-            let keep_log_bytes = if was_asked { 0 } else { self.config.keep_log_bytes };
+            let keep_log_bytes = if was_asked { 0 } else { self.config.bounds.keep_log_bytes };
             self.write_checkpoint_with(context, keep_log_bytes);
         }
     }

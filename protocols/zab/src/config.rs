@@ -1,16 +1,11 @@
 //! Every knob of a ZAB node.
 
-use core::fmt;
 use core::time::Duration;
 
-use synod_consensus::MAX_MEMBERS;
 use synod_election::fle;
-use synod_engine::{Incarnation, NodeId, Sound};
-use synod_log::SnapshotBounds;
-use synod_quorum::{Quorum, Voters};
-
-/// One day: far beyond any sensible time, and far from where nanoseconds overflow.
-const MAX_MS: u64 = 24 * 60 * 60 * 1000;
+use synod_engine::{ConfigError, NodeId, Sound};
+use synod_log::{Bounds, MAX_TIMEOUT_MS, Part};
+use synod_quorum::Quorum;
 
 /// The counter of a zxid has 32 bits; what is proposed together may exceed the bound a little.
 const MAX_EPOCH_ENTRIES: u64 = (u32::MAX - (1 << 24)) as u64;
@@ -18,14 +13,8 @@ const MAX_EPOCH_ENTRIES: u64 = (u32::MAX - (1 << 24)) as u64;
 /// How a node behaves. The defaults suit a cluster within one data centre on ordinary disks.
 #[derive(Clone, Debug)]
 pub struct Config<R = Sound> {
-    /// This node.
-    pub node: NodeId,
-    /// The voters of a new cluster, the same on all of them. They become the first record; after
-    /// that the records count and this is ignored. `None` on a node that is to join a cluster.
-    pub initial_voters: Option<Voters>,
-    /// Which life of its directory this is, where the driver keeps account of lives. A node that lost its
-    /// data reads on its way about members under its own name: only those of its own life are itself.
-    pub incarnation: Option<Incarnation>,
+    /// What it is to its group.
+    pub part: Part,
     /// The leader is heard at least this often. Far above the round trip, far below `sync_limit_ms`.
     /// ZooKeeper's `tickTime`.
     pub heartbeat_ms: u64,
@@ -50,49 +39,11 @@ pub struct Config<R = Sound> {
     /// voter of a higher priority still, and after each time that it failed to take over. Long enough that
     /// a node which just restarted, or comes and goes, moves leadership once. `None`: never.
     pub priority_takeover_ms: Option<u64>,
-    /// Entries in one message, in bytes. Large enough to fill a network pipe, small enough that a
-    /// heartbeat never waits long behind one.
-    pub max_append_bytes: usize,
-    /// Unacknowledged appends to one follower; what a fast network and a slow disk need.
-    pub max_in_flight_appends: usize,
-    /// Unacknowledged appends to one follower, in bytes; bounds the memory of its link.
-    pub max_in_flight_bytes: usize,
-    /// A longer command is refused.
-    pub max_command_bytes: usize,
-    /// Proposals are refused while this much is not committed, or not durable on the leader itself;
-    /// bounds what an isolated leader, or one with a stalled disk, keeps.
-    pub max_uncommitted_bytes: usize,
-    /// Proposals are refused, and a follower takes no more entries, while the state machine is this
-    /// many entries behind; bounds the queue between them.
-    pub max_unapplied_entries: u64,
-    /// Reads are refused while this many wait.
-    pub max_pending_reads: usize,
-    /// Proposals are refused, and a follower takes no more entries, while the state machine has this
-    /// many bytes of entries to take in; bounds the memory that they hold.
-    pub max_unapplied_bytes: usize,
     /// Whether a follower sends its user's proposals on to its leader, as ZooKeeper's servers do. On: any
     /// node may be asked.
     pub forward_proposals: bool,
-    /// Forwarded proposals that wait to be sent or answered, in bytes; beyond it they are refused.
-    pub max_forwarded_bytes: usize,
-    /// A snapshot is due when the entries since the last one weigh so many times what it weighs, within
-    /// the next three bounds. Each writes the whole state: a multiple of 4 adds a quarter to what is
-    /// written to the log, 1 would double it.
-    pub snapshot_growth: u32,
-    /// It is due after this many bytes of entries at the earliest: a small state costs little to write,
-    /// but not nothing. Half of `max_log_bytes` is the latest.
-    pub snapshot_every_bytes: usize,
-    /// And after this many entries in any case. What a restart applies: one or two seconds of work.
-    pub snapshot_every: u64,
-    /// Bytes of entries kept on disk before a snapshot, so that a follower that is a little late needs
-    /// none: a few seconds of the heaviest load.
-    pub keep_log_bytes: usize,
-    /// Entries that are applied stay in memory up to this many bytes; a follower that needs older ones
-    /// is served from disk. A second or so of the heaviest load.
-    pub max_cached_log_bytes: usize,
-    /// Proposals are refused while so much was written since the last snapshot: none could be written.
-    /// Half of it is what a restart holds in memory until it is applied, at most.
-    pub max_log_bytes: usize,
+    /// How much it takes, sends, and keeps.
+    pub bounds: Bounds,
     /// The rules it keeps.
     pub rules: R,
 }
@@ -107,10 +58,13 @@ impl Config<Sound> {
 impl<R> Config<R> {
     /// The defaults, keeping `rules`.
     pub fn with_rules(node: NodeId, voters: impl IntoIterator<Item = NodeId>, rules: R) -> Self {
+        Self::of(Part::founder(node, voters), rules)
+    }
+
+    /// The defaults for a node that takes part like this, keeping `rules`.
+    pub fn of(part: Part, rules: R) -> Self {
         Self {
-            node,
-            initial_voters: Some(Voters::new(voters)),
-            incarnation: None,
+            part,
             heartbeat_ms: 50,
             sync_limit_ms: 400,
             init_limit_ms: 1_000,
@@ -119,22 +73,8 @@ impl<R> Config<R> {
             notify_max_ms: 1_000,
             max_epoch_entries: MAX_EPOCH_ENTRIES,
             priority_takeover_ms: Some(5_000),
-            max_append_bytes: 1 << 20,
-            max_in_flight_appends: 256,
-            max_in_flight_bytes: 32 << 20,
-            max_command_bytes: 2 << 20,
-            max_uncommitted_bytes: 64 << 20,
-            max_unapplied_entries: 200_000,
-            max_unapplied_bytes: 64 << 20,
-            max_pending_reads: 100_000,
             forward_proposals: true,
-            max_forwarded_bytes: 8 << 20,
-            snapshot_growth: 4,
-            snapshot_every_bytes: 64 << 20,
-            snapshot_every: 2_000_000,
-            keep_log_bytes: 128 << 20,
-            max_cached_log_bytes: 64 << 20,
-            max_log_bytes: 1 << 30,
+            bounds: Bounds::default(),
             rules,
         }
     }
@@ -144,62 +84,30 @@ impl<R> Config<R> {
     /// # Errors
     /// [`ConfigError`], naming the knob.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let faults = [
+        self.part.check()?;
+        self.bounds.check()?;
+        self.election().check()?;
+        ConfigError::among([
             (self.heartbeat_ms == 0, "heartbeat_ms must be above 0"),
             (
                 self.sync_limit_ms / 2 < self.heartbeat_ms,
                 "sync_limit_ms must be at least twice heartbeat_ms",
             ),
-            (self.sync_limit_ms > MAX_MS, "sync_limit_ms must be at most one day"),
+            (self.sync_limit_ms > MAX_TIMEOUT_MS, "sync_limit_ms must be at most one day"),
             (
                 self.init_limit_ms < self.sync_limit_ms,
                 "init_limit_ms must be at least sync_limit_ms",
             ),
-            (self.init_limit_ms > MAX_MS, "init_limit_ms must be at most one day"),
+            (self.init_limit_ms > MAX_TIMEOUT_MS, "init_limit_ms must be at most one day"),
             (
                 !(1..=MAX_EPOCH_ENTRIES).contains(&self.max_epoch_entries),
                 "max_epoch_entries must be above 0, and 2^24 below what a counter of 32 bits holds",
             ),
             (
-                self.priority_takeover_ms.is_some_and(|wait_ms| wait_ms > MAX_MS),
+                self.priority_takeover_ms.is_some_and(|wait_ms| wait_ms > MAX_TIMEOUT_MS),
                 "priority_takeover_ms must be at most one day",
             ),
-            (self.max_append_bytes == 0, "max_append_bytes must be above 0"),
-            (self.max_in_flight_appends == 0, "max_in_flight_appends must be above 0"),
-            (self.max_in_flight_bytes == 0, "max_in_flight_bytes must be above 0"),
-            (self.max_command_bytes == 0, "max_command_bytes must be above 0"),
-            (
-                self.max_uncommitted_bytes < self.max_command_bytes,
-                "max_uncommitted_bytes must be at least max_command_bytes",
-            ),
-            (self.max_unapplied_entries == 0, "max_unapplied_entries must be above 0"),
-            (self.max_unapplied_bytes == 0, "max_unapplied_bytes must be above 0"),
-            (self.max_pending_reads == 0, "max_pending_reads must be above 0"),
-            (self.snapshot_every == 0, "snapshot_every must be above 0"),
-            (self.snapshot_every_bytes == 0, "snapshot_every_bytes must be above 0"),
-            (self.snapshot_growth == 0, "snapshot_growth must be above 0"),
-            (
-                self.max_log_bytes <= self.snapshot_every_bytes,
-                "max_log_bytes must be above snapshot_every_bytes",
-            ),
-            (
-                self.initial_voters.as_ref().is_some_and(|voters| !voters.contains(self.node)),
-                "initial_voters must contain the node itself",
-            ),
-            (
-                self.initial_voters.as_ref().is_some_and(|voters| voters.len() > MAX_MEMBERS),
-                "initial_voters must be no more than a group may have members",
-            ),
-        ];
-        match faults.into_iter().find(|(fault, _)| *fault) {
-            Some((_, knob)) => Err(ConfigError(knob)),
-            None => match self.election().check() {
-                Ok(()) => Ok(()),
-                Err(_) => Err(ConfigError(
-                    "finalize_ms, notify_min_ms or notify_max_ms: see the election",
-                )),
-            },
-        }
+        ])
     }
 
     /// The knobs of the embedded election.
@@ -208,24 +116,8 @@ impl<R> Config<R> {
             finalize_ms: self.finalize_ms,
             notify_min_ms: self.notify_min_ms,
             notify_max_ms: self.notify_max_ms,
-            ..fle::Config::new(self.node, Quorum::default())
+            ..fle::Config::new(self.part.node, Quorum::default())
         }
-    }
-
-    /// When a snapshot is due.
-    pub(crate) fn snapshot_bounds(&self) -> SnapshotBounds {
-        SnapshotBounds {
-            growth: self.snapshot_growth,
-            every_bytes: self.snapshot_every_bytes,
-            every: self.snapshot_every,
-            max_log_bytes: self.max_log_bytes,
-        }
-    }
-
-    /// How much of the log is looked up on disk as one. Small enough that a checkpoint keeps about
-    /// what it should, large enough that a log of 1 GiB is 16,000 of them.
-    pub(crate) fn stretch_bytes(&self) -> usize {
-        (self.keep_log_bytes / 16).min(64 << 10)
     }
 
     pub(crate) fn heartbeat(&self) -> Duration {
@@ -241,18 +133,6 @@ impl<R> Config<R> {
     }
 }
 
-/// A knob that contradicts another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConfigError(&'static str);
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl core::error::Error for ConfigError {}
-
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString;
@@ -260,28 +140,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_fit_each_other_and_a_contradiction_is_named() {
+    fn nothing_overflows() {
         let mut config = Config::new(NodeId(1), [1, 2, 3].map(NodeId));
-        assert_eq!(config.check(), Ok(()));
         (config.heartbeat_ms, config.sync_limit_ms) = (u64::MAX, u64::MAX);
-        assert!(config.check().is_err(), "and nothing overflows");
-        let stranger = Config::new(NodeId(9), [1, 2, 3].map(NodeId));
-        assert!(stranger.check().unwrap_err().0.starts_with("initial_voters"));
+        assert!(config.check().is_err());
     }
 
-    /// Of each bound the last value that passes, and the first that is refused by the knob's name.
+    /// Of each bound the last value that passes, and the first that is refused by the knob's name. What all
+    /// logs share has tables of its own; here is one knob of each, for it must be asked.
     #[test]
     fn every_knob_is_refused_from_its_bound_on() {
         type Set = fn(&mut Config, u64);
         let day_ms = 86_400_000;
-        let knobs: [(&str, Set, u64, u64); 24] = [
+        let knobs: [(&str, Set, u64, u64); 12] = [
             ("heartbeat_ms", |it, to| it.heartbeat_ms = to, 1, 0),
             ("sync_limit_ms", |it, to| it.sync_limit_ms = to, 100, 99),
             ("init_limit_ms", |it, to| it.init_limit_ms = to, 400, 399),
             ("init_limit_ms", |it, to| it.init_limit_ms = to, day_ms, day_ms + 1),
             ("finalize_ms", |it, to| it.finalize_ms = to, day_ms, day_ms + 1),
-            ("finalize_ms, notify_min_ms", |it, to| it.notify_min_ms = to, 1, 0),
-            ("finalize_ms, notify_min_ms", |it, to| it.notify_max_ms = to, 50, 49),
+            ("notify_min_ms", |it, to| it.notify_min_ms = to, 1, 0),
+            ("notify_max_ms", |it, to| it.notify_max_ms = to, 50, 49),
             ("max_epoch_entries", |it, to| it.max_epoch_entries = to, 1, 0),
             (
                 "max_epoch_entries",
@@ -295,34 +173,11 @@ mod tests {
                 day_ms,
                 day_ms + 1,
             ),
-            ("max_append_bytes", |it, to| it.max_append_bytes = to as usize, 1, 0),
-            ("max_in_flight_appends", |it, to| it.max_in_flight_appends = to as usize, 1, 0),
-            ("max_in_flight_bytes", |it, to| it.max_in_flight_bytes = to as usize, 1, 0),
-            ("max_command_bytes", |it, to| it.max_command_bytes = to as usize, 1, 0),
-            (
-                "max_uncommitted_bytes",
-                |it, to| it.max_uncommitted_bytes = to as usize,
-                2 << 20,
-                (2 << 20) - 1,
-            ),
-            ("max_unapplied_entries", |it, to| it.max_unapplied_entries = to, 1, 0),
-            ("max_unapplied_bytes", |it, to| it.max_unapplied_bytes = to as usize, 1, 0),
-            ("max_pending_reads", |it, to| it.max_pending_reads = to as usize, 1, 0),
-            ("snapshot_every ", |it, to| it.snapshot_every = to, 1, 0),
-            ("snapshot_growth", |it, to| it.snapshot_growth = to as u32, 1, 0),
-            ("snapshot_every_bytes", |it, to| it.snapshot_every_bytes = to as usize, 1, 0),
-            ("max_log_bytes", |it, to| it.max_log_bytes = to as usize, (256 << 20) + 1, 256 << 20),
-            ("initial_voters", |it, to| it.node = NodeId(to), 3, 4),
-            (
-                "initial_voters",
-                |it, to| it.initial_voters = Some((1..=to).map(NodeId).collect()),
-                64,
-                65,
-            ),
+            ("initial_voters", |it, to| it.part.node = NodeId(to), 3, 4),
+            ("max_append_bytes", |it, to| it.bounds.max_append_bytes = to as usize, 1, 0),
         ];
         for (knob, set, passes, refused) in knobs {
             let mut config = Config::new(NodeId(1), [1, 2, 3].map(NodeId));
-            config.snapshot_every_bytes = 256 << 20;
             set(&mut config, passes);
             assert_eq!(config.check(), Ok(()), "{knob} {passes}");
             set(&mut config, refused);

@@ -114,7 +114,7 @@ mod rules;
 mod state;
 mod view;
 
-pub use config::{Config, ConfigError};
+pub use config::Config;
 pub use invariants::Invariants;
 pub use message::{Message, Summary};
 pub use node::{Timer, Zab};

@@ -175,7 +175,7 @@ impl<R: Rules> Zab<R> {
     /// The first input of a life: a new cluster's voters become the first record.
     fn start(&mut self, context: &mut Context<'_, Self>) {
         let is_new = self.state.has_no_record();
-        if let Some(voters) = self.state.config.initial_voters.as_ref().filter(|_| is_new) {
+        if let Some(voters) = self.state.config.part.initial_voters.as_ref().filter(|_| is_new) {
             let founders = Arc::new(Membership::founded_by(voters));
             self.state.members.rebase(Index::ZERO, founders);
             self.state.write_checkpoint(context);

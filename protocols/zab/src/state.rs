@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use synod_consensus::{Batch, Epoch, Event, Index, Member, Membership, Snapshot};
+use synod_consensus::{Batch, Epoch, Event, Index, Membership, Snapshot};
 use synod_engine::{Corrupt, NodeId, TaskId, Token};
 use synod_log::{Behind, EntryId, Log, Members, ReadIds, Snapshotting, Unapplied, Written};
 use synod_quorum::{Quorum, Voters};
@@ -43,8 +43,8 @@ pub(crate) struct State<R> {
 impl<R: Rules> State<R> {
     pub(crate) fn new(config: Config<R>) -> Self {
         let both = config.rules.both_majorities();
-        let written = Written::new(config.stretch_bytes());
-        let snapshots = Snapshotting::new(config.snapshot_bounds());
+        let written = Written::new(config.bounds.stretch_bytes());
+        let snapshots = Snapshotting::new(config.bounds.snapshots());
         Self {
             config,
             epochs: Epochs::default(),
@@ -65,7 +65,7 @@ impl<R: Rules> State<R> {
     }
 
     pub(crate) fn me(&self) -> NodeId {
-        self.config.node
+        self.config.part.node
     }
 
     /// The newest epoch that it accepted: the one that it is in.
@@ -101,7 +101,7 @@ impl<R: Rules> State<R> {
         let mut possible = self.members.possible(self.commit);
         let votes = |members: &&Arc<Membership>| {
             members.quorum().contains(me)
-                && members.member(me).is_some_and(|member| self.is_this_life(member))
+                && members.member(me).is_some_and(|member| self.config.part.is_this_life(member))
         };
         if let Some(members) = possible.find(votes) {
             return members.quorum();
@@ -112,17 +112,6 @@ impl<R: Rules> State<R> {
             Quorum::joint(others(incoming), others(outgoing))
         } else {
             Quorum::of(others(incoming))
-        }
-    }
-
-    /// Whether this member of the node's own name is the node as it is, and not one that lost its data
-    /// (what that one was entitled to, this one is not). A member of the first hour is meant as it was
-    /// founded.
-    fn is_this_life(&self, member: &Member) -> bool {
-        let Some(incarnation) = self.config.incarnation else { return true };
-        match &member.contact {
-            Some(contact) => contact.incarnation == incarnation,
-            None => self.config.initial_voters.is_some(),
         }
     }
 
@@ -360,8 +349,8 @@ impl<R: Rules> State<R> {
 
     /// Whether the state machine is too far behind to be given more.
     pub(crate) fn applying_lags(&self) -> bool {
-        self.commit.0.saturating_sub(self.applied.0) > self.config.max_unapplied_entries
-            || self.unapplied.size_bytes() > self.config.max_unapplied_bytes
+        self.commit.0.saturating_sub(self.applied.0) > self.config.bounds.max_unapplied_entries
+            || self.unapplied.size_bytes() > self.config.bounds.max_unapplied_bytes
     }
 
     /// The state machine has reached `index`.
@@ -372,7 +361,7 @@ impl<R: Rules> State<R> {
 
     /// Lets go of entries up to `to`, which are applied, as far as too many are in memory.
     pub(crate) fn evict(&mut self, to: Index) {
-        self.log.evict(to, self.config.max_cached_log_bytes);
+        self.log.evict(to, self.config.bounds.max_cached_log_bytes);
     }
 
     /// A name for a task that no other has in this life.

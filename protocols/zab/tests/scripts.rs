@@ -18,8 +18,8 @@ impl Subject for Scripted {
         let mut config = Config::new(node, nodes.iter().copied());
         for (name, value) in options {
             match name.as_str() {
-                "snapshot_every" => config.snapshot_every = *value,
-                "keep_log_bytes" => config.keep_log_bytes = *value as usize,
+                "snapshot_every" => config.bounds.snapshot_every = *value,
+                "keep_log_bytes" => config.bounds.keep_log_bytes = *value as usize,
                 "max_epoch_entries" => config.max_epoch_entries = *value,
                 _ => return Err(format!("there is no option {name:?}")),
             }

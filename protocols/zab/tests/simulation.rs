@@ -15,12 +15,12 @@ fn run(seed: u64, mix: Mix, transport: Transport) -> Report {
     let ids = (1..=voters).map(NodeId);
     let engines = ids.clone().map(|id| {
         let mut config = Config::new(id, ids.clone());
-        config.snapshot_every = 10 + seed % 90;
+        config.bounds.snapshot_every = 10 + seed % 90;
         config.forward_proposals = !seed.is_multiple_of(3);
-        config.keep_log_bytes = 15 * (seed % 20) as usize;
-        config.max_cached_log_bytes = 40 * (seed % 7) as usize;
-        config.max_append_bytes = 64 << (seed % 12);
-        config.max_in_flight_appends = 1 + (seed % 8) as usize;
+        config.bounds.keep_log_bytes = 15 * (seed % 20) as usize;
+        config.bounds.max_cached_log_bytes = 40 * (seed % 7) as usize;
+        config.bounds.max_append_bytes = 64 << (seed % 12);
+        config.bounds.max_in_flight_appends = 1 + (seed % 8) as usize;
         (id, config)
     });
     let plan = Plan { seed, mix, transport, ..Plan::default() };
@@ -34,10 +34,10 @@ fn churn<R: Rules>(seed: u64, mix: Mix, transport: Transport, rules: R) -> Repor
     let founders = [3, 5][(seed % 2) as usize];
     let engines = (1..=7).map(NodeId).map(|id| {
         let mut config = Config::with_rules(id, (1..=founders).map(NodeId), rules);
-        config.initial_voters.take_if(|founders| !founders.contains(id));
-        config.snapshot_every = 10 + seed % 90;
-        config.keep_log_bytes = 15 * (seed % 20) as usize;
-        config.max_cached_log_bytes = 40 * (seed % 7) as usize;
+        config.part.initial_voters.take_if(|founders| !founders.contains(id));
+        config.bounds.snapshot_every = 10 + seed % 90;
+        config.bounds.keep_log_bytes = 15 * (seed % 20) as usize;
+        config.bounds.max_cached_log_bytes = 40 * (seed % 7) as usize;
         (id, config)
     });
     let plan = Plan { seed, mix, transport, ..Plan::default() };

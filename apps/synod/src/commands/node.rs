@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{LogFormat, NodeArgs};
 use crate::commands::block_on;
 use crate::config::{Node, resolve};
-use crate::engines::{Part, Wired, with_engine};
+use crate::engines::{Wired, with_engine};
 use crate::exit::{Exit, Failure, Result};
 
 /// Connections that the system accepts before we do.
@@ -145,9 +145,8 @@ fn start(config: &Node, peer: SocketAddr, store: Watched) -> Result<Running> {
     };
     let part = |identity: &Identity| {
         let part = config.part(Some(identity.incarnation));
-        // One that was repaired may have promised what it no longer knows: it founds nothing, and waits to
-        // be admitted.
-        Part { founders: part.founders.filter(|_| !identity.is_repaired()), ..part }
+        // One that was repaired may have promised what it no longer knows.
+        if identity.is_repaired() { part.reborn(identity.incarnation) } else { part }
     };
     let started = with_engine!(config.engine, Log => {
         let engine = |identity: &Identity| Log::config(part(identity), &config.knobs(), Sound);

@@ -43,7 +43,7 @@ fn recover(args: &RecoverArgs) -> Result<Exit> {
     }
     let engine = |identity: &synod_runtime::Identity, _| {
         let mut config = Config::new(identity.node, [identity.node]);
-        config.initial_voters = None;
+        config.part.initial_voters = None;
         config
     };
     let identity = force::<Raft<Sound>, _>(&lock, engine, Raft::force_alone).map_err(failed)?;

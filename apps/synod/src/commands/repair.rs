@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 use synod_engine::Sound;
+use synod_log::Part;
 use synod_runtime::Lock;
 use synod_runtime::repair::{self, Checkup, Damage, Renewed, RepairError};
 
 use crate::cli::RepairArgs;
 use crate::engines::knobs::LogKnobs;
-use crate::engines::{EngineName, Part, Wired, with_engine};
+use crate::engines::{EngineName, Wired, with_engine};
 use crate::exit::{Exit, Failure, Result};
 use crate::output::{say, table, tell};
 
@@ -20,7 +21,7 @@ fn repair(args: &RepairArgs) -> Result<Exit> {
     let lock = Lock::take_existing(&args.dir).map_err(|error| failed(error.into()))?;
     let engine = engine_of(&lock)?;
     let examined = with_engine!(engine, Log => repair::examine::<Log>(&lock, |identity, _| {
-        let part = Part { node: identity.node, founders: None, incarnation: None };
+        let part = Part { node: identity.node, initial_voters: None, incarnation: None };
         Log::config(part, &LogKnobs::default(), Sound)
     }));
     let checkup = match examined {

@@ -2,9 +2,10 @@
 //! they have them.
 
 use serde::{Deserialize, Serialize};
+use synod_log::{Bounds, Lease, Timing};
 
-/// How a node takes part in its group; `None` leaves a knob at its engine's default. See
-/// [`synod_raft::Config`] for what each means, [`synod_zab::Config`] for ZAB's own.
+/// How a node takes part in its group; `None` leaves a knob at its engine's default. See [`Bounds`],
+/// [`Timing`] and [`synod_raft::Config`] for what each means, [`synod_zab::Config`] for ZAB's own.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs, reason = "each is documented where it is used")]
@@ -48,6 +49,37 @@ macro_rules! turn {
 pub(crate) use turn;
 
 impl LogKnobs {
+    /// How much a node takes, sends, and keeps.
+    pub(crate) fn bounds(&self) -> Bounds {
+        let mut bounds = Bounds::default();
+        turn!(
+            bounds,
+            self,
+            max_append_bytes,
+            max_in_flight_appends,
+            max_in_flight_bytes,
+            max_command_bytes,
+            max_uncommitted_bytes,
+            max_forwarded_bytes,
+            snapshot_growth,
+            snapshot_every,
+            snapshot_every_bytes,
+            keep_log_bytes,
+            max_cached_log_bytes,
+            max_log_bytes,
+        );
+        bounds
+    }
+
+    /// When a node is silent, impatient and trusting, where a group elects by timeouts.
+    pub(crate) fn timing(&self) -> Timing {
+        let mut timing = Timing::default();
+        turn!(timing, self, election_timeout_min_ms, election_timeout_max_ms, heartbeat_ms);
+        timing.lease =
+            self.lease_max_drift_percent.map(|max_drift_percent| Lease { max_drift_percent });
+        timing
+    }
+
     /// When a voter of higher priority leads, if an engine's default is this.
     pub(crate) fn takeover_ms(&self, default: Option<u64>) -> Option<u64> {
         match self.priority_takeover_ms {

@@ -147,7 +147,9 @@ mod tests {
     use clap::ValueEnum as _;
 
     use super::*;
-    use crate::engines::{EngineName, Part, Wired, with_engine};
+    use synod_log::Part;
+
+    use crate::engines::{EngineName, Wired, with_engine};
 
     #[test]
     fn what_is_drawn_fits_together_and_no_lease_trusts_clocks_beyond_their_bound() {
@@ -156,11 +158,7 @@ mod tests {
             for mix in Mix::NAMED {
                 let Drawn { knobs, founders, habits, .. } = draw(seed, &mix);
                 for engine in EngineName::value_variants() {
-                    let part = Part {
-                        node: NodeId(1),
-                        founders: Some(founders.clone()),
-                        incarnation: None,
-                    };
+                    let part = Part::founder(NodeId(1), founders.iter().copied());
                     let checked = with_engine!(engine, Log => {
                         Log::check(&Log::config(part, &knobs, synod_engine::Sound))
                     });

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use synod::engines::Wired;
 use synod::engines::knobs::LogKnobs;
-use synod::engines::{Part, Wired};
 use synod_consensus::{
     Contact, Index, Outcome, ReplicatedLog, RestoreError, Role, StateMachine, Status,
 };
 use synod_engine::{NodeId, Sound};
+use synod_log::Part;
 use synod_sim::replicated::{Answer, Call, Replica, Replicated};
 use synod_sim::{ClientId, Mix, Outside, Plan, Sim, Workload};
 
@@ -107,8 +108,8 @@ impl<L: Wired<Rules = Sound>> Stage<L> {
     pub(crate) fn new(founders: u64, spares: u64, knobs: &LogKnobs) -> Self {
         let count = founders + spares;
         let engines = (1..=count).map(|node| {
-            let founders = (node <= founders).then(|| (1..=founders).map(NodeId).collect());
-            let part = Part { node: NodeId(node), founders, incarnation: None };
+            let initial_voters = (node <= founders).then(|| (1..=founders).map(NodeId).collect());
+            let part = Part { node: NodeId(node), initial_voters, incarnation: None };
             (NodeId(node), L::config(part, knobs, Sound))
         });
         let plan = Plan { mix: Mix::CALM, max_events: u64::MAX, ..Plan::default() };

@@ -87,9 +87,9 @@ pub(crate) fn addresses(count: usize) -> Vec<SocketAddr> {
 /// A Raft with short timeouts.
 pub(crate) fn raft(config: &NodeConfig) -> Config {
     let mut raft = Config::new(config.node, config.peers.keys().copied());
-    raft.election_timeout_min_ms = 150;
-    raft.election_timeout_max_ms = 300;
-    raft.heartbeat_ms = 30;
+    raft.timing.election_timeout_min_ms = 150;
+    raft.timing.election_timeout_max_ms = 300;
+    raft.timing.heartbeat_ms = 30;
     raft
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn lonely_in(dir: &TempDir, addresses: &[SocketAddr]) -> LineNode {
     let mut config = config(2, dir.path(), addresses);
     config.limits.handshake_timeout_ms = 200;
     let mut raft = story::raft(&config);
-    raft.initial_voters = synod_raft::Config::new(NodeId(2), [NodeId(2)]).initial_voters;
+    raft.part.initial_voters = synod_raft::Config::new(NodeId(2), [NodeId(2)]).part.initial_voters;
     story::begin_with(&config, raft).unwrap()
 }
 

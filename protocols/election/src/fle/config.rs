@@ -1,9 +1,8 @@
 //! Every knob of a node that elects.
 
-use core::fmt;
 use core::time::Duration;
 
-use synod_engine::{NodeId, Sound};
+use synod_engine::{ConfigError, NodeId, Sound};
 use synod_quorum::Quorum;
 
 /// One day: far beyond any sensible time, and far from where nanoseconds overflow.
@@ -56,7 +55,7 @@ impl<R> Config<R> {
     /// # Errors
     /// [`ConfigError`], naming the knob.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let faults = [
+        ConfigError::among([
             (self.finalize_ms > MAX_MS, "finalize_ms must be at most a day"),
             (self.notify_min_ms == 0, "notify_min_ms must be above 0"),
             (
@@ -64,11 +63,7 @@ impl<R> Config<R> {
                 "notify_max_ms must be at least notify_min_ms",
             ),
             (self.notify_max_ms > MAX_MS, "notify_max_ms must be at most a day"),
-        ];
-        match faults.into_iter().find(|(fault, _)| *fault) {
-            Some((_, knob)) => Err(ConfigError(knob)),
-            None => Ok(()),
-        }
+        ])
     }
 
     pub(crate) fn finalize(&self) -> Duration {
@@ -82,20 +77,10 @@ impl<R> Config<R> {
     }
 }
 
-/// A knob that contradicts another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConfigError(&'static str);
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl core::error::Error for ConfigError {}
-
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use synod_quorum::Voters;
 
     use super::*;
@@ -114,7 +99,7 @@ mod tests {
             ("notify_max_ms must be at most", Config { notify_max_ms: MAX_MS + 1, ..config() }),
         ];
         for (knob, config) in contradictions {
-            assert!(config.check().unwrap_err().0.starts_with(knob), "{knob}");
+            assert!(config.check().unwrap_err().to_string().starts_with(knob), "{knob}");
         }
     }
 

@@ -1,10 +1,9 @@
 //! Every knob of a Paxos node.
 
 use alloc::collections::BTreeSet;
-use core::fmt;
 use core::time::Duration;
 
-use synod_engine::{NodeId, Sound};
+use synod_engine::{ConfigError, NodeId, Sound};
 use synod_quorum::Voters;
 
 /// Who plays which role, and how patient they are. The roles must be the same on all nodes.
@@ -120,7 +119,7 @@ impl<R> Config<R> {
     /// # Errors
     /// [`ConfigError`], naming the knob.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let faults = [
+        ConfigError::among([
             (self.proposers.is_empty(), "proposers must name at least one node"),
             (self.acceptors.is_empty(), "acceptors must name at least one node"),
             (self.learners.is_empty(), "learners must name at least one node"),
@@ -140,11 +139,7 @@ impl<R> Config<R> {
             (self.ask_ms == 0, "ask_ms must be above 0"),
             (self.max_value_bytes == 0, "max_value_bytes must be above 0"),
             (self.max_open_requests == 0, "max_open_requests must be above 0"),
-        ];
-        match faults.into_iter().find(|(fault, _)| *fault) {
-            Some((_, knob)) => Err(ConfigError(knob)),
-            None => Ok(()),
-        }
+        ])
     }
 
     /// The learners that acceptors tell.
@@ -187,18 +182,6 @@ fn doubled(ms: u64, times: u32, max_ms: u64) -> Duration {
     Duration::from_millis(ms.saturating_mul(factor).min(max_ms))
 }
 
-/// A knob that contradicts another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConfigError(&'static str);
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl core::error::Error for ConfigError {}
-
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString;
@@ -210,11 +193,13 @@ mod tests {
         let mut config = Config::new(NodeId(1), [1, 2, 3].map(NodeId));
         assert_eq!(config.check(), Ok(()));
         config.resend_ms = config.attempt_ms - 1;
-        assert!(config.check().unwrap_err().0.starts_with("resend_ms"));
-        assert!(Config::new(NodeId(1), []).check().unwrap_err().0.starts_with("proposers"));
+        assert!(config.check().unwrap_err().to_string().starts_with("resend_ms"));
+        assert!(
+            Config::new(NodeId(1), []).check().unwrap_err().to_string().starts_with("proposers")
+        );
         for learning in [Learning::Few(BTreeSet::new()), Learning::One(NodeId(4))] {
             let config = Config { learning, ..Config::new(NodeId(1), [1, 2, 3].map(NodeId)) };
-            assert!(config.check().unwrap_err().0.starts_with("learning"));
+            assert!(config.check().unwrap_err().to_string().starts_with("learning"));
         }
     }
 

@@ -30,11 +30,11 @@ impl<R: Rules> State<R> {
     pub(crate) fn report(&self, context: &mut Context<'_, R>, proposer: NodeId, from: Index) {
         let (mut accepted, mut next, mut size_bytes) = (Vec::new(), None, 0);
         for run in self.slots.range(from.max(self.commit.next()), self.slots.last()) {
-            if size_bytes >= self.config.max_append_bytes {
+            if size_bytes >= self.config.bounds.max_append_bytes {
                 next = Some(run.first());
                 break;
             }
-            let head = run.head(self.config.max_append_bytes - size_bytes);
+            let head = run.head(self.config.bounds.max_append_bytes - size_bytes);
             size_bytes += head.size_bytes();
             let is_whole = head.last() == run.last();
             let after = head.last().next();

@@ -71,7 +71,7 @@ impl<R: Rules> State<R> {
             self.read_for(context, node, ballot, from);
         } else {
             let values = self.slots.range(from, self.commit);
-            let values = piece(values, self.config.max_append_bytes);
+            let values = piece(values, self.config.bounds.max_append_bytes);
             let chosen = self.commit;
             context.send_now(node, Message::Learned { ballot, values, chosen });
         }
@@ -88,7 +88,7 @@ impl<R: Rules> State<R> {
         if self.serving.reading.contains_key(&node) {
             return;
         }
-        match self.written.holding(from, self.config.max_append_bytes) {
+        match self.written.holding(from, self.config.bounds.max_append_bytes) {
             Some((first, last)) => {
                 let task = self.new_task();
                 self.serving.reading.insert(node, (task, ballot, from));
@@ -124,7 +124,7 @@ impl<R: Rules> State<R> {
         if values.is_empty() {
             return self.send_snapshot(context, node, ballot);
         }
-        let values = piece(values.into_iter(), self.config.max_append_bytes);
+        let values = piece(values.into_iter(), self.config.bounds.max_append_bytes);
         context.send_now(node, Message::Learned { ballot, values, chosen: self.commit });
     }
 

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use synod_consensus::{Batch, Event, Index, Member, Snapshot};
+use synod_consensus::{Batch, Event, Index, Snapshot};
 use synod_engine::{Corrupt, Instant, NodeId, TaskId, Token};
 use synod_log::{Members, ReadIds, Snapshotting, Unapplied};
 use synod_quorum::Quorum;
@@ -56,8 +56,8 @@ pub(crate) struct State<R> {
 impl<R: Rules> State<R> {
     pub(crate) fn new(config: Config<R>) -> Self {
         let members = Members::none(config.rules.both_majorities());
-        let written = Written::new(config.stretch_bytes());
-        let snapshots = Snapshotting::new(config.snapshot_bounds());
+        let written = Written::new(config.bounds.stretch_bytes());
+        let snapshots = Snapshotting::new(config.bounds.snapshots());
         Self {
             config,
             promised: Ballot::LOWEST,
@@ -82,7 +82,7 @@ impl<R: Rules> State<R> {
     }
 
     pub(crate) fn me(&self) -> NodeId {
-        self.config.node
+        self.config.part.node
     }
 
     pub(crate) fn rules(&self) -> R {
@@ -104,11 +104,11 @@ impl<R: Rules> State<R> {
     /// Binds itself to promise no other ballot from now on, if leases are used; returns for how long, in
     /// ms.
     pub(crate) fn bind(&mut self, now: Instant) -> u64 {
-        if self.config.lease.is_none() {
+        if self.config.timing.lease.is_none() {
             return 0;
         }
-        self.bound_until = Some(now + self.config.election_timeout_min());
-        self.config.election_timeout_min_ms
+        self.bound_until = Some(now + self.config.timing.election_timeout_min());
+        self.config.timing.election_timeout_min_ms
     }
 
     /// For how long it promises no other ballot.
@@ -130,18 +130,7 @@ impl<R: Rules> State<R> {
     /// Whether this node may lead: a voter of priority 0 never does.
     pub(crate) fn may_lead(&self) -> bool {
         let me = self.members.current().member(self.me());
-        self.is_voter() && me.is_some_and(|me| me.priority > 0 && self.is_this_life(me))
-    }
-
-    /// Whether this member of the node's own name is the node as it is, and not one that lost its data
-    /// (what that one was entitled to, this one is not). A member of the first hour is meant as it was
-    /// founded.
-    fn is_this_life(&self, member: &Member) -> bool {
-        let Some(incarnation) = self.config.incarnation else { return true };
-        match &member.contact {
-            Some(contact) => contact.incarnation == incarnation,
-            None => self.config.initial_voters.is_some(),
-        }
+        self.is_voter() && me.is_some_and(|me| me.priority > 0 && self.config.part.is_this_life(me))
     }
 
     /// The priority of a member; 0 for who is none.
@@ -323,8 +312,8 @@ impl<R: Rules> State<R> {
 
     /// Whether the state machine is too far behind to be given more.
     pub(crate) fn applying_lags(&self) -> bool {
-        self.commit.0.saturating_sub(self.applied.0) > self.config.max_unapplied_entries
-            || self.unapplied.size_bytes() > self.config.max_unapplied_bytes
+        self.commit.0.saturating_sub(self.applied.0) > self.config.bounds.max_unapplied_entries
+            || self.unapplied.size_bytes() > self.config.bounds.max_unapplied_bytes
     }
 
     /// The state machine has reached `index`.
@@ -335,7 +324,7 @@ impl<R: Rules> State<R> {
 
     /// Lets go of values up to `to`, which are applied, as far as too many are in memory.
     pub(crate) fn evict(&mut self, to: Index) {
-        self.slots.evict(to, self.config.max_cached_log_bytes);
+        self.slots.evict(to, self.config.bounds.max_cached_log_bytes);
     }
 
     /// A name for a task that no other has in this life.

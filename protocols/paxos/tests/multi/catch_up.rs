@@ -35,8 +35,11 @@ fn a_follower_that_was_cut_off_is_sent_what_is_in_memory() {
 #[test]
 fn values_that_left_memory_are_read_from_disk_piece_by_piece() {
     let mut cluster = with_one_behind(|config| {
-        (config.max_cached_log_bytes, config.max_append_bytes, config.keep_log_bytes) =
-            (0, 40, 160);
+        (
+            config.bounds.max_cached_log_bytes,
+            config.bounds.max_append_bytes,
+            config.bounds.keep_log_bytes,
+        ) = (0, 40, 160);
     });
     cluster.input(1, synod_engine::Input::Applied(20));
     assert_eq!(cluster.node(1).engine.slots().size_bytes(), 0);
@@ -51,7 +54,7 @@ fn values_that_left_memory_are_read_from_disk_piece_by_piece() {
 #[test]
 fn values_that_were_given_up_come_as_a_snapshot_and_the_rest_behind_it() {
     let mut cluster = with_one_behind(|config| {
-        (config.snapshot_every, config.keep_log_bytes) = (10, 0);
+        (config.bounds.snapshot_every, config.bounds.keep_log_bytes) = (10, 0);
     });
     cluster.at(1, |node| node.compact(15));
     cluster.heal();
@@ -71,8 +74,8 @@ fn values_that_were_given_up_come_as_a_snapshot_and_the_rest_behind_it() {
 fn a_candidate_learns_what_others_know_to_be_chosen_before_it_leads() {
     for compacted in [false, true] {
         let mut cluster = with_one_behind(|config| {
-            (config.snapshot_every, config.keep_log_bytes) = (10, 0);
-            config.max_append_bytes = 40;
+            (config.bounds.snapshot_every, config.bounds.keep_log_bytes) = (10, 0);
+            config.bounds.max_append_bytes = 40;
         });
         if compacted {
             cluster.at(2, |node| node.compact(20));
@@ -93,7 +96,7 @@ fn a_candidate_learns_what_others_know_to_be_chosen_before_it_leads() {
 /// What an acceptor has accepted comes in pieces, and a lost one is asked for again.
 #[test]
 fn a_candidate_asks_for_every_piece_until_it_has_it() {
-    let mut cluster = Cluster::with(3, |config| config.max_append_bytes = 20);
+    let mut cluster = Cluster::with(3, |config| config.bounds.max_append_bytes = 20);
     cluster.elect(1);
     for token in 0..10 {
         cluster.at(1, |node| node.propose(token, "x"));

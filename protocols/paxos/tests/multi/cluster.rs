@@ -65,7 +65,7 @@ impl<R: Rules> Cluster<R> {
     /// Starts an empty node that waits to be added to the group.
     pub(crate) fn join(&mut self, id: u64, rules: R) {
         let mut config = Config::with_rules(NodeId(id), [], rules);
-        config.initial_voters = None;
+        config.part.initial_voters = None;
         let mut node = Node::recover(config, []);
         node.now = self.nodes.values().map(|node| node.now).max().unwrap_or(Instant::START);
         self.nodes.insert(id, node);

@@ -77,7 +77,7 @@ impl<R: Rules> Node<R> {
             counted_from: 0,
             reads_at_once: true,
             held: HeldQueue::default(),
-            random: Random::new(config.node.0),
+            random: Random::new(config.part.node.0),
             config,
         };
         node.durable = node.records.len();
@@ -121,11 +121,11 @@ impl<R: Rules> Node<R> {
 
     /// Draws differently from here on.
     pub(crate) fn reseed(&mut self, seed: u64) {
-        self.random = Random::new(seed << 8 | self.config.node.0);
+        self.random = Random::new(seed << 8 | self.config.part.node.0);
     }
 
     pub(crate) fn id(&self) -> NodeId {
-        self.config.node
+        self.config.part.node
     }
 
     pub(crate) fn view(&self) -> View {

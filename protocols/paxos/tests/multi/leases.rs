@@ -19,7 +19,7 @@ fn without(rule: &str) -> Without {
 /// 1 leads three nodes, and holds a lease since the time that is returned.
 fn leased<R: Rules>(rules: R) -> (Cluster<R>, Instant) {
     let mut cluster = Cluster::keeping(rules, 3, |config| {
-        config.lease = Some(Lease { max_drift_percent: 10 });
+        config.timing.lease = Some(Lease { max_drift_percent: 10 });
     });
     cluster.elect(1);
     cluster.at(1, |node| node.propose(1, "old"));
@@ -119,7 +119,7 @@ fn a_lease_counts_from_when_it_was_asked_for() {
 #[test]
 fn who_was_overtaken_releases_nobody_from_a_promise_to_another() {
     let mut cluster = Cluster::with(5, |config| {
-        config.lease = Some(Lease { max_drift_percent: 10 });
+        config.timing.lease = Some(Lease { max_drift_percent: 10 });
     });
     cluster.elect(1);
     cluster.isolate(&[1, 5]);

@@ -242,7 +242,7 @@ fn a_leader_that_a_member_refuses_takes_a_higher_ballot_at_once() {
 #[test]
 fn a_bounded_leader_refuses_what_is_too_much_and_ends_every_proposal() {
     let mut cluster = Cluster::with(3, |config| {
-        (config.max_command_bytes, config.max_uncommitted_bytes) = (10, 30);
+        (config.bounds.max_command_bytes, config.bounds.max_uncommitted_bytes) = (10, 30);
     });
     cluster.elect(1);
     cluster.isolate(&[1]);

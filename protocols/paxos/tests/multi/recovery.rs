@@ -66,7 +66,7 @@ fn a_restart_of_all_does_not_propose_the_log_again() {
 #[test]
 fn a_snapshot_takes_the_place_of_what_was_accepted_before_it() {
     let mut cluster = Cluster::with(3, |config| {
-        (config.snapshot_every, config.keep_log_bytes) = (10, 0);
+        (config.bounds.snapshot_every, config.bounds.keep_log_bytes) = (10, 0);
     });
     cluster.elect(1);
     for token in 0..20 {

@@ -21,16 +21,16 @@ pub(crate) fn run<R: Rules>(seed: u64, mix: Mix, transport: Transport, rules: R)
     let lease = (mix == Mix::DRIFTING).then_some(Lease { max_drift_percent: 10 });
     let engines = ids.clone().map(|id| {
         let mut config = Config::with_rules(id, ids.clone(), rules);
-        config.snapshot_every = 10 + seed % 90;
+        config.bounds.snapshot_every = 10 + seed % 90;
         config.forward_proposals = seed.is_multiple_of(3);
-        config.keep_log_bytes = 15 * (seed % 20) as usize;
-        config.max_cached_log_bytes = 40 * (seed % 7) as usize;
-        config.max_append_bytes = 64 << (seed % 12);
-        config.max_in_flight_appends = 1 + (seed % 8) as usize;
-        (config.max_command_bytes, config.max_uncommitted_bytes) =
+        config.bounds.keep_log_bytes = 15 * (seed % 20) as usize;
+        config.bounds.max_cached_log_bytes = 40 * (seed % 7) as usize;
+        config.bounds.max_append_bytes = 64 << (seed % 12);
+        config.bounds.max_in_flight_appends = 1 + (seed % 8) as usize;
+        (config.bounds.max_command_bytes, config.bounds.max_uncommitted_bytes) =
             (1000, 1000 + 100 * (seed % 50) as usize);
         config.sticky_leader = seed % 4 != 3;
-        config.lease = lease;
+        config.timing.lease = lease;
         (id, config)
     });
     let plan = Plan { seed, mix, transport, ..Plan::default() };
@@ -44,10 +44,10 @@ pub(crate) fn churn<R: Rules>(seed: u64, mix: Mix, transport: Transport, rules: 
     let founders = [3, 5][(seed % 2) as usize];
     let engines = (1..=7).map(NodeId).map(|id| {
         let mut config = Config::with_rules(id, (1..=founders).map(NodeId), rules);
-        config.initial_voters.take_if(|founders| !founders.contains(id));
-        config.snapshot_every = 10 + seed % 90;
-        config.keep_log_bytes = 15 * (seed % 20) as usize;
-        config.max_cached_log_bytes = 40 * (seed % 7) as usize;
+        config.part.initial_voters.take_if(|founders| !founders.contains(id));
+        config.bounds.snapshot_every = 10 + seed % 90;
+        config.bounds.keep_log_bytes = 15 * (seed % 20) as usize;
+        config.bounds.max_cached_log_bytes = 40 * (seed % 7) as usize;
         (id, config)
     });
     let plan = Plan { seed, mix, transport, ..Plan::default() };

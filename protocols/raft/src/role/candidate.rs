@@ -46,7 +46,8 @@ impl Candidate {
         campaign: Campaign,
     ) -> Self {
         let config = &state.config;
-        let (min, max) = (config.election_timeout_min(), config.election_timeout_max());
+        let (min, max) =
+            (config.timing.election_timeout_min(), config.timing.election_timeout_max());
         let timeout = context.random().duration(min, max);
         context.set_timer(Timer::Election, timeout);
         match campaign {

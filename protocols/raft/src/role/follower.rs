@@ -68,7 +68,7 @@ impl Follower {
     /// For how long the leader counts as heard; `None` if it was not heard since it led, or since
     /// its link broke.
     pub(crate) fn content_for<R: Rules>(&self, state: &State<R>, now: Instant) -> Option<Duration> {
-        let (heard, patience) = (self.heard?, state.config.election_timeout_min());
+        let (heard, patience) = (self.heard?, state.config.timing.election_timeout_min());
         Some(if self.asleep { patience } else { patience.saturating_sub(now.since(heard)) })
     }
 
@@ -76,9 +76,10 @@ impl Follower {
     pub(crate) fn wait<R: Rules>(&self, state: &State<R>, context: &mut Context<'_, R>) {
         if state.may_lead() || self.leader.is_some() || self.transfer.is_some() {
             let config = &state.config;
-            let timeout = context
-                .random()
-                .duration(config.election_timeout_min(), config.election_timeout_max());
+            let timeout = context.random().duration(
+                config.timing.election_timeout_min(),
+                config.timing.election_timeout_max(),
+            );
             context.set_timer(Timer::Election, timeout);
         }
     }
@@ -124,7 +125,7 @@ impl Follower {
         }
         if self.leader == Some(peer) && self.heard.take().is_some() && state.may_lead() {
             self.asleep = false;
-            let soon = state.config.election_timeout_min() / 2;
+            let soon = state.config.timing.election_timeout_min() / 2;
             let timeout = context.random().duration(soon / 8, soon);
             context.set_timer(Timer::Election, timeout);
         }

@@ -57,8 +57,8 @@ impl Leader {
     /// Takes over: a no-op of the own term first (§8), since entries of earlier terms are not
     /// committed by counting.
     pub(crate) fn new<R: Rules>(state: &mut State<R>, context: &mut Context<'_, R>) -> Self {
-        context.set_timer(Timer::Election, state.config.election_timeout_min());
-        context.set_timer(Timer::Heartbeat, state.config.heartbeat());
+        context.set_timer(Timer::Election, state.config.timing.election_timeout_min());
+        context.set_timer(Timer::Heartbeat, state.config.timing.heartbeat());
         let noop = state.log.last().index.next();
         let mut leader = Self {
             followers: BTreeMap::new(),
@@ -69,7 +69,10 @@ impl Leader {
             open_bytes: 0,
             proposals: Proposals::default(),
             reads: Reads::default(),
-            promises: Promises::new(state.config.lease, state.config.election_timeout_max()),
+            promises: Promises::new(
+                state.config.timing.lease,
+                state.config.timing.election_timeout_max(),
+            ),
             lanes: Lanes::default(),
             transfer: None,
             takeover: Takeover::default(),
@@ -97,7 +100,7 @@ impl Leader {
 
     /// Why this command is not taken now, if it is not.
     fn refusal<R: Rules>(&self, state: &State<R>, command: &Bytes) -> Option<Refusal> {
-        let max_bytes = state.config.max_command_bytes;
+        let max_bytes = state.config.bounds.max_command_bytes;
         if command.len() > max_bytes {
             return Some(Refusal::TooLarge { max_bytes: max_bytes as u64 });
         }
@@ -163,13 +166,14 @@ impl Leader {
 
     /// Whether the bounds on what is not committed, not durable, or not in a snapshot, are reached.
     fn is_full<R: Rules>(&self, state: &State<R>) -> bool {
-        self.open_bytes + self.proposals.gathered_bytes() > state.config.max_uncommitted_bytes
+        self.open_bytes + self.proposals.gathered_bytes()
+            > state.config.bounds.max_uncommitted_bytes
             || state.is_log_full()
     }
 
     /// Turns what was proposed since the last flush into entries.
     fn append_gathered<R: Rules>(&mut self, state: &mut State<R>, context: &mut Context<'_, R>) {
-        let (term, max_bytes) = (state.term(), state.config.max_append_bytes);
+        let (term, max_bytes) = (state.term(), state.config.bounds.max_append_bytes);
         while let Some(batch) =
             self.proposals.append(state.log.last().index.next(), term, max_bytes)
         {

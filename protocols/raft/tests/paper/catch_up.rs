@@ -35,7 +35,7 @@ fn constrained(logs: &[&[u64]], term: u64, max_append_bytes: usize) -> Cluster {
     let voters = logs.len() as u64;
     let mut cluster = Cluster::with_logs(term, logs, |id| {
         let mut config = config(id, voters);
-        config.max_append_bytes = max_append_bytes;
+        config.bounds.max_append_bytes = max_append_bytes;
         config
     });
     star(&mut cluster, 5);
@@ -260,7 +260,7 @@ fn pulled_what_was_acknowledged<R: Rules>(rules: R) -> Cluster<R> {
     let logs: &[&[u64]] = &[&[1; 8], &[1; 4], &[1; 4], &[1; 3], &[1, 1, 1, 1, 1, 2]];
     let mut cluster = Cluster::with_logs(2, logs, |id| {
         let mut config = config_with(id, 5, rules);
-        config.max_append_bytes = 1;
+        config.bounds.max_append_bytes = 1;
         config
     });
     cluster.isolate(&[5]);

@@ -39,7 +39,7 @@ impl Cluster<Sound> {
     pub(crate) fn with_one_behind() -> Self {
         let mut cluster = Self::with_logs(0, &[&[], &[], &[]], |id| {
             let mut config = config(id, 3);
-            (config.snapshot_every, config.keep_log_bytes) = (10, 0);
+            (config.bounds.snapshot_every, config.bounds.keep_log_bytes) = (10, 0);
             config
         });
         cluster.elect(1);
@@ -83,7 +83,7 @@ impl<R: Rules> Cluster<R> {
 
     /// Starts an empty node that waits to be added to the group.
     pub(crate) fn join(&mut self, id: u64, mut config: Config<R>) {
-        config.initial_voters = None;
+        config.part.initial_voters = None;
         let mut node = Node::recover(config, []);
         node.now = self.nodes.values().map(|node| node.now).max().unwrap_or(Instant::START);
         self.nodes.insert(id, node);

@@ -90,7 +90,7 @@ impl<R: Rules> Node<R> {
             counted_from: 0,
             reads_at_once: true,
             held: HeldQueue::default(),
-            random: Random::new(config.node.0),
+            random: Random::new(config.part.node.0),
             config,
         };
         node.durable = node.records.len();
@@ -133,7 +133,7 @@ impl<R: Rules> Node<R> {
     }
 
     pub(crate) fn id(&self) -> NodeId {
-        self.config.node
+        self.config.part.node
     }
 
     pub(crate) fn view(&self) -> View {

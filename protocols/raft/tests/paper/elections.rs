@@ -174,8 +174,8 @@ fn election_timeouts_are_spread_over_their_interval() {
 fn heartbeats_must_be_well_below_the_election_timeout() {
     let with = |heartbeat, min, max| {
         let mut config = config(1, 3);
-        config.heartbeat_ms = heartbeat;
-        (config.election_timeout_min_ms, config.election_timeout_max_ms) = (min, max);
+        config.timing.heartbeat_ms = heartbeat;
+        (config.timing.election_timeout_min_ms, config.timing.election_timeout_max_ms) = (min, max);
         config.check().is_ok()
     };
     assert!(with(50, 100, 101) && with(1, 2, 3));

@@ -146,7 +146,7 @@ fn a_learner_serves_reads() {
     cluster.elect(1);
     cluster.join(4, {
         let mut config = config(1, 3);
-        config.node = NodeId(4);
+        config.part.node = NodeId(4);
         config
     });
     cluster.at(1, |node| node.change(1, [add(4)]));
@@ -288,7 +288,7 @@ fn reads_end_when_no_answer_comes_for_an_election_timeout() {
         node.fire(Timer::Read);
         !node.events.is_empty()
     });
-    let heartbeats = config(1, 3).election_timeout_max_ms / config(1, 3).heartbeat_ms;
+    let heartbeats = config(1, 3).timing.election_timeout_max_ms / config(1, 3).timing.heartbeat_ms;
     assert!((heartbeats..heartbeats + 3).contains(&timeouts.unwrap()), "{timeouts:?}");
     assert_eq!(refused(&mut node), [(Token(7), not_leader(Some(2)))]);
     assert!(!node.timers.contains_key(&Timer::Read));
@@ -311,7 +311,7 @@ fn a_cancelled_read_is_refused_once_and_never_ready() {
 #[test]
 fn no_more_reads_wait_than_the_bound_allows_here_and_at_the_leader() {
     let mut config = config(1, 3);
-    config.max_pending_reads = 2;
+    config.bounds.max_pending_reads = 2;
     let mut node = Node::recover(config.clone(), []);
     node.hear(2, append(2, entry(0, 0), &[], 0));
     (0..3).for_each(|token| node.read(token));

@@ -79,7 +79,7 @@ fn what_a_leader_refuses_is_refused_here() {
     cluster.nodes.get_mut(&2).unwrap().events.clear();
     let mut config = config(1, 3);
     config.forward_proposals = true;
-    let long = "x".repeat(config.max_command_bytes + 1);
+    let long = "x".repeat(config.bounds.max_command_bytes + 1);
     cluster.at(2, |node| node.propose(1, long.clone()));
     assert_eq!(endings(&cluster.nodes[&2], 1).len(), 1, "at once");
     let mut follower = cluster.nodes[&2].clone();
@@ -291,7 +291,7 @@ fn what_is_forwarded_together_is_answered_together() {
 #[test]
 fn what_waits_to_be_forwarded_is_bounded() {
     let mut config = config(2, 3);
-    (config.forward_proposals, config.max_forwarded_bytes) = (true, 144);
+    (config.forward_proposals, config.bounds.max_forwarded_bytes) = (true, 144);
     let mut node = Node::recover(config, []);
     node.hear(1, heartbeat(1, 0));
     (1..=4).for_each(|token| node.propose(token, "12345678"));

@@ -23,8 +23,8 @@ fn ms(ms: u64) -> Duration {
 
 fn trusting<R: Rules>(id: u64, voters: u64, rules: R) -> Config<R> {
     let mut config = config_with(id, voters, rules);
-    config.lease = Some(Lease { max_drift_percent: 10 });
-    assert_eq!(config.election_timeout_min_ms, PROMISE_MS);
+    config.timing.lease = Some(Lease { max_drift_percent: 10 });
+    assert_eq!(config.timing.election_timeout_min_ms, PROMISE_MS);
     config
 }
 
@@ -262,7 +262,7 @@ fn a_lease_ends_when_members_change() {
     let mut cluster = group(Sound);
     cluster.join(4, {
         let mut config = trusting(1, 3, Sound);
-        config.node = NodeId(4);
+        config.part.node = NodeId(4);
         config
     });
     renew(&mut cluster);

@@ -29,7 +29,11 @@ fn snapshot_done(node: &mut Node, index: u64, term: u64) {
 fn a_follower_whose_window_was_lost_and_then_compacted_gets_the_snapshot() {
     let mut cluster = Cluster::with_logs(0, &[&[], &[], &[]], |id| {
         let mut config = config(id, 3);
-        (config.max_in_flight_appends, config.snapshot_every, config.keep_log_bytes) = (4, 10, 0);
+        (
+            config.bounds.max_in_flight_appends,
+            config.bounds.snapshot_every,
+            config.bounds.keep_log_bytes,
+        ) = (4, 10, 0);
         config
     });
     cluster.elect(1);

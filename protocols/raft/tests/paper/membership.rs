@@ -29,7 +29,7 @@ trait Of {
 
 impl<R> Of for Config<R> {
     fn of(mut self, id: u64) -> Self {
-        self.node = NodeId(id);
+        self.part.node = NodeId(id);
         self
     }
 }
@@ -306,7 +306,7 @@ fn who_lost_its_data_does_not_campaign_as_the_member_that_it_was() {
     let cluster = group(3, 0, Sound);
     let campaigns = |incarnation| {
         let mut config = config_with(3, 3, Sound);
-        (config.initial_voters, config.incarnation) = (None, incarnation);
+        (config.part.initial_voters, config.part.incarnation) = (None, incarnation);
         let mut node = Node::recover(config, cluster.nodes[&1].kept().to_vec());
         node.wait(std::time::Duration::from_secs(1));
         node.fire(Timer::Election);
@@ -398,7 +398,7 @@ fn a_survivor_that_is_forced_alone_keeps_its_log_and_leads_at_once() {
 #[test]
 fn a_node_of_no_group_cannot_be_forced_alone() {
     let mut config = config_with(1, 1, Sound);
-    config.initial_voters = None;
+    config.part.initial_voters = None;
     assert_eq!(forced_alone(config, vec![]), (Err(NothingToRecover::NoGroup), 0));
 }
 
@@ -406,10 +406,10 @@ fn a_node_of_no_group_cannot_be_forced_alone() {
 #[test]
 fn a_node_that_its_log_does_not_name_in_this_life_cannot_be_forced_alone() {
     let mut config = config_with(3, 3, Sound);
-    (config.initial_voters, config.incarnation) = (None, Some(Incarnation(7)));
+    (config.part.initial_voters, config.part.incarnation) = (None, Some(Incarnation(7)));
     let records = lived(3, 1, None, &[1]);
     assert_eq!(forced_alone(config.clone(), records.clone()), (Err(NothingToRecover::NoMember), 0));
-    config.incarnation = None;
+    config.part.incarnation = None;
     assert_eq!(forced_alone(config, records).0, Ok(()), "where lives are not counted");
 }
 

@@ -13,8 +13,11 @@ use crate::driver::{Disk, Node, append, batches, config, entry, lived, matches};
 /// Nothing that is applied stays in memory; everything stays on disk.
 fn forgetful(id: u64) -> Config {
     let mut config = config(id, 3);
-    (config.max_cached_log_bytes, config.keep_log_bytes, config.max_append_bytes) =
-        (0, 1 << 20, 30);
+    (
+        config.bounds.max_cached_log_bytes,
+        config.bounds.keep_log_bytes,
+        config.bounds.max_append_bytes,
+    ) = (0, 1 << 20, 30);
     config
 }
 
@@ -138,7 +141,7 @@ fn what_is_read_too_late_is_sent_to_nobody() {
 #[test]
 fn a_window_that_is_full_takes_no_more_than_it_has_room_for() {
     let mut config = forgetful(1);
-    config.max_in_flight_appends = 1;
+    config.bounds.max_in_flight_appends = 1;
     let mut node = Node::recover(config, lived(3, 2, None, &[1, 1, 2, 2]));
     node.win(&[2]);
     node.hear(2, matches(3, 5));
@@ -184,7 +187,7 @@ fn a_leader_evicts_nothing_that_its_own_disk_lacks() {
 #[test]
 fn what_the_state_machine_has_to_take_in_is_bounded_in_bytes() {
     let mut config = config(1, 3);
-    config.max_unapplied_bytes = 40;
+    config.bounds.max_unapplied_bytes = 40;
     let mut node = Node::recover(config, []);
     node.win(&[2]);
     node.hear(2, matches(1, 1));

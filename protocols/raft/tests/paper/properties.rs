@@ -13,12 +13,12 @@ use crate::driver::config;
 /// Small bounds, so that all of them are reached.
 fn tight(id: u64, nodes: u64) -> Config<Sound> {
     let mut config = config(id, nodes);
-    (config.snapshot_every, config.keep_log_bytes) = (12, 60);
-    config.max_cached_log_bytes = 30;
+    (config.bounds.snapshot_every, config.bounds.keep_log_bytes) = (12, 60);
+    config.bounds.max_cached_log_bytes = 30;
     config.forward_proposals = true;
-    (config.max_in_flight_appends, config.max_append_bytes) = (3, 40);
-    config.max_uncommitted_bytes = config.max_command_bytes;
-    config.max_unapplied_entries = 15;
+    (config.bounds.max_in_flight_appends, config.bounds.max_append_bytes) = (3, 40);
+    config.bounds.max_uncommitted_bytes = config.bounds.max_command_bytes;
+    config.bounds.max_unapplied_entries = 15;
     config
 }
 

@@ -10,8 +10,8 @@ use crate::driver::{Disk, Node, config, heartbeat, matches};
 #[test]
 fn proposals_are_refused_when_too_much_waits_for_the_leaders_disk() {
     let mut config = config(1, 3);
-    config.max_command_bytes = 100;
-    config.max_uncommitted_bytes = 300;
+    config.bounds.max_command_bytes = 100;
+    config.bounds.max_uncommitted_bytes = 300;
     let mut node = Node::recover(config, []);
     node.win(&[2, 3]);
     node.hear(2, matches(1, 1));
@@ -37,8 +37,8 @@ fn proposals_are_refused_when_too_much_waits_for_the_leaders_disk() {
 #[test]
 fn a_leader_without_followers_takes_no_more_than_the_bound() {
     let mut config = config(1, 3);
-    config.max_command_bytes = 92;
-    config.max_uncommitted_bytes = 300;
+    config.bounds.max_command_bytes = 92;
+    config.bounds.max_uncommitted_bytes = 300;
     let mut node = Node::recover(config, []);
     node.win(&[2]);
     node.events.clear();
@@ -56,8 +56,8 @@ fn a_leader_without_followers_takes_no_more_than_the_bound() {
 #[test]
 fn empty_commands_count_too_before_they_are_sent() {
     let mut config = config(1, 3);
-    config.max_command_bytes = 80;
-    config.max_uncommitted_bytes = 80;
+    config.bounds.max_command_bytes = 80;
+    config.bounds.max_uncommitted_bytes = 80;
     let mut node = Node::recover(config, []);
     node.win(&[2]);
     node.events.clear();
@@ -81,7 +81,7 @@ fn a_proposal_ends_as_committed_refused_or_unknown() {
         node.events.iter().filter_map(of).collect::<Vec<_>>()
     };
     let mut config = config(1, 3);
-    config.max_command_bytes = 10;
+    config.bounds.max_command_bytes = 10;
     let mut node = Node::recover(config, []);
     node.propose(1, "too early");
     node.win(&[2]);

@@ -237,7 +237,7 @@ fn a_cancelled_read_is_refused_once_and_never_ready() {
 #[test]
 fn no_more_reads_wait_than_the_bound_allows() {
     let mut config = config(1, 3);
-    config.max_pending_reads = 2;
+    config.bounds.max_pending_reads = 2;
     let mut node = Node::recover(config, []);
     node.win(&[2]);
     (0..3).for_each(|token| node.read(token));

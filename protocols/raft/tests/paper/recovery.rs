@@ -21,7 +21,7 @@ fn recovery_is_replay() {
     for seed in 0..60 {
         let mut chaos = Chaos::new(seed, 3, |id| {
             let mut config = config(id, 3);
-            (config.snapshot_every, config.keep_log_bytes) = (3, 30);
+            (config.bounds.snapshot_every, config.bounds.keep_log_bytes) = (3, 30);
             config
         });
         for _ in 0..1_000 {
@@ -70,7 +70,7 @@ fn assert_same_durable_state(node: &Node, after: &Node) {
 fn a_log_that_is_kept_from_its_snapshot_on_begins_with_the_snapshots_last_entry() {
     for (keep_log_bytes, base) in [(0, entry(4, 2)), (20, entry(4, 2)), (30, entry(3, 1))] {
         let mut config = config(1, 3);
-        (config.snapshot_every, config.keep_log_bytes) = (4, keep_log_bytes);
+        (config.bounds.snapshot_every, config.bounds.keep_log_bytes) = (4, keep_log_bytes);
         let mut node = Node::recover(config, []);
         node.hear(2, append(2, entry(0, 0), &[1, 1], 0));
         node.hear(2, append(2, entry(2, 1), &[1], 0));

@@ -233,7 +233,7 @@ fn a_follower_that_was_away_gets_everything_though_it_is_long_committed() {
 #[test]
 fn a_window_of_appends_is_on_its_way_at_once_and_no_more() {
     let mut config = config(1, 3);
-    (config.max_in_flight_appends, config.max_append_bytes) = (3, 1 << 20);
+    (config.bounds.max_in_flight_appends, config.bounds.max_append_bytes) = (3, 1 << 20);
     let mut leader = Node::recover(config, []);
     leader.win(&[2]);
     leader.hear(2, matches(1, 1));
@@ -250,7 +250,7 @@ fn a_window_of_appends_is_on_its_way_at_once_and_no_more() {
 #[test]
 fn no_append_exceeds_its_bound_in_bytes_unless_one_entry_does() {
     let mut config = config(1, 3);
-    config.max_append_bytes = 40;
+    config.bounds.max_append_bytes = 40;
     let mut leader = Node::recover(config, []);
     leader.win(&[2]);
     leader.hear(2, matches(1, 1));
@@ -269,7 +269,7 @@ fn no_append_exceeds_its_bound_in_bytes_unless_one_entry_does() {
 #[test]
 fn the_window_is_bounded_in_bytes_too_and_opens_with_what_is_acknowledged() {
     let mut config = config(1, 3);
-    config.max_in_flight_bytes = 36;
+    config.bounds.max_in_flight_bytes = 36;
     let mut leader = Node::recover(config, []);
     leader.win(&[2]);
     leader.hear(2, matches(1, 1));
@@ -337,7 +337,7 @@ fn a_follower_that_does_not_get_on_is_asked_and_one_that_does_is_not() {
 #[test]
 fn a_follower_takes_no_entries_while_its_state_machine_lags() {
     let mut config = config(1, 3);
-    config.max_unapplied_entries = 2;
+    config.bounds.max_unapplied_entries = 2;
     let mut node = Node::recover(config, []);
     node.hear(2, append(1, entry(0, 0), &[1, 1, 1], 3));
     assert_eq!(node.answer(2, append(1, entry(3, 1), &[1], 4)), []);

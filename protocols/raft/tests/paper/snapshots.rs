@@ -36,7 +36,7 @@ fn installed(node: &Node) -> Vec<Snapshot> {
 /// A leader of term 2 with entries of the terms 1 1 1 1 2, all committed and compacted.
 fn compacted_leader(keep_log_bytes: usize) -> Node {
     let mut config = config(1, 3);
-    (config.snapshot_every, config.keep_log_bytes) = (5, keep_log_bytes);
+    (config.bounds.snapshot_every, config.bounds.keep_log_bytes) = (5, keep_log_bytes);
     let mut node = Node::recover(config, lived(3, 1, None, &[1, 1, 1, 1]));
     node.win(&[2]);
     node.hear(2, matches(2, 5));
@@ -170,7 +170,7 @@ fn a_follower_that_lacks_what_is_compacted_gets_the_snapshot_and_then_the_rest()
 #[test]
 fn a_follower_that_is_a_little_late_needs_no_snapshot() {
     let mut config = config(1, 3);
-    (config.snapshot_every, config.keep_log_bytes) = (6, 27);
+    (config.bounds.snapshot_every, config.bounds.keep_log_bytes) = (6, 27);
     let mut node = Node::start(1, 3);
     node = Node::recover(config, node.records.clone());
     node.win(&[2]);
@@ -226,7 +226,7 @@ fn a_probe_before_the_compacted_part_of_a_log_agrees_with_it() {
 #[test]
 fn a_snapshot_is_due_after_so_many_applied_entries_and_one_at_a_time() {
     let mut config = config(1, 3);
-    (config.snapshot_every, config.keep_log_bytes) = (3, 0);
+    (config.bounds.snapshot_every, config.bounds.keep_log_bytes) = (3, 0);
     let mut node = Node::recover(config, []);
     node.hear(2, append(1, entry(0, 0), &[1; 6], 6));
     node.hear(2, append(1, entry(6, 1), &[1; 3], 6));
@@ -246,7 +246,7 @@ fn a_snapshot_is_due_after_so_many_applied_entries_and_one_at_a_time() {
 #[test]
 fn a_snapshot_is_due_after_so_many_bytes_once_something_new_is_applied() {
     let mut config = config(1, 3);
-    config.snapshot_every_bytes = 60;
+    config.bounds.snapshot_every_bytes = 60;
     let mut node = Node::recover(config, []);
     node.hear(2, append(1, entry(0, 0), &[1; 20], 20));
     assert!(node.raft.log().size_behind(Index(4)) > 60);
@@ -308,7 +308,7 @@ fn a_snapshot_that_nobody_acknowledges_is_sent_again_after_20_heartbeats() {
 #[test]
 fn a_snapshot_that_failed_is_tried_again_later() {
     let mut config = config(1, 3);
-    config.snapshot_every = 4;
+    config.bounds.snapshot_every = 4;
     let mut node = Node::recover(config, []);
     node.hear(2, append(1, entry(0, 0), &[1; 20], 20));
     node.input(Input::Applied(4));
@@ -345,7 +345,7 @@ fn a_node_restarts_from_its_newest_checkpoint_alone() {
 #[test]
 fn proposals_are_refused_while_no_snapshot_can_be_written_and_memory_is_full() {
     let mut config = config(1, 1);
-    (config.snapshot_every_bytes, config.max_log_bytes) = (30, 60);
+    (config.bounds.snapshot_every_bytes, config.bounds.max_log_bytes) = (30, 60);
     let mut node = Node::recover(config, []);
     for token in 0..6 {
         node.propose(token, "0123456789abcdef");
@@ -363,7 +363,7 @@ fn proposals_are_refused_while_no_snapshot_can_be_written_and_memory_is_full() {
 #[test]
 fn a_snapshot_that_failed_is_tried_again_at_heartbeats_while_the_log_is_full() {
     let mut config = config(1, 1);
-    (config.snapshot_every_bytes, config.max_log_bytes) = (30, 60);
+    (config.bounds.snapshot_every_bytes, config.bounds.max_log_bytes) = (30, 60);
     let mut node = Node::recover(config, []);
     (0..2).for_each(|token| node.propose(token, "0123456789abcdef"));
     node.input(Input::Applied(3));
@@ -390,7 +390,7 @@ fn a_snapshot_that_failed_is_tried_again_at_heartbeats_while_the_log_is_full() {
 #[test]
 fn a_snapshot_that_was_overtaken_by_an_installed_one_is_dropped() {
     let mut config = config(1, 3);
-    config.snapshot_every = 2;
+    config.bounds.snapshot_every = 2;
     let mut node = Node::recover(config, []);
     node.hear(2, append(1, entry(0, 0), &[1; 4], 4));
     node.input(Input::Applied(4));

@@ -150,7 +150,7 @@ fn a_leader_whose_successor_does_not_take_over_goes_on() {
 #[test]
 fn what_waits_for_a_transfer_is_bounded() {
     let mut config = crate::driver::config(1, 3);
-    (config.max_uncommitted_bytes, config.max_command_bytes) = (1_000, 1_000);
+    (config.bounds.max_uncommitted_bytes, config.bounds.max_command_bytes) = (1_000, 1_000);
     let mut node = Node::recover(config, []);
     node.win(&[2, 3]);
     node.transfer(7, 3);

@@ -14,7 +14,11 @@ use crate::driver::{Disk, Node, append, config, entry, matches, vote, vote_reply
 fn slow_follower_after_compaction() {
     let mut cluster = Cluster::with_logs(0, &[&[], &[], &[]], |id| {
         let mut config = config(id, 3);
-        (config.max_in_flight_appends, config.snapshot_every, config.keep_log_bytes) = (2, 7, 0);
+        (
+            config.bounds.max_in_flight_appends,
+            config.bounds.snapshot_every,
+            config.bounds.keep_log_bytes,
+        ) = (2, 7, 0);
         config
     });
     cluster.elect(1);

@@ -123,7 +123,7 @@ impl Leader {
 
     /// Why this command is not taken now, if it is not.
     fn refusal<R: Rules>(&self, state: &State<R>, command: &Bytes) -> Option<Refusal> {
-        let max_bytes = state.config.max_command_bytes;
+        let max_bytes = state.config.bounds.max_command_bytes;
         if !self.serves() {
             return Some(Refusal::NotLeader { leader: None });
         }
@@ -214,7 +214,8 @@ impl Leader {
 
     /// Whether the bounds on what is not committed, not durable, or not in a snapshot, are reached.
     fn is_full<R: Rules>(&self, state: &State<R>) -> bool {
-        self.open_bytes + self.proposals.gathered_bytes() > state.config.max_uncommitted_bytes
+        self.open_bytes + self.proposals.gathered_bytes()
+            > state.config.bounds.max_uncommitted_bytes
             || state.is_log_full()
     }
 
@@ -225,7 +226,7 @@ impl Leader {
 
     /// Turns what was proposed since the last flush into entries.
     fn append_gathered<R: Rules>(&mut self, state: &mut State<R>, context: &mut Context<'_, R>) {
-        let (epoch, max_bytes) = (state.epoch(), state.config.max_append_bytes);
+        let (epoch, max_bytes) = (state.epoch(), state.config.bounds.max_append_bytes);
         while let Some(batch) =
             self.proposals.append(state.log.last().index.next(), epoch, max_bytes)
         {

@@ -17,8 +17,8 @@ pub(crate) fn chaos<R: Rules>(seed: u64, steps: u32, rules: R) -> Cluster<R> {
     let snapshots = random.between(1, 8);
     let mut cluster = Cluster::with(&pasts, |id| {
         let mut config = config_with(id, nodes, rules);
-        (config.keep_log_bytes, config.max_cached_log_bytes) = (kept, cached);
-        (config.max_append_bytes, config.snapshot_every) = (40, snapshots);
+        (config.bounds.keep_log_bytes, config.bounds.max_cached_log_bytes) = (kept, cached);
+        (config.bounds.max_append_bytes, config.bounds.snapshot_every) = (40, snapshots);
         config
     });
     for id in 1..=nodes {

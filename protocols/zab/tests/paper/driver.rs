@@ -92,7 +92,7 @@ impl<R: Rules> Node<R> {
             counted_from: 0,
             can_read: true,
             held: HeldQueue::default(),
-            random: Random::new(config.node.0),
+            random: Random::new(config.part.node.0),
             config,
         };
         node.durable = node.records.len();
@@ -142,7 +142,7 @@ impl<R: Rules> Node<R> {
     }
 
     pub(crate) fn id(&self) -> NodeId {
-        self.config.node
+        self.config.part.node
     }
 
     pub(crate) fn view(&self) -> View {

@@ -201,7 +201,7 @@ fn group(voters: u64, observers: u64, rules: Without) -> Cluster<Without> {
     assert_eq!(cluster.establish(), voters);
     for id in voters + 1..=voters + observers {
         let mut config = config_with(id, id, rules);
-        config.initial_voters = None;
+        config.part.initial_voters = None;
         cluster.join(id, config);
     }
     cluster

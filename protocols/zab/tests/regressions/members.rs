@@ -5,7 +5,7 @@ use std::time::Duration;
 use synod_consensus::{Change, Request};
 use synod_election::fle::{self, State, Vote};
 use synod_engine::{Incarnation, Input, NodeId, Token};
-use synod_zab::{Config, Message, Phase, Timer, Zxid};
+use synod_zab::{Message, Phase, Timer, Zxid};
 
 use crate::cluster::Cluster;
 use crate::driver::{Disk, Node, config};
@@ -89,7 +89,8 @@ fn a_leader_that_finds_no_successor_can_be_made_one_that_may_lead() {
 /// What its name is entitled to is what it was before it lost all that it had.
 #[test]
 fn another_life_of_a_voter_elects_nobody_and_is_not_elected() {
-    let config = Config { initial_voters: None, incarnation: Some(Incarnation(2)), ..config(1, 3) };
+    let mut config = config(1, 3);
+    config.part = config.part.reborn(Incarnation(2));
     let mut node = Node::recover(config, lived(3, &took_part(&[1, 1])));
     let vote = Vote { epoch: 1, zxid: Zxid::new(1, 2), leader: NodeId(1) };
     for _ in 0..3 {

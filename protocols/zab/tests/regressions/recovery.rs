@@ -65,7 +65,7 @@ fn an_epoch_that_is_older_than_the_last_zxid_keeps_no_node_from_starting() {
 fn an_epoch_that_is_older_than_the_snapshot_keeps_no_node_from_starting() {
     let mut cluster = Cluster::with(&[Past::default(), Past::default(), Past::default()], |id| {
         let mut config = config(id, 3);
-        (config.snapshot_every, config.keep_log_bytes) = (4, 0);
+        (config.bounds.snapshot_every, config.bounds.keep_log_bytes) = (4, 0);
         config
     });
     cluster.isolate(&[1]);

@@ -64,7 +64,7 @@ fn what_a_leader_established_on_is_not_lost_with_a_follower() {
 fn one_behind(entries: u64, snapshot: u64) -> Cluster {
     let mut cluster = Cluster::with(&[Past::default(), Past::default(), Past::default()], |id| {
         let mut config = config(id, 3);
-        (config.snapshot_every, config.keep_log_bytes) = (snapshot, 0);
+        (config.bounds.snapshot_every, config.bounds.keep_log_bytes) = (snapshot, 0);
         config
     });
     cluster.isolate(&[1]);
@@ -126,7 +126,7 @@ fn a_lost_proposal_leaves_no_hole_that_a_new_leader_could_hand_on() {
         let pasts = [Past::default(), Past::default(), took_part(&[1, 1, 1, 1, 1])];
         let mut cluster = Cluster::with(&pasts, |id| {
             let mut config = config_with(id, 3, rules);
-            config.max_append_bytes = 1;
+            config.bounds.max_append_bytes = 1;
             config
         });
         let mut proposals = 0;
@@ -175,8 +175,8 @@ fn a_diff_begins_right_behind_the_followers_last_entry_wherever_that_is() {
             ];
             let mut cluster = Cluster::with(&pasts, |id| {
                 let mut config = config(id, 3);
-                (config.snapshot_every, config.keep_log_bytes) = (8, kept);
-                (config.max_cached_log_bytes, config.max_append_bytes) = (0, 1);
+                (config.bounds.snapshot_every, config.bounds.keep_log_bytes) = (8, kept);
+                (config.bounds.max_cached_log_bytes, config.bounds.max_append_bytes) = (0, 1);
                 config
             });
             cluster.isolate(&[1]);
@@ -223,7 +223,7 @@ fn where_old_entries_cannot_be_read_nothing_is_skipped() {
     let pasts = [Past::default(), took_part(&[1; 12]), took_part(&[1; 12])];
     let mut cluster = Cluster::with(&pasts, |id| {
         let mut config = config(id, 3);
-        (config.max_cached_log_bytes, config.max_append_bytes) = (0, 1);
+        (config.bounds.max_cached_log_bytes, config.bounds.max_append_bytes) = (0, 1);
         config
     });
     cluster.isolate(&[1]);

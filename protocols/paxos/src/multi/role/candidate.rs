@@ -60,10 +60,13 @@ impl Candidate {
         context: &mut Context<'_, R>,
         handover: Option<Ballot>,
     ) -> Self {
-        let (min, max) = (state.config.election_timeout_min(), state.config.election_timeout_max());
+        let (min, max) = (
+            state.config.timing.election_timeout_min(),
+            state.config.timing.election_timeout_max(),
+        );
         let timeout = context.random().duration(min, max);
         context.set_timer(Timer::Election, timeout);
-        context.set_timer(Timer::Heartbeat, state.config.heartbeat());
+        context.set_timer(Timer::Heartbeat, state.config.timing.heartbeat());
         let (ballot, from) = (state.next_ballot(), state.commit.next());
         let candidate = Self {
             ballot,
@@ -96,7 +99,7 @@ impl Candidate {
         state: &mut State<R>,
         context: &mut Context<'_, R>,
     ) {
-        context.set_timer(Timer::Heartbeat, state.config.heartbeat());
+        context.set_timer(Timer::Heartbeat, state.config.timing.heartbeat());
         self.ask(state, context);
         self.learning = None;
         self.learn(state, context);

@@ -92,13 +92,16 @@ impl Follower {
     /// For how long the leader counts as heard; `None` if it was not heard since it led, or since
     /// its link broke.
     pub(crate) fn content_for<R: Rules>(&self, state: &State<R>, now: Instant) -> Option<Duration> {
-        let (heard, patience) = (self.heard?, state.config.election_timeout_min());
+        let (heard, patience) = (self.heard?, state.config.timing.election_timeout_min());
         Some(patience.saturating_sub(now.since(heard)))
     }
 
     /// Starts the election timeout anew. Who may not lead forgets its leader when it ends, and asks around.
     pub(crate) fn wait<R: Rules>(&self, state: &State<R>, context: &mut Context<'_, R>) {
-        let (min, max) = (state.config.election_timeout_min(), state.config.election_timeout_max());
+        let (min, max) = (
+            state.config.timing.election_timeout_min(),
+            state.config.timing.election_timeout_max(),
+        );
         let timeout = context.random().duration(min, max);
         context.set_timer(Timer::Election, timeout);
     }
@@ -127,7 +130,7 @@ impl Follower {
             context.emit_all_now(self.forwards.lose());
         }
         if self.leader == Some(peer) && self.heard.take().is_some() && state.may_lead() {
-            let soon = state.config.election_timeout_min() / 2;
+            let soon = state.config.timing.election_timeout_min() / 2;
             let timeout = context.random().duration(soon / 8, soon);
             context.set_timer(Timer::Election, timeout);
         }
@@ -153,7 +156,7 @@ impl Follower {
     ) {
         let (first, last) = (batch.first(), batch.last());
         let follows = first <= self.prefix.next();
-        let is_full = !follows && self.gapped_bytes > state.config.max_in_flight_bytes;
+        let is_full = !follows && self.gapped_bytes > state.config.bounds.max_in_flight_bytes;
         if state.applying_lags() || is_full {
             return;
         }

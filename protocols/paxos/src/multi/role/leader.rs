@@ -71,7 +71,7 @@ impl Leader {
         context: &mut Context<'_, R>,
         gathered: Slots,
     ) -> Self {
-        context.set_timer(Timer::Election, state.config.election_timeout_min());
+        context.set_timer(Timer::Election, state.config.timing.election_timeout_min());
         let mut leader = Self {
             followers: BTreeMap::new(),
             last: state.commit,
@@ -88,7 +88,10 @@ impl Leader {
             open_bytes: 0,
             proposals: Proposals::default(),
             reads: Reads::default(),
-            promises: Promises::new(state.config.lease, state.config.election_timeout_max()),
+            promises: Promises::new(
+                state.config.timing.lease,
+                state.config.timing.election_timeout_max(),
+            ),
             lanes: Lanes::default(),
             transfer: None,
             takeover: Takeover::default(),
@@ -116,7 +119,7 @@ impl Leader {
 
     /// Why this command is not taken now, if it is not.
     fn refusal<R: Rules>(&self, state: &State<R>, command: &Bytes) -> Option<Refusal> {
-        let max_bytes = state.config.max_command_bytes;
+        let max_bytes = state.config.bounds.max_command_bytes;
         if command.len() > max_bytes {
             return Some(Refusal::TooLarge { max_bytes: max_bytes as u64 });
         }
@@ -183,13 +186,14 @@ impl Leader {
 
     /// Whether the bounds on what is not chosen, not durable, or not in a snapshot, are reached.
     fn is_full<R: Rules>(&self, state: &State<R>) -> bool {
-        self.open_bytes + self.proposals.gathered_bytes() > state.config.max_uncommitted_bytes
+        self.open_bytes + self.proposals.gathered_bytes()
+            > state.config.bounds.max_uncommitted_bytes
             || state.is_log_full()
     }
 
     /// Turns what was proposed since the last flush into values of the next instances.
     fn propose_gathered<R: Rules>(&mut self, state: &mut State<R>, context: &mut Context<'_, R>) {
-        let (epoch, max_bytes) = (state.promised.epoch(), state.config.max_append_bytes);
+        let (epoch, max_bytes) = (state.promised.epoch(), state.config.bounds.max_append_bytes);
         while let Some(batch) = self.proposals.append(self.last.next(), epoch, max_bytes) {
             self.store(state, context, &batch);
         }

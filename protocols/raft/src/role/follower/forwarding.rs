@@ -28,8 +28,8 @@ impl Follower {
             self.forwards.gather(
                 token,
                 command,
-                config.max_command_bytes,
-                config.max_forwarded_bytes,
+                config.bounds.max_command_bytes,
+                config.bounds.max_forwarded_bytes,
             )
         } else {
             Err(Refusal::NotLeader { leader: self.leader })
@@ -46,7 +46,7 @@ impl Follower {
         context: &mut Context<'_, R>,
     ) {
         let Some(leader) = self.leader else { return };
-        let (term, max_bytes) = (state.term(), state.config.max_append_bytes);
+        let (term, max_bytes) = (state.term(), state.config.bounds.max_append_bytes);
         while let Some(parcel) = self.forwards.parcel(context.random(), max_bytes) {
             let (lane, first, commands) = parcel;
             context.send_now(leader, Message::Forward { term, lane, first, commands });
@@ -80,7 +80,7 @@ impl Follower {
 
     fn time_forwards<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
         if self.forwards.starts_timer() {
-            context.set_timer(Timer::Forward, state.config.heartbeat());
+            context.set_timer(Timer::Forward, state.config.timing.heartbeat());
         }
     }
 }

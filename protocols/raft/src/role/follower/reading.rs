@@ -22,7 +22,7 @@ impl Follower {
         token: Token,
     ) {
         let taken = match self.leader {
-            Some(_) => self.questions.ask(token, state.config.max_pending_reads),
+            Some(_) => self.questions.ask(token, state.config.bounds.max_pending_reads),
             None => Err(Refusal::NotLeader { leader: None }),
         };
         if let Err(refusal) = taken {
@@ -67,14 +67,14 @@ impl Follower {
         context: &mut Context<'_, R>,
     ) {
         let config = &state.config;
-        let patience = config.election_timeout_max_ms.div_ceil(config.heartbeat_ms);
+        let patience = config.timing.election_timeout_max_ms.div_ceil(config.timing.heartbeat_ms);
         context.emit_all_now(self.questions.heartbeat_passed(patience, self.leader));
         self.time_reads(state, context);
     }
 
     fn time_reads<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
         if self.questions.starts_timer() {
-            context.set_timer(Timer::Read, state.config.heartbeat());
+            context.set_timer(Timer::Read, state.config.timing.heartbeat());
         }
     }
 }

@@ -19,7 +19,7 @@ impl Leader {
         context: &mut Context<'_, R>,
         token: Token,
     ) {
-        if let Err(refusal) = self.reads.ask(token, state.config.max_pending_reads) {
+        if let Err(refusal) = self.reads.ask(token, state.config.bounds.max_pending_reads) {
             context.emit_now(Event::Refused { token, refusal });
         }
     }
@@ -34,7 +34,7 @@ impl Leader {
         id: ReadId,
     ) {
         if self.followers.contains_key(&from)
-            && let Err(result) = self.reads.ask_for(from, id, state.config.max_pending_reads)
+            && let Err(result) = self.reads.ask_for(from, id, state.config.bounds.max_pending_reads)
         {
             context.send_now(from, Message::ReadIndexReply { term: state.term(), id, result });
         }

@@ -63,7 +63,7 @@ impl Leader {
 
     /// Time for a heartbeat: sends it to all, and again what seems to be lost.
     pub(crate) fn heartbeat<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
-        context.set_timer(Timer::Heartbeat, state.config.heartbeat());
+        context.set_timer(Timer::Heartbeat, state.config.timing.heartbeat());
         let (term, commit) = (state.term(), state.commit);
         let round = Some(self.heartbeat_round(context));
         self.followers.retain(|_, progress| !progress.has_left(commit));
@@ -102,7 +102,7 @@ impl Leader {
         state: &State<R>,
         context: &mut Context<'_, R>,
     ) -> Becomes {
-        context.set_timer(Timer::Election, state.config.election_timeout_min());
+        context.set_timer(Timer::Election, state.config.timing.election_timeout_min());
         let heard = |node| {
             node == state.me() || self.followers.get(&node).is_some_and(|progress| progress.heard)
         };
@@ -156,7 +156,7 @@ pub(super) fn send_entries<R: Rules>(
 /// Whether one more append may be sent to a follower.
 pub(super) fn has_room<R: Rules>(state: &State<R>, progress: &Progress) -> bool {
     let config = &state.config;
-    progress.has_room(config.max_in_flight_appends, config.max_in_flight_bytes)
+    progress.has_room(config.bounds.max_in_flight_appends, config.bounds.max_in_flight_bytes)
 }
 
 /// Sends entries from the follower's next on, as many as one append may carry.
@@ -168,7 +168,7 @@ pub(super) fn send_append<R: Rules>(
     entries: Option<Batch>,
 ) {
     let previous = entry_before(state, progress.next).expect("the log reaches back to it");
-    let entries = entries.map(|run| run.head(state.config.max_append_bytes));
+    let entries = entries.map(|run| run.head(state.config.bounds.max_append_bytes));
     let (end, size_bytes) = entries
         .as_ref()
         .map_or((previous.index, 0), |entries| (entries.last(), entries.size_bytes()));

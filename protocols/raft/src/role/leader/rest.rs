@@ -60,7 +60,7 @@ impl Leader {
     pub(crate) fn wake<R: Rules>(&mut self, state: &State<R>, context: &mut Context<'_, R>) {
         if core::mem::take(&mut self.rest.asleep) {
             self.rest.idle = 0;
-            context.set_timer(Timer::Election, state.config.election_timeout_min());
+            context.set_timer(Timer::Election, state.config.timing.election_timeout_min());
             self.heartbeat(state, context);
         }
     }

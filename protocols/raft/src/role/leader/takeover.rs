@@ -44,7 +44,7 @@ impl Leader {
             (takeover.heir, takeover.heartbeats) = (Some(heir), 0);
         }
         takeover.heartbeats += 1;
-        let wait = wait_ms.div_ceil(state.config.heartbeat_ms);
+        let wait = wait_ms.div_ceil(state.config.timing.heartbeat_ms);
         let wait = (wait * (1 + rank)) << takeover.failures.min(MAX_DOUBLINGS);
         if takeover.heartbeats >= wait && self.transfer.is_none() {
             takeover.heartbeats = 0;

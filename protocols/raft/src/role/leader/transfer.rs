@@ -87,7 +87,7 @@ impl Leader {
         successor: NodeId,
         token: Option<Token>,
     ) {
-        context.set_timer(Timer::Transfer, state.config.election_timeout_min());
+        context.set_timer(Timer::Transfer, state.config.timing.election_timeout_min());
         self.transfer = Some(Transfer { successor, token, due: true, told: false });
     }
 

@@ -150,7 +150,7 @@ fn leader_wedges_while_streaming_a_snapshot_to_a_dead_node() {
     cluster.settle_but(to_third);
     assert_eq!((endings(&cluster.nodes[&1], 50), endings(&cluster.nodes[&1], 51)), (1, 1));
     let mut fourth = config(1, 1);
-    fourth.node = NodeId(4);
+    fourth.part.node = NodeId(4);
     cluster.join(4, fourth);
     cluster.at(1, |node| node.change(52, [add(4)]));
     cluster.settle_but(to_third);
@@ -170,7 +170,7 @@ fn leader_wedges_while_streaming_a_snapshot_to_a_dead_node() {
 fn hung_follower() {
     let mut cluster = Cluster::with_logs(0, &[&[], &[], &[]], |id| {
         let mut config = config(id, 3);
-        config.max_in_flight_appends = 4;
+        config.bounds.max_in_flight_appends = 4;
         config
     });
     cluster.elect(1);
@@ -199,7 +199,7 @@ fn hung_follower() {
 #[test]
 fn storage_error_must_stop_replication() {
     let mut config = config(1, 3);
-    config.max_cached_log_bytes = 0;
+    config.bounds.max_cached_log_bytes = 0;
     let mut node = Node::recover(config, crate::driver::lived(3, 2, None, &[1, 1, 2, 2]));
     node.win(&[2]);
     node.hear(2, matches(3, 5));

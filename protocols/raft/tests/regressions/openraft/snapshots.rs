@@ -82,7 +82,7 @@ fn fully_purged_log_follower() {
 #[test]
 fn lost_snapshot_trigger() {
     let mut config = config(1, 3);
-    (config.snapshot_every, config.keep_log_bytes) = (4, 0);
+    (config.bounds.snapshot_every, config.bounds.keep_log_bytes) = (4, 0);
     let mut node = Node::recover(config, []);
     node.hear(2, append(1, entry(0, 0), &[1; 12], 12));
     node.input(Input::Applied(4));
@@ -123,7 +123,7 @@ fn purge_strands_client_responder() {
 #[test]
 fn leader_purges_on_while_a_follower_installs() {
     let mut config = config(1, 3);
-    (config.snapshot_every, config.keep_log_bytes) = (5, 0);
+    (config.bounds.snapshot_every, config.bounds.keep_log_bytes) = (5, 0);
     let mut node = Node::recover(config, []);
     node.win(&[2]);
     let write = |node: &mut Node, token: u64| {

@@ -28,8 +28,8 @@ impl Follower {
             self.forwards.gather(
                 token,
                 command,
-                config.max_command_bytes,
-                config.max_forwarded_bytes,
+                config.bounds.max_command_bytes,
+                config.bounds.max_forwarded_bytes,
             )
         } else {
             Err(Refusal::NotLeader { leader: self.known_leader() })
@@ -45,7 +45,7 @@ impl Follower {
         state: &State<R>,
         context: &mut Context<'_, R>,
     ) {
-        let (epoch, max_bytes) = (state.epoch(), state.config.max_append_bytes);
+        let (epoch, max_bytes) = (state.epoch(), state.config.bounds.max_append_bytes);
         while let Some(parcel) = self.forwards.parcel(context.random(), max_bytes) {
             let (lane, first, commands) = parcel;
             context.send_now(self.leader, Message::Request { epoch, lane, first, commands });

@@ -22,7 +22,7 @@ impl Follower {
         token: Token,
     ) {
         let taken = if self.serves() {
-            self.questions.ask(token, state.config.max_pending_reads)
+            self.questions.ask(token, state.config.bounds.max_pending_reads)
         } else {
             Err(Refusal::NotLeader { leader: self.known_leader() })
         };

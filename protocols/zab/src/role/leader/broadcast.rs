@@ -129,7 +129,7 @@ pub(super) fn send_entries<R: Rules>(
 /// Whether one more message with entries may be sent to a follower.
 pub(super) fn has_room<R: Rules>(state: &State<R>, progress: &Progress) -> bool {
     let config = &state.config;
-    progress.window.has_room(config.max_in_flight_appends, config.max_in_flight_bytes)
+    progress.window.has_room(config.bounds.max_in_flight_appends, config.bounds.max_in_flight_bytes)
 }
 
 /// Sends entries from the follower's next on, as many as one message may carry.
@@ -142,7 +142,7 @@ pub(super) fn send_run<R: Rules>(
 ) {
     let previous = progress.next.previous().and_then(|index| state.entry_at(index));
     let previous = previous.expect("the log reaches back to it");
-    let entries = run.head(state.config.max_append_bytes);
+    let entries = run.head(state.config.bounds.max_append_bytes);
     let (epoch, commit) = (state.epoch(), state.commit);
     progress.sent(entries.last(), entries.size_bytes());
     if let Some(told) = &mut progress.told {

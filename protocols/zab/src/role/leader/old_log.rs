@@ -64,7 +64,8 @@ pub(super) fn read_for<R: Rules>(
     if progress.reading.is_some() || progress.is_unread {
         return;
     }
-    let Some((first, last)) = state.written.holding(progress.next, state.config.max_append_bytes)
+    let Some((first, last)) =
+        state.written.holding(progress.next, state.config.bounds.max_append_bytes)
     else {
         return unread(state, context, peer, progress);
     };

@@ -18,7 +18,7 @@ impl Leader {
         token: Token,
     ) {
         let taken = if self.serves() {
-            self.reads.ask(token, state.config.max_pending_reads)
+            self.reads.ask(token, state.config.bounds.max_pending_reads)
         } else {
             Err(Refusal::NotLeader { leader: None })
         };
@@ -37,7 +37,7 @@ impl Leader {
         id: ReadId,
     ) {
         if self.followers.contains_key(&from)
-            && let Err(result) = self.reads.ask_for(from, id, state.config.max_pending_reads)
+            && let Err(result) = self.reads.ask_for(from, id, state.config.bounds.max_pending_reads)
         {
             context.send_now(from, Message::SyncReply { epoch: state.epoch(), id, result });
         }

@@ -38,7 +38,7 @@ impl Leader {
         let noops: Arc<[Payload]> = vec![Payload::Noop; MAX_NOOPS as usize].into();
         while self.closed.is_none() && next <= end {
             let Some(run) = gathered.range(next, end).next() else { break };
-            let run = run.head(state.config.max_append_bytes);
+            let run = run.head(state.config.bounds.max_append_bytes);
             let (behind, missing) = (run.last().next(), run.first().0 - next.0);
             let batch = if missing == 0 {
                 run.proposed_in(epoch)

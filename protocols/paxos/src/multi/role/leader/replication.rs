@@ -77,7 +77,7 @@ impl Leader {
         state: &mut State<R>,
         context: &mut Context<'_, R>,
     ) {
-        context.set_timer(Timer::Heartbeat, state.config.heartbeat());
+        context.set_timer(Timer::Heartbeat, state.config.timing.heartbeat());
         let (ballot, chosen) = (state.promised, self.told_chosen(state));
         let round = Some(self.heartbeat_round(context));
         let serving = &mut state.serving;
@@ -115,7 +115,7 @@ impl Leader {
         state: &State<R>,
         context: &mut Context<'_, R>,
     ) -> Becomes {
-        context.set_timer(Timer::Election, state.config.election_timeout_min());
+        context.set_timer(Timer::Election, state.config.timing.election_timeout_min());
         let heard =
             |node| node == state.me() || self.followers.get(&node).is_some_and(Progress::was_heard);
         if !state.quorum().is_quorum(heard) {
@@ -137,10 +137,10 @@ pub(super) fn send_values<R: Rules>(
     let config = &state.config;
     progress.next = progress.next.max(state.slots.evicted().next());
     while progress.next <= last
-        && progress.has_room(config.max_in_flight_appends, config.max_in_flight_bytes)
+        && progress.has_room(config.bounds.max_in_flight_appends, config.bounds.max_in_flight_bytes)
     {
         let run = state.slots.run_from(progress.next).expect("a leader has no gap");
-        let run = run.head(config.max_append_bytes);
+        let run = run.head(config.bounds.max_append_bytes);
         let (end, size_bytes) = (run.last(), run.size_bytes());
         if progress.has(run.first(), end) {
             progress.next = end.next();
