@@ -1,6 +1,7 @@
 //! What a node may have under way, keep in memory and keep on disk: the knobs that mean the same whatever
 //! the protocol.
 
+use synod_consensus::Refusal;
 use synod_engine::ConfigError;
 
 use crate::SnapshotBounds;
@@ -98,6 +99,18 @@ impl Bounds {
                 "max_log_bytes must be above snapshot_every_bytes",
             ),
         ])
+    }
+
+    /// Whether a command may be so long.
+    ///
+    /// # Errors
+    /// [`Refusal::TooLarge`].
+    pub fn admit(&self, command: &[u8]) -> Result<(), Refusal> {
+        let max_bytes = self.max_command_bytes;
+        if command.len() > max_bytes {
+            return Err(Refusal::TooLarge { max_bytes: max_bytes as u64 });
+        }
+        Ok(())
     }
 
     /// When a snapshot is due.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use synod_consensus::{Event, Index, Refusal};
 use synod_engine::{NodeId, Random, Token};
 
-use crate::Forwarded;
+use crate::{Bounds, Forwarded};
 
 /// Times of a heartbeat after which an answer is taken to be lost.
 const PATIENCE_HEARTBEATS: u32 = 20;
@@ -62,17 +62,9 @@ impl Forwards {
     ///
     /// # Errors
     /// [`Refusal::TooLarge`], or [`Refusal::Busy`] while too much waits.
-    pub fn gather(
-        &mut self,
-        token: Token,
-        command: Bytes,
-        max_command_bytes: usize,
-        max_bytes: usize,
-    ) -> Result<(), Refusal> {
-        if command.len() > max_command_bytes {
-            return Err(Refusal::TooLarge { max_bytes: max_command_bytes as u64 });
-        }
-        if self.size_bytes > max_bytes {
+    pub fn gather(&mut self, token: Token, command: Bytes, bounds: &Bounds) -> Result<(), Refusal> {
+        bounds.admit(&command)?;
+        if self.size_bytes > bounds.max_forwarded_bytes {
             return Err(Refusal::Busy);
         }
         self.size_bytes += command.len() + OVERHEAD_BYTES;
@@ -283,7 +275,7 @@ mod tests {
     fn forwards(tokens: u64) -> Forwards {
         let mut forwards = Forwards::default();
         for token in (1..=tokens).map(Token) {
-            forwards.gather(token, Bytes::from_static(b"12345678"), 8, 1000).unwrap();
+            forwards.gather(token, Bytes::from_static(b"12345678"), &Bounds::default()).unwrap();
         }
         forwards
     }
@@ -291,9 +283,10 @@ mod tests {
     #[test]
     fn what_is_too_large_or_too_much_is_refused() {
         let mut forwards = forwards(2);
-        let mut gather = |max_command_bytes, max_bytes| {
+        let mut gather = |max_command_bytes, max_forwarded_bytes| {
             let command = Bytes::from_static(b"12345678");
-            forwards.gather(Token(3), command, max_command_bytes, max_bytes)
+            let bounds = Bounds { max_command_bytes, max_forwarded_bytes, ..Bounds::default() };
+            forwards.gather(Token(3), command, &bounds)
         };
         assert_eq!(gather(7, 143), Err(Refusal::TooLarge { max_bytes: 7 }));
         assert_eq!((gather(8, 143), gather(8, 144)), (Err(Refusal::Busy), Ok(())));

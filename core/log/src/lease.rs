@@ -18,6 +18,8 @@ use core::time::Duration;
 use synod_engine::{Instant, NodeId};
 use synod_quorum::Quorum;
 
+use crate::Timing;
+
 /// How far clocks can be trusted, where leases are used.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Lease {
@@ -70,10 +72,10 @@ pub struct Promises {
 }
 
 impl Promises {
-    /// How far clocks can be trusted, if leases are used, and for how long a promise lasts at most.
-    pub fn new(lease: Option<Lease>, lasting: Duration) -> Self {
-        let (sent, until) = (VecDeque::new(), BTreeMap::new());
-        Self { lease, lasting, sent, until, given_up: false }
+    /// None yet; how far clocks can be trusted, and for how long a promise lasts at most, says the timing.
+    pub fn new(timing: &Timing) -> Self {
+        let (lease, lasting) = (timing.lease, timing.election_timeout_max());
+        Self { lease, lasting, sent: VecDeque::new(), until: BTreeMap::new(), given_up: false }
     }
 
     /// Whether leases are used.
@@ -158,8 +160,10 @@ mod tests {
     fn a_majority_must_have_promised_and_the_earliest_of_it_decides() {
         let me = NodeId(1);
         let quorum = Quorum::of(Voters::new((1..=5).map(NodeId)));
-        let lasting = Duration::from_millis(110);
-        let mut promises = Promises::new(Some(LEASE), lasting);
+        let timing =
+            Timing { election_timeout_max_ms: 110, lease: Some(LEASE), ..Timing::default() };
+        let lasting = timing.election_timeout_max();
+        let mut promises = Promises::new(&timing);
         for (round, sent) in [(1, 1000), (2, 1050)] {
             promises.asked(round, at(sent));
         }
@@ -184,7 +188,8 @@ mod tests {
     fn without_leases_nothing_is_held_not_even_by_who_decides_alone() {
         let (me, now) = (NodeId(1), at(1000));
         let alone = Quorum::of(Voters::new([me]));
-        let holds = |lease| Promises::new(lease, Duration::ZERO).hold(me, &alone, now);
+        let holds =
+            |lease| Promises::new(&Timing { lease, ..Timing::default() }).hold(me, &alone, now);
         assert!(holds(Some(LEASE)) && !holds(None));
     }
 }

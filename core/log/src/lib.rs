@@ -19,6 +19,7 @@
 //! | [`Reads`] | reads that wait for a round of confirmations | a leader |
 //! | [`Promises`], [`Lease`] | until when nobody else can be elected | a leader |
 //! | [`Lanes`] | what followers forwarded, so that nothing is taken twice | a leader |
+//! | [`Transfer`], [`Takeover`] | who leads in its place, asked for or by priority | a leader |
 //! | [`Forwards`] | what the own user proposed here, for the leader | a follower |
 //! | [`Questions`], [`ReadId`] | reads of the own user, for the leader | a follower |
 //!
@@ -40,6 +41,7 @@ mod proposals;
 mod questions;
 mod reads;
 mod snapshotting;
+mod succession;
 mod timing;
 mod unapplied;
 mod window;
@@ -55,6 +57,7 @@ pub use proposals::{Forwarded, Owner, Proposals};
 pub use questions::{Questions, ReadId, ReadIds, ReadResult};
 pub use reads::{ReadAnswer, Reads};
 pub use snapshotting::{Behind, SnapshotBounds, Snapshotting};
+pub use succession::{Heir, Standing, Successor, Takeover, Transfer};
 pub use timing::{MAX_TIMEOUT_MS, Timing};
 pub use unapplied::Unapplied;
 pub use window::Window;

@@ -6,8 +6,11 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 
-use synod_consensus::{Index, Membership};
+use synod_consensus::{Change, Index, Member, Membership, Refusal, Seat};
+use synod_engine::NodeId;
 use synod_quorum::Quorum;
+
+use crate::{Standing, Successor};
 
 /// The memberships that the log knows, each with the index from which on it counts.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -56,6 +59,55 @@ impl Members {
         &known.unwrap_or(&self.known[0]).1
     }
 
+    /// The priority of a member; 0 for who is none.
+    pub fn priority(&self, node: NodeId) -> u8 {
+        self.current().member(node).map_or(0, |member| member.priority)
+    }
+
+    /// Those that may lead in place of `leader`, who knows how far each is: who votes, will go on voting,
+    /// and has a priority.
+    pub fn successors(
+        &self,
+        leader: NodeId,
+        standing: impl Fn(NodeId) -> Option<Standing> + Clone,
+    ) -> impl Iterator<Item = Successor> + Clone {
+        let may_lead = move |member: &&Member| {
+            let votes = matches!(member.seat, Seat::Voter | Seat::Incoming);
+            votes && member.priority > 0 && member.node != leader
+        };
+        self.current().iter().filter(may_lead).filter_map(move |member| {
+            let Member { node, priority, .. } = *member;
+            Some(Successor { node, priority, standing: standing(node)? })
+        })
+    }
+
+    /// What these wishes lead to, if the learners among the new voters have caught up with the log of
+    /// `leader`, which ends with `last`, and so many answer it that the change can be committed (Raft's thesis
+    /// §4.2.1).
+    ///
+    /// # Errors
+    /// [`Refusal::BadChange`], [`Refusal::NotCaughtUp`], or [`Refusal::TooFewVoters`].
+    pub fn changed(
+        &self,
+        wishes: &[Change],
+        (leader, last): (NodeId, Index),
+        standing: impl Fn(NodeId) -> Option<Standing>,
+    ) -> Result<Membership, Refusal> {
+        let next = self.current().changed(wishes).map_err(Refusal::BadChange)?;
+        for node in next.quorum().incoming().iter().filter(|node| !self.quorum.contains(*node)) {
+            let standing = standing(node);
+            if !standing.is_some_and(|it| it.caught_up) {
+                let matched = standing.map_or(0, |it| it.matched.0);
+                return Err(Refusal::NotCaughtUp { node, behind: last.0.saturating_sub(matched) });
+            }
+        }
+        let answers = |node| node == leader || standing(node).is_some_and(|it| it.is_heard);
+        if !next.quorum().is_quorum(answers) {
+            return Err(Refusal::TooFewVoters);
+        }
+        Ok(next)
+    }
+
     /// An entry at `index` says so.
     pub fn adopt(&mut self, index: Index, membership: Arc<Membership>) {
         self.known.push_back((index, membership));
@@ -95,8 +147,6 @@ impl Members {
 
 #[cfg(test)]
 mod tests {
-    use synod_engine::NodeId;
-
     use super::*;
 
     fn founded(count: u64) -> Arc<Membership> {
@@ -123,6 +173,56 @@ mod tests {
         assert!(members.truncate(Index(6)));
         assert_eq!(members.current(), &founded(3));
         assert!(!members.truncate(Index(1)), "what a snapshot says is never gone");
+    }
+
+    /// Nodes 1 to 3 vote, the third without a priority, and node 4 learns.
+    fn mixed() -> Members {
+        let founder = |node| Member::founder(NodeId(node));
+        let members = [
+            founder(1),
+            Member { priority: 7, ..founder(2) },
+            Member { priority: 0, ..founder(3) },
+            Member { seat: Seat::Learner, ..founder(4) },
+        ];
+        let mut known = from(0, 1);
+        known.adopt(Index(2), Arc::new(Membership::new(members).unwrap()));
+        known
+    }
+
+    const AT_NINE: Standing = Standing { matched: Index(9), caught_up: true, is_heard: true };
+
+    #[test]
+    fn who_votes_and_has_a_priority_may_succeed_if_the_leader_knows_of_it() {
+        let members = mixed();
+        assert_eq!([2, 3, 9].map(|node| members.priority(NodeId(node))), [7, 0, 0]);
+        let successors = |leader| {
+            let knows = |node| (node != NodeId(9)).then_some(AT_NINE);
+            members.successors(NodeId(leader), knows).map(|it| (it.node.0, it.priority))
+        };
+        assert!(successors(1).eq([(2, 7)]));
+        assert!(successors(2).eq([(1, 1)]));
+        assert_eq!(members.successors(NodeId(1), |_| None).count(), 0);
+    }
+
+    #[test]
+    fn voters_change_once_learners_have_caught_up_and_enough_answer() {
+        let members = mixed();
+        let changed = |wish, standing: fn(NodeId) -> Option<Standing>| {
+            let next = members.changed(&[wish], (NodeId(1), Index(20)), standing);
+            next.map(|next| next.quorum().incoming().len())
+        };
+        let promote = Change::Promote(NodeId(4));
+        assert_eq!(changed(promote.clone(), |_| Some(AT_NINE)), Ok(4));
+        let behind = |behind| Err(Refusal::NotCaughtUp { node: NodeId(4), behind });
+        let lags = |_| Some(Standing { caught_up: false, ..AT_NINE });
+        assert_eq!(changed(promote.clone(), lags), behind(11));
+        assert_eq!(changed(promote.clone(), |_| None), behind(20));
+        let deaf = |_| Some(Standing { is_heard: false, ..AT_NINE });
+        assert_eq!(changed(promote, deaf), Err(Refusal::TooFewVoters));
+        let only_two = |node| (node == NodeId(2)).then_some(AT_NINE);
+        assert_eq!(changed(Change::Remove(NodeId(3)), only_two), Ok(2));
+        let unchanged = Err(Refusal::BadChange(synod_consensus::BadChange::Unchanged));
+        assert_eq!(changed(Change::Promote(NodeId(2)), |_| Some(AT_NINE)), unchanged);
     }
 
     #[test]

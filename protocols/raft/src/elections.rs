@@ -136,7 +136,7 @@ impl<R: Rules> Raft<R> {
             }
             Role::Follower(follower) => {
                 if let Some(transfer) = follower.transfer.take() {
-                    transfer.end(context, None);
+                    context.emit_all_now(transfer.end(None));
                 }
                 // It may have been removed; whom it heard last need not lead any more.
                 Becomes::Follower { leader: None }

@@ -110,7 +110,7 @@ impl<R: Rules> synod_engine::Invariants<Raft<R>> for Invariants {
                 } => {
                     sometimes.reached("leadership handed over");
                     let state = &step.after.state;
-                    if state.priority(*heir) > state.priority(step.node) {
+                    if state.members.priority(*heir) > state.members.priority(step.node) {
                         sometimes.reached("leadership goes to a higher priority");
                     }
                 }

@@ -68,7 +68,7 @@
 //! | figure 4 and §5 roles | `role`, `role/follower`, `role/candidate`, `role/leader` |
 //! | §5.2 election, §5.4.1 who may win; thesis §9.6 pre-vote | `elections`, `role/candidate`; timeouts: `role/follower`, `config` (§5.6, §9.3) |
 //! | thesis §4.2.3 disruptive servers | `elections` |
-//! | thesis §3.10 transfer | `role/leader/transfer` (the leader), `elections` (its successor); `role/leader/takeover` (priorities) |
+//! | thesis §3.10 transfer | `role/leader/transfer` (the leader, and priorities), `elections` (its successor) |
 //! | §5.3 replication, thesis §10.2.1 parallel writes | `role/leader/replication`, `progress` (the leader), `role/follower` |
 //! | §5.4.2 commitment | `role/leader` |
 //! | §6, thesis §4.1-§4.3 membership | `role/leader/membership`; core's `members` and `Membership` |

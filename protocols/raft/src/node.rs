@@ -11,9 +11,9 @@ use synod_consensus::{
 use synod_engine::{
     Context, Corrupt, Engine, Input, Instant, LinkState, NodeId, Sound, TaskId, Token,
 };
-use synod_log::{Log, ReadId};
+use synod_log::{Log, ReadId, Transfer};
 
-use crate::role::{Asks, Becomes, Campaign, Candidate, Follower, Leader, Role, Transfer};
+use crate::role::{Asks, Becomes, Campaign, Candidate, Follower, Leader, Role};
 use crate::state::State;
 use crate::{AppendResult, Config, Message, ReadResult, Record, Rules, Term, View};
 
@@ -421,7 +421,7 @@ impl<R: Rules> Raft<R> {
                 follower.transfer = Some(transfer);
             }
             Role::Follower(_) | Role::Candidate(_) | Role::Leader(_) => {
-                transfer.end(context, self.leadership().1);
+                context.emit_all_now(transfer.end(self.leadership().1));
             }
         }
     }

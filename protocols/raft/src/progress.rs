@@ -2,7 +2,7 @@
 
 use synod_consensus::Index;
 use synod_engine::{Incarnation, TaskId};
-use synod_log::Window;
+use synod_log::{Standing, Window};
 
 /// Heartbeats that a member which was removed still gets, unless it acknowledges sooner.
 const FAREWELL_HEARTBEATS: u32 = 40;
@@ -162,6 +162,12 @@ impl Progress {
     /// Whether it answered lately: within the last one or two checks of the quorum.
     pub(crate) fn is_heard(&self) -> bool {
         self.heard || self.heard_before
+    }
+
+    /// How far it is.
+    pub(crate) fn standing(&self) -> Standing {
+        let is_heard = self.is_heard();
+        Standing { matched: self.matched, caught_up: self.caught_up, is_heard }
     }
 
     /// Whether it is no member any more.

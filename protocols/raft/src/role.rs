@@ -13,7 +13,7 @@ use crate::{Raft, Rules};
 
 pub(crate) use candidate::{Asks, Campaign, Candidate};
 pub(crate) use follower::{Follower, news};
-pub(crate) use leader::{Leader, Transfer};
+pub(crate) use leader::Leader;
 
 /// What a node is at a time.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

@@ -88,7 +88,7 @@
 //! | 2 synchronisation | `role/leader/synchronisation`, `role/leader/old_log`, `role/follower/synchronisation`: why a crash in between is harmless |
 //! | 3 broadcast | `role/leader/broadcast`, `progress`, `role/follower/broadcast` |
 //! | reads, forwarding | `role/leader/reading`, `role/leader/forwarded`; `role/follower/reading`, `role/follower/forwarding` |
-//! | members, transfer | `role/leader/membership`, `role/leader/transfer`, `role/leader/takeover` |
+//! | members, transfer | `role/leader/membership`, `role/leader/transfer` |
 //! | snapshots | `compaction` |
 //!
 //! Sources: F. Junqueira, B. Reed, M. Serafini, *Zab: High-performance broadcast for primary-backup systems*,

@@ -430,7 +430,7 @@ impl<R: Rules> Zab<R> {
         };
         match (transfer, &mut self.role) {
             (Some(transfer), Role::Follower(follower)) => follower.transfer = Some(transfer),
-            (Some(transfer), _) => transfer.end(context, None),
+            (Some(transfer), _) => context.emit_all_now(transfer.end(None)),
             (None, _) => {}
         }
         if matches!(self.role, Role::Looking(_)) {
@@ -454,7 +454,7 @@ impl<R: Rules> Zab<R> {
             && leader.is_some()
             && let Some(transfer) = follower.transfer.take()
         {
-            transfer.end(context, leader);
+            context.emit_all_now(transfer.end(leader));
         }
     }
 

@@ -14,7 +14,7 @@ use crate::state::State;
 
 pub(crate) use discovery::Discovery;
 pub(crate) use follower::Follower;
-pub(crate) use leader::{Leader, Transfer};
+pub(crate) use leader::Leader;
 pub(crate) use looking::Looking;
 
 /// What a node is at a time.

@@ -115,11 +115,6 @@ impl<R: Rules> State<R> {
         }
     }
 
-    /// The priority of a member; 0 for who is none.
-    pub(crate) fn priority(&self, node: NodeId) -> u8 {
-        self.members.current().member(node).map_or(0, |member| member.priority)
-    }
-
     /// The last entry that the newest snapshot contains.
     pub(crate) fn snapshot_id(&self) -> EntryId {
         self.snapshot.map_or_else(EntryId::default, |snapshot| EntryId {

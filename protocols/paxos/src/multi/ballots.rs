@@ -184,7 +184,7 @@ impl<R: Rules> MultiPaxos<R> {
             }
             Role::Follower(follower) => {
                 if let Some(transfer) = follower.transfer.take() {
-                    transfer.end(context, None);
+                    context.emit_all_now(transfer.end(None));
                 }
                 follower.wait(&self.state, context);
                 self.state.ask_around(context);

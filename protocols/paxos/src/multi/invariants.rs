@@ -89,7 +89,7 @@ impl<R: Rules> synod_engine::Invariants<MultiPaxos<R>> for Invariants {
                 Effect::Send { to: To::Node(heir), message: Message::TakeOver { .. }, .. } => {
                     sometimes.reached("leadership handed over");
                     let state = &step.after.state;
-                    if state.priority(*heir) > state.priority(step.node) {
+                    if state.members.priority(*heir) > state.members.priority(step.node) {
                         sometimes.reached("leadership goes to a higher priority");
                     }
                 }

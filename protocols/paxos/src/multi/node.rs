@@ -11,10 +11,10 @@ use synod_consensus::{
 use synod_engine::{
     Context, Corrupt, Engine, Input, Instant, LinkState, NodeId, Sound, TaskId, Token,
 };
-use synod_log::{ReadId, ReadResult};
+use synod_log::{ReadId, ReadResult, Transfer};
 
 use crate::Ballot;
-use crate::multi::role::{Becomes, Candidate, CandidateAnswer, Follower, Leader, Role, Transfer};
+use crate::multi::role::{Becomes, Candidate, CandidateAnswer, Follower, Leader, Role};
 use crate::multi::slots::Slots;
 use crate::multi::state::State;
 use crate::multi::{Config, Message, Record, Rules, View};
@@ -423,7 +423,7 @@ impl<R: Rules> MultiPaxos<R> {
                 follower.transfer = Some(transfer);
             }
             Role::Follower(_) | Role::Candidate(_) | Role::Leader(_) => {
-                transfer.end(context, self.leadership().1);
+                context.emit_all_now(transfer.end(self.leadership().1));
             }
         }
     }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use synod_consensus::Index;
 use synod_engine::Incarnation;
-use synod_log::Window;
+use synod_log::{Standing, Window};
 
 /// Heartbeats that a member which was removed still gets, unless it acknowledges sooner.
 const FAREWELL_HEARTBEATS: u32 = 40;
@@ -149,6 +149,12 @@ impl Progress {
     /// It is no member any more, by the entry at `since`.
     pub(crate) fn leave(&mut self, since: Index) {
         self.leaving.get_or_insert(Leaving { since, age: 0 });
+    }
+
+    /// How far it is.
+    pub(crate) fn standing(&self) -> Standing {
+        let is_heard = self.is_heard();
+        Standing { matched: self.prefix, caught_up: self.caught_up, is_heard }
     }
 
     /// Whether it is no member any more.

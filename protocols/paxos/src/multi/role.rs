@@ -13,7 +13,7 @@ use crate::multi::state::State;
 
 pub(crate) use candidate::{Answer as CandidateAnswer, Candidate};
 pub(crate) use follower::Follower;
-pub(crate) use leader::{Leader, Transfer};
+pub(crate) use leader::Leader;
 
 /// What a node is at a time.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

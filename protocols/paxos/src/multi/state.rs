@@ -133,11 +133,6 @@ impl<R: Rules> State<R> {
         self.is_voter() && me.is_some_and(|me| me.priority > 0 && self.config.part.is_this_life(me))
     }
 
-    /// The priority of a member; 0 for who is none.
-    pub(crate) fn priority(&self, node: NodeId) -> u8 {
-        self.members.current().member(node).map_or(0, |member| member.priority)
-    }
-
     /// The other voters.
     pub(crate) fn other_voters(&self) -> impl Iterator<Item = NodeId> {
         self.quorum().iter().filter(|node| *node != self.me())

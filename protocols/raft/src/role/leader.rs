@@ -7,7 +7,6 @@ mod old_log;
 mod reading;
 mod replication;
 mod rest;
-mod takeover;
 mod transfer;
 
 use alloc::collections::BTreeMap;
@@ -16,14 +15,12 @@ use alloc::vec;
 use bytes::Bytes;
 use synod_consensus::{Batch, Event, Index, Payload, Refusal};
 use synod_engine::{NodeId, Token};
-use synod_log::{Lanes, Owner, Promises, Proposals, Reads};
+use synod_log::{Lanes, Owner, Promises, Proposals, Reads, Takeover, Transfer};
 
 use crate::progress::Progress;
 use crate::role::Becomes;
 use crate::role::leader::replication::send_entries;
 use crate::role::leader::rest::Rest;
-use crate::role::leader::takeover::Takeover;
-pub(crate) use crate::role::leader::transfer::Transfer;
 use crate::state::{Context, State};
 use crate::{AppendResult, Message, Rules, Timer};
 
@@ -69,10 +66,7 @@ impl Leader {
             open_bytes: 0,
             proposals: Proposals::default(),
             reads: Reads::default(),
-            promises: Promises::new(
-                state.config.timing.lease,
-                state.config.timing.election_timeout_max(),
-            ),
+            promises: Promises::new(&state.config.timing),
             lanes: Lanes::default(),
             transfer: None,
             takeover: Takeover::default(),
@@ -92,19 +86,17 @@ impl Leader {
         token: Token,
         command: Bytes,
     ) {
-        match self.refusal(state, &command) {
-            Some(refusal) => context.emit_now(Event::Refused { token, refusal }),
-            None => self.proposals.gather(Owner::User(token), command),
+        match self.takes(state, &command) {
+            Ok(()) => self.proposals.gather(Owner::User(token), command),
+            Err(refusal) => context.emit_now(Event::Refused { token, refusal }),
         }
     }
 
-    /// Why this command is not taken now, if it is not.
-    fn refusal<R: Rules>(&self, state: &State<R>, command: &Bytes) -> Option<Refusal> {
-        let max_bytes = state.config.bounds.max_command_bytes;
-        if command.len() > max_bytes {
-            return Some(Refusal::TooLarge { max_bytes: max_bytes as u64 });
-        }
-        (state.applying_lags() || self.is_full(state)).then_some(Refusal::Busy)
+    /// Whether this command is taken now.
+    fn takes<R: Rules>(&self, state: &State<R>, command: &Bytes) -> Result<(), Refusal> {
+        state.config.bounds.admit(command)?;
+        let is_busy = state.applying_lags() || self.is_full(state);
+        if is_busy { Err(Refusal::Busy) } else { Ok(()) }
     }
 
     /// The user gave up: what was not sent on never takes effect; the rest ends by itself.
@@ -157,7 +149,7 @@ impl Leader {
         leader: Option<NodeId>,
     ) -> Option<Transfer> {
         self.abort_reads(context);
-        let leader = leader.or(self.called_successor());
+        let leader = leader.or(self.transfer.as_ref().and_then(Transfer::called));
         context.emit_all_now(self.proposals.refuse(leader));
         context.emit_all_now(self.reads.refuse(leader));
         context.emit_all_now(self.proposals.lose());

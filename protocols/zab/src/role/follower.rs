@@ -9,10 +9,10 @@ mod synchronisation;
 
 use synod_consensus::{Event, Index, Refusal};
 use synod_engine::{NodeId, Token};
-use synod_log::{Forwards, Questions};
+use synod_log::{Forwards, Questions, Transfer};
 
+use crate::role::Becomes;
 use crate::role::follower::resync::Resync;
-use crate::role::{Becomes, Transfer};
 use crate::state::{Context, State};
 use crate::{Message, Phase, Rules, Timer};
 
@@ -150,7 +150,7 @@ impl Follower {
     /// The local user no longer waits.
     pub(crate) fn cancel<R: Rules>(&mut self, context: &mut Context<'_, R>, token: Token) {
         if let Some(transfer) = self.transfer.take_if(|transfer| transfer.is_for(token)) {
-            transfer.cancel(context);
+            context.emit_all_now(transfer.cancel());
         } else if self.questions.cancel(token) || self.forwards.cancel(token) {
             context.emit_now(Event::Refused { token, refusal: Refusal::Cancelled });
         }

@@ -7,7 +7,6 @@ mod membership;
 mod old_log;
 mod reading;
 mod synchronisation;
-mod takeover;
 mod transfer;
 
 use alloc::collections::BTreeMap;
@@ -15,14 +14,12 @@ use alloc::collections::BTreeMap;
 use bytes::Bytes;
 use synod_consensus::{Batch, Event, Index, Refusal};
 use synod_engine::{NodeId, Token};
-use synod_log::{Lanes, Owner, Proposals, Reads};
+use synod_log::{Lanes, Owner, Proposals, Reads, Takeover, Transfer};
 
 use crate::message::Summary;
 use crate::progress::{Progress, Stage};
 use crate::role::Becomes;
 use crate::role::leader::broadcast::send_entries;
-use crate::role::leader::takeover::Takeover;
-pub(crate) use crate::role::leader::transfer::Transfer;
 use crate::state::{Context, State};
 use crate::{Message, Rules, Timer};
 
@@ -115,22 +112,20 @@ impl Leader {
         token: Token,
         command: Bytes,
     ) {
-        match self.refusal(state, &command) {
-            Some(refusal) => context.emit_now(Event::Refused { token, refusal }),
-            None => self.proposals.gather(Owner::User(token), command),
+        match self.takes(state, &command) {
+            Ok(()) => self.proposals.gather(Owner::User(token), command),
+            Err(refusal) => context.emit_now(Event::Refused { token, refusal }),
         }
     }
 
-    /// Why this command is not taken now, if it is not.
-    fn refusal<R: Rules>(&self, state: &State<R>, command: &Bytes) -> Option<Refusal> {
-        let max_bytes = state.config.bounds.max_command_bytes;
+    /// Whether this command is taken now.
+    fn takes<R: Rules>(&self, state: &State<R>, command: &Bytes) -> Result<(), Refusal> {
         if !self.serves() {
-            return Some(Refusal::NotLeader { leader: None });
+            return Err(Refusal::NotLeader { leader: None });
         }
-        if command.len() > max_bytes {
-            return Some(Refusal::TooLarge { max_bytes: max_bytes as u64 });
-        }
-        (state.applying_lags() || self.is_full(state)).then_some(Refusal::Busy)
+        state.config.bounds.admit(command)?;
+        let is_busy = state.applying_lags() || self.is_full(state);
+        if is_busy { Err(Refusal::Busy) } else { Ok(()) }
     }
 
     /// The user gave up: what was not sent on never takes effect; the rest ends by itself.

@@ -11,9 +11,8 @@ use core::time::Duration;
 
 use synod_consensus::{Batch, Event, Index, Membership, Refusal, Snapshot};
 use synod_engine::{Instant, NodeId, Token};
-use synod_log::{Forwards, Questions};
+use synod_log::{Forwards, Questions, Transfer};
 
-use crate::multi::role::Transfer;
 use crate::multi::state::{Context, State};
 use crate::multi::{Message, Rules, Timer};
 
@@ -139,7 +138,7 @@ impl Follower {
     /// The local user no longer waits.
     pub(crate) fn cancel<R: Rules>(&mut self, context: &mut Context<'_, R>, token: Token) {
         if let Some(transfer) = self.transfer.take_if(|transfer| transfer.is_for(token)) {
-            transfer.cancel(context);
+            context.emit_all_now(transfer.cancel());
         } else if self.questions.cancel(token) || self.forwards.cancel(token) {
             context.emit_now(Event::Refused { token, refusal: Refusal::Cancelled });
         }

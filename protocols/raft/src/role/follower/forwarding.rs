@@ -25,12 +25,7 @@ impl Follower {
     ) {
         let config = &state.config;
         let taken = if config.forward_proposals && self.leader.is_some() {
-            self.forwards.gather(
-                token,
-                command,
-                config.bounds.max_command_bytes,
-                config.bounds.max_forwarded_bytes,
-            )
+            self.forwards.gather(token, command, &config.bounds)
         } else {
             Err(Refusal::NotLeader { leader: self.leader })
         };

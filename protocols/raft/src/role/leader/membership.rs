@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use synod_consensus::{Batch, Change, Event, Membership, Payload, Peer, Refusal};
 use synod_engine::{NodeId, Token};
+use synod_log::Successor;
 
 use crate::Rules;
 use crate::progress::{Mode, Progress};
@@ -46,21 +47,7 @@ impl Leader {
         if !is_due || self.transfer.is_some() {
             return Err(Refusal::ChangePending);
         }
-        let next = members.current().changed(wishes).map_err(Refusal::BadChange)?;
-        for node in next.quorum().incoming().iter().filter(|node| !state.quorum().contains(*node)) {
-            let progress = self.followers.get(&node).filter(|progress| progress.caught_up);
-            if progress.is_none() {
-                let matched = self.followers.get(&node).map_or(0, |progress| progress.matched.0);
-                let behind = state.log.last().index.0.saturating_sub(matched);
-                return Err(Refusal::NotCaughtUp { node, behind });
-            }
-        }
-        let heard =
-            |node| node == state.me() || self.followers.get(&node).is_some_and(Progress::is_heard);
-        if !next.quorum().is_quorum(heard) {
-            return Err(Refusal::TooFewVoters);
-        }
-        Ok(next)
+        members.changed(wishes, (state.me(), state.log.last().index), |node| self.standing(node))
     }
 
     /// Appends a membership, and sends the log to whom it names.
@@ -110,7 +97,8 @@ impl Leader {
         if state.is_voter() || self.transfer.is_some() {
             return Becomes::Same;
         }
-        let successor = self.best_successor(state).filter(|_| !self.has_resigned);
+        let best = Successor::best(self.successors(state), state.log.last().index);
+        let successor = best.filter(|_| !self.has_resigned);
         let Some(successor) = successor else { return Becomes::Follower { leader: None } };
         self.has_resigned = true;
         self.begin_transfer(state, context, successor, None);

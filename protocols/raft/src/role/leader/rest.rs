@@ -68,7 +68,8 @@ impl Leader {
     fn has_nothing_to_do<R: Rules>(&self, state: &State<R>) -> bool {
         let last = state.log.last().index;
         let waits = self.reads.count() > 0 || self.proposals.gathered_bytes() > 0;
-        let moves = self.transfer.is_some() || !state.is_voter() || self.has_heir(state);
+        let has_heir = state.config.priority_takeover_ms.is_some() && self.heir(state).is_some();
+        let moves = self.transfer.is_some() || !state.is_voter() || has_heir;
         let is_done = state.commit == last && self.stored >= last;
         let mut followers = self.followers.values();
         is_done

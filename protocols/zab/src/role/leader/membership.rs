@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 
 use synod_consensus::{Batch, Change, Event, Membership, Payload, Peer, Refusal};
 use synod_engine::{NodeId, Token};
+use synod_log::Successor;
 
 use crate::Rules;
 use crate::progress::Progress;
@@ -53,21 +54,7 @@ impl Leader {
         if !is_due || moves {
             return Err(Refusal::ChangePending);
         }
-        let next = members.current().changed(wishes).map_err(Refusal::BadChange)?;
-        for node in next.quorum().incoming().iter().filter(|node| !state.quorum().contains(*node)) {
-            let progress = self.followers.get(&node).filter(|progress| progress.caught_up);
-            if progress.is_none() {
-                let matched = self.followers.get(&node).map_or(0, |progress| progress.matched.0);
-                let behind = state.log.last().index.0.saturating_sub(matched);
-                return Err(Refusal::NotCaughtUp { node, behind });
-            }
-        }
-        let heard =
-            |node| node == state.me() || self.followers.get(&node).is_some_and(Progress::is_heard);
-        if !next.quorum().is_quorum(heard) {
-            return Err(Refusal::TooFewVoters);
-        }
-        Ok(next)
+        members.changed(wishes, (state.me(), state.log.last().index), |node| self.standing(node))
     }
 
     /// Appends a membership, and sends the log to whom it names.
@@ -94,7 +81,7 @@ impl Leader {
                 self.followers.insert(member.node, Progress::new(life));
             }
         }
-        self.is_caretaker = state.is_voter() && state.priority(state.me()) == 0;
+        self.is_caretaker = state.is_voter() && state.members.priority(state.me()) == 0;
         let strangers = self.followers.iter_mut().filter(|(node, _)| !members.contains(**node));
         strangers.for_each(|(_, progress)| progress.leave(state.members.since()));
     }
@@ -118,7 +105,8 @@ impl Leader {
         if state.is_voter() && !is_caretaker || self.transfer.is_some() {
             return Becomes::Same;
         }
-        let successor = self.best_successor(state).filter(|_| is_caretaker || !self.has_resigned);
+        let best = Successor::best(self.successors(state), state.log.last().index);
+        let successor = best.filter(|_| is_caretaker || !self.has_resigned);
         let Some(successor) = successor else {
             return if is_caretaker { Becomes::Same } else { Becomes::Looking };
         };

@@ -56,9 +56,9 @@ impl Leader {
         }
         for (number, command) in (first..).zip(commands) {
             let forwarded = Forwarded { from, lane, number };
-            match self.refusal(state, &command) {
-                Some(refusal) => self.lanes.refuse(forwarded, refusal),
-                None => self.proposals.gather(Owner::Peer(forwarded), command),
+            match self.takes(state, &command) {
+                Ok(()) => self.proposals.gather(Owner::Peer(forwarded), command),
+                Err(refusal) => self.lanes.refuse(forwarded, refusal),
             }
         }
     }

@@ -22,6 +22,7 @@ use alloc::vec::Vec;
 
 use synod_consensus::{Batch, Change, Event, Index, Membership, Payload, Peer, Refusal};
 use synod_engine::{NodeId, Token};
+use synod_log::Successor;
 use synod_quorum::Quorum;
 
 use crate::multi::progress::Progress;
@@ -61,21 +62,7 @@ impl Leader {
         if !is_due || self.transfer.is_some() || self.has_resigned {
             return Err(Refusal::ChangePending);
         }
-        let next = members.current().changed(wishes).map_err(Refusal::BadChange)?;
-        for node in next.quorum().incoming().iter().filter(|node| !state.quorum().contains(*node)) {
-            let progress = self.followers.get(&node).filter(|progress| progress.caught_up);
-            if progress.is_none() {
-                let prefix = self.followers.get(&node).map_or(0, |progress| progress.prefix.0);
-                let behind = self.last.0.saturating_sub(prefix);
-                return Err(Refusal::NotCaughtUp { node, behind });
-            }
-        }
-        let heard =
-            |node| node == state.me() || self.followers.get(&node).is_some_and(Progress::is_heard);
-        if !next.quorum().is_quorum(heard) {
-            return Err(Refusal::TooFewVoters);
-        }
-        Ok(next)
+        members.changed(wishes, (state.me(), self.last), |node| self.standing(node))
     }
 
     /// Proposes a membership.
@@ -163,7 +150,8 @@ impl Leader {
         if state.is_voter() || self.transfer.is_some() {
             return Becomes::Same;
         }
-        let successor = self.best_successor(state).filter(|_| !self.has_resigned);
+        let best = Successor::best(self.successors(state), self.last);
+        let successor = best.filter(|_| !self.has_resigned);
         let Some(successor) = successor else { return Becomes::Follower { leader: None } };
         self.has_resigned = true;
         self.begin_transfer(state, context, successor, None);
