@@ -26,7 +26,8 @@ fn l_2_1_newleader_comes_behind_all_that_the_follower_lacks() {
         [
             diff(5, entry(1, 1)),
             propose(5, entry(1, 1), &[1], 0),
-            propose(5, entry(2, 1), &[3, 3], 0),
+            propose(5, entry(2, 1), &[3], 0),
+            propose(5, entry(3, 3), &[3], 0),
             new_leader(5, entry(4, 3)),
         ]
     );

@@ -76,7 +76,7 @@ pub(crate) fn took_part(history: &[u64]) -> Past<'_> {
     Past { accepted: newest, current: newest, snapshot: None, began: 0, history }
 }
 
-/// The records of a node that has lived.
+/// The records of a node that has lived, one for each entry.
 pub(crate) fn lived(voters: u64, past: &Past<'_>) -> Vec<Record> {
     let Past { accepted, current, snapshot, began, history } = past;
     let first = snapshot.map_or(1, |snapshot| snapshot.index.0 + 1);
@@ -94,7 +94,8 @@ pub(crate) fn lived(voters: u64, past: &Past<'_>) -> Vec<Record> {
         began: Index(*began),
         keeps: 0,
     });
-    iter::once(checkpoint).chain(batches(first, history).into_iter().map(Record::Entries)).collect()
+    let entries = (first..).zip(*history).flat_map(|(index, epoch)| batches(index, &[*epoch]));
+    iter::once(checkpoint).chain(entries.map(Record::Entries)).collect()
 }
 
 pub(crate) fn snapshot(index: u64, epoch: u64) -> Snapshot {

@@ -165,7 +165,7 @@ fn a_lost_proposal_leaves_no_hole_that_a_new_leader_could_hand_on() {
 /// everything from the first on, it takes the 0 of that for "nothing".
 #[test]
 fn a_diff_begins_right_behind_the_followers_last_entry_wherever_that_is() {
-    for kept in [0, 600] {
+    for (kept, oldest) in [(0, 8), (60, 3), (600, 0)] {
         for behind in 0..=12 {
             let history = vec![1; behind];
             let pasts = [
@@ -183,6 +183,7 @@ fn a_diff_begins_right_behind_the_followers_last_entry_wherever_that_is() {
             assert_eq!(cluster.establish(), 3);
             cluster.at(3, |node| node.compact(8));
             let base = cluster.nodes[&3].view().base.0;
+            assert_eq!(base, oldest, "its oldest entry is the next");
             let mut first = None;
             cluster.heal();
             let done = cluster.run_until_but(
