@@ -95,6 +95,7 @@ impl<R: Rules> MultiPaxos<R> {
             }
         }
         let Role::Follower(follower) = &mut self.role else { return None };
+        self.state.led();
         follower.hear(&self.state, context);
         Some((follower, &mut self.state))
     }

@@ -28,6 +28,9 @@ synod_engine::rules! {
         /// A follower takes what its leader says is chosen to be so only where it accepted the value in that
         /// leader's own ballot (§2.3).
         fn chosen_in_own_ballot_only;
+        /// A change of members is proposed only behind what is chosen, so it follows upon the members that it
+        /// was made from (§3).
+        fn change_follows_chosen;
         /// Behind an entry that changes the members nothing is proposed until that is chosen (§3).
         fn window_closes_for_change;
         /// ... and until a majority of the new members follows the leader and knows durably that it, and

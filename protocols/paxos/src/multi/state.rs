@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use synod_consensus::{Batch, Event, Index, Snapshot};
-use synod_engine::{Corrupt, Instant, NodeId, TaskId, Token};
+use synod_engine::{Corrupt, Instant, NodeId, Random, TaskId, Token};
 use synod_log::{Members, ReadIds, Snapshotting, Unapplied};
 use synod_quorum::Quorum;
 
@@ -26,6 +26,8 @@ pub(crate) struct State<R> {
     pub(crate) promised: Ballot,
     /// The highest ballot that this life has heard of.
     heard: Ballot,
+    /// How many times it campaigned since a leader was heard.
+    campaigns: u32,
     /// As far as they are chosen.
     pub(crate) members: Members,
     pub(crate) slots: Slots,
@@ -62,6 +64,7 @@ impl<R: Rules> State<R> {
             config,
             promised: Ballot::LOWEST,
             heard: Ballot::LOWEST,
+            campaigns: 0,
             members,
             slots: Slots::default(),
             snapshot: None,
@@ -252,7 +255,22 @@ impl<R: Rules> State<R> {
     pub(crate) fn next_ballot(&mut self) -> Ballot {
         let ballot = self.promised.max(self.heard).after(self.me());
         self.hear(ballot);
+        self.campaigns += 1;
         ballot
+    }
+
+    /// Somebody leads.
+    pub(crate) fn led(&mut self) {
+        self.campaigns = 0;
+    }
+
+    /// How long to wait for a leader, or for the own phase 1 to end. Proposers whose phase 1 takes longer than
+    /// the others leave them alone would overtake each other for ever (§2.4), so who campaigned twice in vain
+    /// waits for up to two, and then four, times as long.
+    pub(crate) fn election_timeout(&self, random: &mut Random) -> Duration {
+        let timing = &self.config.timing;
+        let patience = 1 << self.campaigns.saturating_sub(1).min(2);
+        random.duration(timing.election_timeout_min(), timing.election_timeout_max() * patience)
     }
 
     /// Puts what is not accepted in its ballot, or a higher one, into memory.
@@ -334,8 +352,8 @@ impl<R: Rules> State<R> {
         (promised, heard, members, slots, snapshot, commit).hash(hasher);
         let Self { applied, known, marked, is_based, fresh_bytes, written, snapshots, .. } = self;
         (applied, known, marked, is_based, fresh_bytes, written, snapshots).hash(hasher);
-        let Self { serving, bound_until: _, read_ids, unapplied, tasks, .. } = self;
-        (serving, read_ids, unapplied, tasks, self.bound_for(now)).hash(hasher);
+        let Self { campaigns, serving, bound_until: _, read_ids, unapplied, tasks, .. } = self;
+        (campaigns, serving, read_ids, unapplied, tasks, self.bound_for(now)).hash(hasher);
     }
 }
 

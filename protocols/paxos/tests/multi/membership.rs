@@ -18,7 +18,7 @@ fn committed<R: Rules>(cluster: &Cluster<R>, id: u64, token: u64) -> bool {
     })
 }
 
-fn refusal(cluster: &Cluster, id: u64, token: u64) -> Option<Refusal> {
+fn refusal<R: Rules>(cluster: &Cluster<R>, id: u64, token: u64) -> Option<Refusal> {
     cluster.nodes[&id].events.iter().find_map(|event| match event {
         Event::Refused { token: refused, refusal } if *refused == Token(token) => Some(*refusal),
         _ => None,
@@ -134,6 +134,41 @@ fn a_value_chosen_behind_a_change_by_who_knew_of_it_is_not_lost() {
             cluster.beat(3);
             cluster.assert_sound();
         }
+    }
+}
+
+/// 1, cut off, is asked for a value, and behind it for the removal of 2. In the place of the value the others
+/// choose another change: 3 is removed. When 1 leads again, nothing may come of a change that was made from
+/// other members.
+#[test]
+fn a_change_behind_a_value_that_is_not_chosen_comes_to_nothing() {
+    let broken = Without::named(RULES, &["change_follows_chosen"]).expect("a rule");
+    for (sound, rules) in [(true, Without::default()), (false, broken)] {
+        let mut cluster = Cluster::keeping(rules, 3, |_| {});
+        cluster.elect(1);
+        cluster.isolate(&[1]);
+        cluster.at(1, |node| node.propose(1, "x"));
+        cluster.at(1, |node| node.change(2, [Change::Remove(NodeId(2))]));
+        cluster.settle();
+        assert_eq!(refusal(&cluster, 1, 2), None, "it waits");
+        cluster.elect(2);
+        cluster.heal();
+        cluster.beat(2);
+        assert_eq!(
+            refusal(&cluster, 1, 2).is_some(),
+            sound,
+            "what was not proposed is refused, what was may yet be chosen"
+        );
+        cluster.at(2, |node| node.change(3, [Change::Remove(NodeId(3))]));
+        cluster.settle();
+        assert!(committed(&cluster, 2, 3));
+        cluster.crash(2);
+        cluster.elect(1);
+        cluster.at(1, |node| node.propose(4, "y"));
+        cluster.settle();
+        cluster.beat(1);
+        assert_eq!(committed(&cluster, 1, 4), sound);
+        cluster.assert_sound();
     }
 }
 

@@ -21,7 +21,7 @@ enum Where {
 use Where::{Crashy, CrashyChurn, Drifting, Lossy, LossyChurn, Told};
 
 /// Each rule, in their order, where it is missed, and in which seed.
-const MISSED: [(&str, Where, u64); 24] = [
+const MISSED: [(&str, Where, u64); 25] = [
     ("ballot_is_unique_across_restarts", CrashyChurn, 7),
     ("promise_is_durable", Crashy, 0),
     ("accept_is_durable", Crashy, 0),
@@ -32,6 +32,7 @@ const MISSED: [(&str, Where, u64); 24] = [
     ("gaps_are_noops", Lossy, 26),
     ("majority_accepts", Crashy, 0),
     ("chosen_in_own_ballot_only", Lossy, 0),
+    ("change_follows_chosen", Told, 0),
     ("window_closes_for_change", LossyChurn, 1),
     ("new_majority_holds_prefix", Told, 0),
     ("values_behind_change_are_asked_for_again", Told, 0),

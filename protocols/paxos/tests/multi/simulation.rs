@@ -10,7 +10,7 @@ use synod_load::{Calm, Load, NODES, Register};
 use synod_log::Lease;
 use synod_paxos::multi::{Config, Invariants, MultiPaxos, Rules};
 use synod_sim::replicated::Replicated;
-use synod_sim::{Mix, Plan, Report, Transport};
+use synod_sim::{Mix, Plan, Report, Span, Transport};
 
 pub(crate) type Cluster<R = Sound> = synod_load::Cluster<MultiPaxos<R>, Invariants>;
 
@@ -173,4 +173,21 @@ fn disks_of_all_nodes_that_stall_for_5_s_cost_no_election() {
 #[test]
 fn a_disk_that_never_syncs_makes_no_leader_and_acknowledges_nothing() {
     calm().disks_that_never_sync_promise_nothing();
+}
+
+/// Of proposers whose phase 1 takes longer than the others leave them alone each would overtake the last, again
+/// and again.
+#[test]
+fn of_five_proposers_with_slow_disks_one_comes_to_lead() {
+    let mix = Mix { sync: Span::millis(200, 250), ..Mix::CALM };
+    let ids = (1..=5).map(NodeId);
+    for seed in 0..20 {
+        let engines = ids.clone().map(|id| (id, Config::new(id, ids.clone())));
+        let plan = Plan { seed, mix: mix.clone(), ..Plan::default() };
+        let app = Replicated::new(Register::default());
+        let mut sim = Cluster::new(plan, engines, app, Invariants::default(), Load::new(4));
+        let leads =
+            |sim: &Cluster| sim.engines().any(|(_, engine)| engine.status().role == Role::Leader);
+        assert!(sim.run_until(Duration::from_secs(60), leads), "nobody in seed {seed}");
+    }
 }

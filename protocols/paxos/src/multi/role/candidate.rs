@@ -60,11 +60,7 @@ impl Candidate {
         context: &mut Context<'_, R>,
         handover: Option<Ballot>,
     ) -> Self {
-        let (min, max) = (
-            state.config.timing.election_timeout_min(),
-            state.config.timing.election_timeout_max(),
-        );
-        let timeout = context.random().duration(min, max);
+        let timeout = state.election_timeout(context.random());
         context.set_timer(Timer::Election, timeout);
         context.set_timer(Timer::Heartbeat, state.config.timing.heartbeat());
         let (ballot, from) = (state.next_ballot(), state.commit.next());

@@ -97,11 +97,7 @@ impl Follower {
 
     /// Starts the election timeout anew. Who may not lead forgets its leader when it ends, and asks around.
     pub(crate) fn wait<R: Rules>(&self, state: &State<R>, context: &mut Context<'_, R>) {
-        let (min, max) = (
-            state.config.timing.election_timeout_min(),
-            state.config.timing.election_timeout_max(),
-        );
-        let timeout = context.random().duration(min, max);
+        let timeout = state.election_timeout(context.random());
         context.set_timer(Timer::Election, timeout);
     }
 

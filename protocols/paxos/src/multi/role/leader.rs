@@ -12,7 +12,7 @@ mod transfer;
 use alloc::collections::BTreeMap;
 
 use bytes::Bytes;
-use synod_consensus::{Batch, Event, Index, Refusal};
+use synod_consensus::{Batch, Event, Index, Membership, Refusal};
 use synod_engine::{NodeId, Token};
 use synod_log::{Lanes, Owner, Promises, Proposals, Reads, Takeover, Transfer};
 
@@ -32,6 +32,8 @@ pub(crate) struct Leader {
     stored: Index,
     /// The last instance for which phase 1 found a value: once that is chosen, nothing else was before.
     adopted: Index,
+    /// The members to propose once all before is chosen, and who asked for them.
+    next: Option<(Membership, Option<Token>)>,
     /// The entry behind which nothing is proposed, since it changes the members.
     closed: Option<Index>,
     /// Whether that is chosen, and the new members are being told.
@@ -68,12 +70,14 @@ impl Leader {
         context: &mut Context<'_, R>,
         gathered: Slots,
     ) -> Self {
+        state.led();
         context.set_timer(Timer::Election, state.config.timing.election_timeout_min());
         let mut leader = Self {
             followers: BTreeMap::new(),
             last: state.commit,
             stored: state.commit,
             adopted: state.commit,
+            next: None,
             closed: None,
             is_closed_chosen: false,
             is_noted: false,
@@ -123,7 +127,8 @@ impl Leader {
         if self.cancel_transfer(context, token) {
             return;
         }
-        if self.proposals.cancel(token) || self.reads.cancel(token) {
+        let is_change = self.next.take_if(|(_, owner)| *owner == Some(token)).is_some();
+        if is_change || self.proposals.cancel(token) || self.reads.cancel(token) {
             context.emit_now(Event::Refused { token, refusal: Refusal::Cancelled });
         }
     }
@@ -135,7 +140,7 @@ impl Leader {
         state: &mut State<R>,
         context: &mut Context<'_, R>,
     ) -> Becomes {
-        if self.transfer.is_none() && !self.has_resigned && self.closed.is_none() {
+        if self.may_propose() {
             self.propose_gathered(state, context);
         }
         self.answer_forwarded(state, context);
@@ -170,10 +175,19 @@ impl Leader {
         leader: Option<NodeId>,
     ) -> Option<Transfer> {
         let leader = leader.or(self.transfer.as_ref().and_then(Transfer::called));
+        if let Some((_, Some(token))) = self.next {
+            context.emit_now(Event::Refused { token, refusal: Refusal::NotLeader { leader } });
+        }
         context.emit_all_now(self.proposals.refuse(leader));
         context.emit_all_now(self.reads.refuse(leader));
         context.emit_all_now(self.proposals.lose());
         self.transfer
+    }
+
+    /// Whether new values may follow: not while it hands over, nor where the members change.
+    fn may_propose(&self) -> bool {
+        let changes = self.closed.is_some() || self.next.is_some();
+        !changes && self.transfer.is_none() && !self.has_resigned
     }
 
     /// Whether the bounds on what is not chosen, not durable, or not in a snapshot, are reached.

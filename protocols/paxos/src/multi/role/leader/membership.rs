@@ -10,6 +10,11 @@
 //!
 //! Only then does the leader count it, and is its user told: the old members may go for good.
 //!
+//! A change is proposed only once everything before it is chosen, so the members that it was made from are those
+//! that it takes the place of, in whatever ballot it is proposed again. One that was accepted behind a value
+//! which was not chosen after all could otherwise follow upon another change, undo that, and lead to members
+//! whose majorities share no node with the present ones.
+//!
 //! Whoever has a ballot promised by a majority of the old members, since it has not heard of the change, is
 //! told of all that was accepted behind it by a leader of a lower ballot who knew of it: that majority shares
 //! a node with every majority of the new members, for voters come and go one at a time, or by way of a joint
@@ -42,8 +47,7 @@ impl Leader {
         match self.next_members(state, wishes) {
             Ok(members) => {
                 self.propose_gathered(state, context);
-                self.proposals.appended(self.last.next(), token);
-                self.store_members(state, context, members);
+                self.next = Some((members, Some(token)));
             }
             Err(refusal) => context.emit_now(Event::Refused { token, refusal }),
         }
@@ -57,7 +61,8 @@ impl Leader {
         wishes: &[Change],
     ) -> Result<Membership, Refusal> {
         let (members, rules) = (&state.members, state.rules());
-        let is_over = self.closed.is_none() && !members.current().is_joint();
+        let is_none = self.closed.is_none() && self.next.is_none();
+        let is_over = is_none && !members.current().is_joint();
         let is_due = state.commit >= self.adopted && (is_over || !rules.one_change_at_a_time());
         if !is_due || self.transfer.is_some() || self.has_resigned {
             return Err(Refusal::ChangePending);
@@ -65,15 +70,16 @@ impl Leader {
         members.changed(wishes, (state.me(), self.last), |node| self.standing(node))
     }
 
-    /// Proposes a membership.
-    fn store_members<R: Rules>(
-        &mut self,
-        state: &mut State<R>,
-        context: &mut Context<'_, R>,
-        members: Membership,
-    ) {
+    /// Proposes the next membership, once everything before it is chosen.
+    fn propose_members<R: Rules>(&mut self, state: &mut State<R>, context: &mut Context<'_, R>) {
+        let is_chosen = state.commit == self.last || !state.rules().change_follows_chosen();
+        let is_due = is_chosen && self.transfer.is_none();
+        let Some((members, token)) = self.next.take_if(|_| is_due) else { return };
         let payload = Payload::Members(Arc::new(members));
         let index = self.last.next();
+        if let Some(token) = token {
+            self.proposals.appended(index, token);
+        }
         self.store(state, context, &Batch::new(index, state.promised.epoch(), vec![payload]));
         self.close(state, index);
     }
@@ -142,9 +148,11 @@ impl Leader {
         if state.commit < self.adopted {
             return Becomes::Same;
         }
-        if state.members.current().is_joint() {
-            let next = state.members.current().after_joint();
-            self.store_members(state, context, next);
+        if state.members.current().is_joint() && self.next.is_none() {
+            self.next = Some((state.members.current().after_joint(), None));
+        }
+        if self.next.is_some() {
+            self.propose_members(state, context);
             return Becomes::Same;
         }
         if state.is_voter() || self.transfer.is_some() {
