@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("testkit/check", &["core/*"]),
     ("testkit/script", &["core/*"]),
     ("testkit/load", &["core/*", "drivers/sim"]),
+    ("testkit/stage", &["core/*"]),
     ("clients/clerk", &["core/*", "services/kv"]),
     ("servers/native", &["core/*", "services/kv", "drivers/runtime"]),
     (

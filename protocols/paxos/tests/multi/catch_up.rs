@@ -4,7 +4,7 @@
 use synod_consensus::{Event, Index, Role};
 use synod_paxos::multi::{Config, Message, Timer};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Founded as _};
 
 /// Three nodes: 1 leads, and 20 values were chosen with 2 while 3 was cut off.
 fn with_one_behind(tune: impl Fn(&mut Config)) -> Cluster {
@@ -64,7 +64,7 @@ fn values_that_were_given_up_come_as_a_snapshot_and_the_rest_behind_it() {
     assert_eq!(cluster.commits(), [20, 20, 20]);
     let installed = |event: &Event| matches!(event, Event::Install(it) if it.index == Index(15));
     assert_eq!(cluster.node(3).events.iter().filter(|it| installed(it)).count(), 1);
-    cluster.crash(3);
+    cluster.reboot(3);
     assert!(cluster.node(3).view().commit >= Index(15));
     cluster.assert_sound();
 }

@@ -1,235 +1,60 @@
-//! Several nodes, and a network that the test moves by hand. Every step of every node is checked
-//! against the invariants.
+//! Several nodes of Multi-Paxos, checked against its invariants.
+//!
+//! Read on: [`synod_stage::Cluster`].
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
-use synod_consensus::Role;
-use synod_engine::{Input, Instant, Invariants as _, NodeId, Sometimes, Sound, Stepped, Violation};
+use synod_engine::{NodeId, Sound};
 use synod_paxos::multi::{Config, Invariants, Message, MultiPaxos, Rules, Timer};
+use synod_stage::Timers;
 
-use crate::driver::{Happened, Node};
+use crate::driver::Node;
 
 /// A message on its way.
-#[derive(Clone)]
-pub(crate) struct Envelope {
-    pub(crate) from: u64,
-    pub(crate) to: u64,
-    pub(crate) message: Message,
+pub(crate) type Envelope = synod_stage::Envelope<Message>;
+
+/// Nodes of Multi-Paxos, and what is between them.
+pub(crate) type Cluster<R = Sound> = synod_stage::Cluster<MultiPaxos<R>, Invariants>;
+
+/// Clusters that keep all rules.
+pub(crate) trait Founded {
+    /// A new one of so many nodes.
+    fn start(nodes: u64) -> Self;
+
+    /// The same, configured like this.
+    fn with(nodes: u64, tune: impl Fn(&mut Config)) -> Self;
 }
 
-/// The nodes 1, 2, … and what is between them.
-#[derive(Clone)]
-pub(crate) struct Cluster<R: Rules = Sound> {
-    pub(crate) nodes: BTreeMap<u64, Node<R>>,
-    pub(crate) network: Vec<Envelope>,
-    pub(crate) cut: BTreeSet<(u64, u64)>,
-    /// What the invariants found first.
-    pub(crate) violation: Option<Violation>,
-    pub(crate) sometimes: Sometimes,
-    invariants: Invariants,
-}
-
-impl Cluster<Sound> {
-    /// A new cluster of so many nodes.
-    pub(crate) fn start(nodes: u64) -> Self {
+impl Founded for Cluster {
+    fn start(nodes: u64) -> Self {
         Self::with(nodes, |_| {})
     }
 
-    /// The same, configured like this.
-    pub(crate) fn with(nodes: u64, tune: impl Fn(&mut Config)) -> Self {
+    fn with(nodes: u64, tune: impl Fn(&mut Config)) -> Self {
         Self::keeping(Sound, nodes, tune)
     }
 }
 
-impl<R: Rules> Cluster<R> {
+/// What only clusters of Multi-Paxos do.
+pub(crate) trait PaxosCluster<R: Rules> {
     /// A new cluster whose nodes keep these rules.
-    pub(crate) fn keeping(rules: R, nodes: u64, tune: impl Fn(&mut Config<R>)) -> Self {
-        let mut cluster = Self {
-            nodes: BTreeMap::new(),
-            network: Vec::new(),
-            cut: BTreeSet::new(),
-            violation: None,
-            sometimes: Sometimes::default(),
-            invariants: Invariants::default(),
-        };
-        for id in 1..=nodes {
-            let mut config = Config::with_rules(NodeId(id), (1..=nodes).map(NodeId), rules);
-            tune(&mut config);
-            cluster.nodes.insert(id, Node::recover(config, []));
-            cluster.watch(id);
-        }
-        cluster
-    }
+    fn keeping(rules: R, nodes: u64, tune: impl Fn(&mut Config<R>)) -> Self;
 
     /// Starts an empty node that waits to be added to the group.
-    pub(crate) fn join(&mut self, id: u64, rules: R) {
+    fn join(&mut self, id: u64, rules: R);
+}
+
+impl<R: Rules> PaxosCluster<R> for Cluster<R> {
+    fn keeping(rules: R, nodes: u64, tune: impl Fn(&mut Config<R>)) -> Self {
+        let nodes = (1..=nodes).map(|id| {
+            let mut config = Config::with_rules(NodeId(id), (1..=nodes).map(NodeId), rules);
+            tune(&mut config);
+            Node::recover(config, [])
+        });
+        Self::of(nodes, Timers { election: Timer::Election, heartbeat: Timer::Heartbeat })
+    }
+
+    fn join(&mut self, id: u64, rules: R) {
         let mut config = Config::with_rules(NodeId(id), [], rules);
         config.part.initial_voters = None;
-        let mut node = Node::recover(config, []);
-        node.now = self.nodes.values().map(|node| node.now).max().unwrap_or(Instant::START);
-        self.nodes.insert(id, node);
-        let recovered = self.invariants.recovered(NodeId(id), &self.nodes[&id].rebuilt());
-        self.check(recovered);
-        self.watch(id);
-    }
-
-    /// Lets the learners catch up: the leader notices at its heartbeats.
-    pub(crate) fn beat(&mut self, leader: u64) {
-        for _ in 0..2 {
-            self.at(leader, |node| node.fire(Timer::Heartbeat));
-            self.settle();
-        }
-    }
-
-    pub(crate) fn node(&mut self, id: u64) -> &mut Node<R> {
-        self.nodes.get_mut(&id).expect("a node of this cluster")
-    }
-
-    /// Lets `act` act on a node, checks each step, and puts on the network what it sent. All clocks
-    /// show the same time.
-    pub(crate) fn at<T>(&mut self, id: u64, act: impl FnOnce(&mut Node<R>) -> T) -> T {
-        let result = act(self.node(id));
-        let now = self.nodes[&id].now;
-        self.nodes.values_mut().for_each(|node| node.now = node.now.max(now));
-        self.watch(id);
-        result
-    }
-
-    fn watch(&mut self, id: u64) {
-        let node = self.nodes.get_mut(&id).expect("a node of this cluster");
-        let now = node.now;
-        for happened in core::mem::take(&mut node.happened) {
-            let result = match happened {
-                Happened::Step(effects, after) => {
-                    let step = Stepped { node: NodeId(id), now, effects: &effects, after: &after };
-                    self.invariants.stepped(&step, &mut self.sometimes)
-                }
-                Happened::Performed(effect) => self.invariants.performed(NodeId(id), &effect),
-            };
-            self.violation = self.violation.take().or(result.err());
-        }
-        for (NodeId(to), message) in core::mem::take(&mut node.sent) {
-            if !self.cut.contains(&(id, to)) {
-                self.network.push(Envelope { from: id, to, message });
-            }
-        }
-    }
-
-    fn check(&mut self, result: Result<(), Violation>) {
-        self.violation = self.violation.take().or(result.err());
-    }
-
-    /// Panics unless the invariants held so far.
-    pub(crate) fn assert_sound(&mut self) {
-        let Self { nodes, invariants, .. } = self;
-        let mut all = nodes.iter().map(|(id, node)| (NodeId(*id), &node.engine));
-        let result = invariants.checkpoint(&mut all);
-        self.check(result);
-        assert_eq!(self.violation, None);
-    }
-
-    pub(crate) fn crash(&mut self, id: u64) {
-        let rebuilt = self.node(id).rebuilt();
-        let recovered = self.invariants.recovered(NodeId(id), &rebuilt);
-        self.check(recovered);
-        self.at(id, Node::crash);
-    }
-
-    /// Cuts every link of these nodes to others.
-    pub(crate) fn isolate(&mut self, ids: &[u64]) {
-        for a in self.nodes.keys() {
-            for b in self.nodes.keys() {
-                if ids.contains(a) != ids.contains(b) {
-                    self.cut.insert((*a, *b));
-                }
-            }
-        }
-        let cut = &self.cut;
-        self.network.retain(|envelope| !cut.contains(&(envelope.from, envelope.to)));
-    }
-
-    pub(crate) fn heal(&mut self) {
-        self.cut.clear();
-    }
-
-    /// Delivers the message at this place of the network.
-    pub(crate) fn deliver(&mut self, place: usize) {
-        let Envelope { from, to, message } = self.network.remove(place);
-        self.at(to, |node| node.hear(from, message));
-    }
-
-    /// Delivers everything, in order, until nothing is on its way.
-    pub(crate) fn settle(&mut self) {
-        self.settle_but(|_| false);
-    }
-
-    /// As [`settle`](Self::settle), losing what `lost` selects.
-    pub(crate) fn settle_but(&mut self, mut lost: impl FnMut(&Envelope) -> bool) {
-        for _ in 0..100_000 {
-            let Some(envelope) = self.network.first() else { return };
-            if lost(envelope) {
-                self.network.remove(0);
-            } else {
-                self.deliver(0);
-            }
-        }
-        panic!("the network never falls silent");
-    }
-
-    /// Lets node `id` time out and win with what answers.
-    pub(crate) fn elect(&mut self, id: u64) {
-        self.elect_but(id, |_| false);
-    }
-
-    /// Lets node `id` time out, whatever comes of it.
-    pub(crate) fn campaign(&mut self, id: u64) {
-        let patience = Duration::from_secs(1);
-        self.nodes.values_mut().for_each(|node| node.wait(patience));
-        self.at(id, |node| node.fire(Timer::Election));
-        self.settle();
-    }
-
-    /// As [`elect`](Self::elect), losing what `lost` selects.
-    pub(crate) fn elect_but(&mut self, id: u64, lost: impl FnMut(&Envelope) -> bool) {
-        let patience = Duration::from_secs(1);
-        self.nodes.values_mut().for_each(|node| node.wait(patience));
-        self.at(id, |node| node.fire(Timer::Election));
-        self.settle_but(lost);
-        assert_eq!(self.nodes[&id].view().role, Role::Leader, "{}", self.nodes[&id].view());
-    }
-
-    /// Lets time pass: timers fire when they are due, messages arrive at once, but for what `lost`
-    /// selects.
-    pub(crate) fn run(&mut self, duration: Duration, mut lost: impl FnMut(&Envelope) -> bool) {
-        let start = self.nodes.values().map(|node| node.now).max().unwrap_or(Instant::START);
-        let end = start + duration;
-        self.settle_but(&mut lost);
-        loop {
-            let due = self.nodes.iter().flat_map(|(id, node)| {
-                node.timers.iter().map(move |(timer, due)| (*due, *id, *timer))
-            });
-            let Some((_, id, timer)) = due.min().filter(|(at, ..)| *at <= end) else { break };
-            self.at(id, |node| node.fire(timer));
-            self.settle_but(&mut lost);
-        }
-        self.nodes.values_mut().for_each(|node| node.now = end);
-    }
-
-    pub(crate) fn leader(&self) -> Option<u64> {
-        let leaders = self.nodes.iter().filter(|(_, node)| node.view().role == Role::Leader);
-        leaders.max_by_key(|(_, node)| node.view().ballot).map(|(id, _)| *id)
-    }
-
-    /// The commit index of every node.
-    pub(crate) fn commits(&self) -> Vec<u64> {
-        self.nodes.values().map(|node| node.view().commit.0).collect()
-    }
-
-    pub(crate) fn input(&mut self, id: u64, input: Input<MultiPaxos<R>>) {
-        self.at(id, |node| {
-            node.input(input);
-            node.input(Input::Flush);
-        });
+        self.enter(Node::recover(config, []));
     }
 }

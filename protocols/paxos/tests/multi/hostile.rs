@@ -6,7 +6,7 @@ use synod_engine::{Blob, NodeId, Random};
 use synod_paxos::Ballot;
 use synod_paxos::multi::{Message, Timer};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Founded as _};
 use crate::driver::{Node, values};
 
 /// A follower, a candidate and a leader of three, each with values chosen and accepted.

@@ -8,7 +8,7 @@ use synod_engine::{Input, Instant, LinkState, NodeId, Sound, Token, Without};
 use synod_log::Lease;
 use synod_paxos::multi::{Message, RULES, Rules, Timer};
 
-use crate::cluster::{Cluster, Envelope};
+use crate::cluster::{Cluster, Envelope, Founded as _, PaxosCluster as _};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -85,8 +85,8 @@ fn a_broken_link_frees_nobody_from_a_promise() {
 fn a_restart_frees_nobody_from_a_promise() {
     for (sound, rules) in [(true, Without::default()), (false, without("lease_outlives_restart"))] {
         let (mut cluster, since) = leased(rules);
-        cluster.crash(2);
-        cluster.crash(3);
+        cluster.reboot(2);
+        cluster.reboot(3);
         assert_eq!(overtakes(&mut cluster), !sound);
         assert!(answers_at(&mut cluster, since, 100 * MS));
     }

@@ -8,7 +8,7 @@ use synod_consensus::{
 use synod_engine::{Blob, Input, NodeId, Sound, Token, Without};
 use synod_paxos::multi::{Message, RULES, Rules, Timer};
 
-use crate::cluster::{Cluster, Envelope};
+use crate::cluster::{Cluster, Envelope, Founded as _, PaxosCluster as _};
 use crate::driver::add;
 
 fn committed<R: Rules>(cluster: &Cluster<R>, id: u64, token: u64) -> bool {
@@ -239,7 +239,7 @@ fn the_one_who_may_lead_finds_out_from_those_who_may_not() {
     cluster.isolate(&[1]);
     cluster.elect_but(2, tells_4);
     assert_eq!(cluster.commits(), [1, 2, 3, 1]);
-    cluster.crash(2);
+    cluster.reboot(2);
     for _ in 0..3 {
         cluster.at(1, |node| node.fire(Timer::Election));
     }
@@ -249,7 +249,7 @@ fn the_one_who_may_lead_finds_out_from_those_who_may_not() {
     assert_eq!(cluster.commits(), [3, 3, 3, 1]);
     cluster.heal();
     assert!(cluster.node(4).view().ballot < cluster.node(3).view().ballot);
-    cluster.run(Duration::from_secs(10), |_| false);
+    cluster.run(Duration::from_secs(10));
     assert_eq!(cluster.leader(), Some(4));
     cluster.at(4, |node| node.propose(1, "x"));
     assert!(committed(&cluster, 4, 1));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use synod_consensus::Role;
 
-use crate::cluster::{Cluster, Envelope};
+use crate::cluster::{Cluster, Envelope, Founded as _};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -44,10 +44,10 @@ fn quorum_loss_the_hub_takes_over() {
         let mut cluster = drawn(5, seed);
         cluster.elect(1);
         let lost = only(&[(3, 1), (3, 2), (3, 4), (3, 5)]);
-        cluster.run(3 * SECOND, &lost);
+        cluster.run_but(3 * SECOND, &lost);
         assert_eq!(serves(&mut cluster, &lost), Some(3), "{seed}");
         let before = elections(&cluster);
-        cluster.run(5 * SECOND, &lost);
+        cluster.run_but(5 * SECOND, &lost);
         assert_eq!((serves(&mut cluster, &lost), elections(&cluster)), (Some(3), before), "stays");
         cluster.assert_sound();
     }
@@ -67,7 +67,7 @@ fn constrained_election_the_hub_leads_whatever_it_has() {
         assert_eq!(cluster.commits(), [10, 10, 0, 10, 10]);
         cluster.heal();
         let lost = only(&[(3, 2), (3, 4), (3, 5)]);
-        cluster.run(3 * SECOND, &lost);
+        cluster.run_but(3 * SECOND, &lost);
         assert_eq!(serves(&mut cluster, &lost), Some(3), "{seed}");
         assert!(cluster.node(3).view().commit.0 > 10, "with all that was chosen");
         cluster.assert_sound();
@@ -80,7 +80,7 @@ fn chained_the_leader_stays() {
     let mut cluster = Cluster::start(3);
     cluster.elect(1);
     let lost = only(&[(1, 2), (2, 3)]);
-    cluster.run(10 * SECOND, &lost);
+    cluster.run_but(10 * SECOND, &lost);
     assert_eq!((cluster.leader(), elections(&cluster)), (Some(1), 1));
     let before = cluster.node(1).view().commit;
     cluster.at(1, |node| node.propose(1, "x"));
@@ -93,6 +93,6 @@ fn chained_the_leader_stays() {
 fn a_leader_that_nobody_hears_steps_down() {
     let mut cluster = Cluster::start(5);
     cluster.elect(1);
-    cluster.run(SECOND, only(&[(2, 3), (3, 4), (4, 5), (5, 2)]));
+    cluster.run_but(SECOND, only(&[(2, 3), (3, 4), (4, 5), (5, 2)]));
     assert_ne!(cluster.node(1).view().role, Role::Leader);
 }

@@ -4,7 +4,7 @@ use synod_consensus::{Batch, Event, Index, Payload, Refusal, Role};
 use synod_engine::{Input, Token};
 use synod_paxos::multi::{Message, Timer};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Founded as _};
 use crate::driver::{Disk, Node, ballot, values};
 
 /// What each node was told, as words; a no-op is a dash.

@@ -4,7 +4,7 @@ use synod_consensus::{Index, Membership, Snapshot};
 use synod_engine::{Blob, Engine, NodeId};
 use synod_paxos::multi::{Checkpoint, Config, Message, MultiPaxos, Record};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Founded as _};
 use crate::driver::{Disk, ballot, values};
 
 #[test]
@@ -18,7 +18,7 @@ fn an_acceptor_comes_back_with_its_promise_and_all_that_it_accepted_gaps_include
         |it| matches!(&it.message, Message::Accept { batch, .. } if batch.first() == Index(2)),
     );
     let before = cluster.node(3).engine.slots().to_string();
-    cluster.crash(3);
+    cluster.reboot(3);
     assert_eq!(cluster.node(3).engine.slots().to_string(), before);
     assert_eq!(cluster.node(3).view().ballot, ballot(1, 1));
     cluster.beat(1);
@@ -36,7 +36,7 @@ fn what_was_not_durable_was_not_told_and_may_be_forgotten() {
     cluster.at(1, |node| node.propose(1, "a"));
     cluster.settle();
     assert_eq!(cluster.commits(), [0, 0, 0]);
-    cluster.crash(2);
+    cluster.reboot(2);
     cluster.node(2).disk = Disk::Instant;
     cluster.beat(1);
     cluster.beat(1);
@@ -54,7 +54,7 @@ fn a_restart_of_all_does_not_propose_the_log_again() {
         cluster.at(1, |node| node.propose(token, "x"));
         cluster.settle();
     }
-    (1..=3).for_each(|id| cluster.crash(id));
+    (1..=3).for_each(|id| cluster.reboot(id));
     assert!(cluster.commits().iter().all(|commit| *commit >= 98), "{:?}", cluster.commits());
     let before = cluster.node(2).records.len();
     cluster.elect(2);
@@ -75,7 +75,7 @@ fn a_snapshot_takes_the_place_of_what_was_accepted_before_it() {
     }
     cluster.at(1, |node| node.compact(15));
     assert_eq!(cluster.node(1).view().base, Index(15));
-    cluster.crash(1);
+    cluster.reboot(1);
     let view = cluster.node(1).view();
     assert_eq!((view.base, view.last, view.ballot), (Index(15), Index(20), ballot(1, 1)));
     cluster.assert_sound();

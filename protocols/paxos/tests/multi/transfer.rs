@@ -6,7 +6,7 @@ use synod_consensus::{Change, Event, Refusal, Role};
 use synod_engine::{NodeId, Token};
 use synod_paxos::multi::{Message, Timer};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Founded as _};
 
 #[test]
 fn a_successor_takes_over_and_what_waited_is_refused_with_its_name() {
@@ -69,9 +69,9 @@ fn leadership_goes_to_the_voter_of_the_highest_priority_once_it_is_there_for_lon
     cluster.elect(1);
     cluster.at(1, |node| node.change(1, [Change::Prioritise { node: NodeId(2), priority: 5 }]));
     cluster.settle();
-    cluster.run(Duration::from_secs(4), |_| false);
+    cluster.run(Duration::from_secs(4));
     assert_eq!(cluster.leader(), Some(1));
-    cluster.run(Duration::from_secs(3), |_| false);
+    cluster.run(Duration::from_secs(3));
     assert_eq!(cluster.leader(), Some(2));
     assert_eq!(cluster.sometimes.count("leadership goes to a higher priority"), 1);
     cluster.assert_sound();

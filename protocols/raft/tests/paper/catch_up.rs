@@ -7,8 +7,10 @@ use synod_consensus::{Batch, Change, Epoch, Index, Role};
 use synod_engine::{NodeId, Sound, Without};
 use synod_raft::{EntryId, Message, Rules, Timer};
 
-use crate::cluster::{Cluster, Envelope};
-use crate::driver::{Disk, append, batches, config, config_with, entry, heartbeat};
+use crate::cluster::{Cluster, Envelope, Founded as _, RaftCluster as _};
+use crate::driver::{
+    Disk, RaftNode as _, Whole as _, append, batches, config, config_with, entry, heartbeat,
+};
 use crate::membership::group;
 
 const LONG: Duration = Duration::from_secs(5);
@@ -47,7 +49,7 @@ fn constrained(logs: &[&[u64]], term: u64, max_append_bytes: usize) -> Cluster {
 fn the_only_node_that_is_heard_catches_up_and_leads() {
     let mut cluster =
         constrained(&[&[1, 1, 1], &[1, 1, 1], &[1, 1, 1], &[1, 1, 1], &[1]], 1, 1 << 20);
-    cluster.run(LONG, |_| false);
+    cluster.run(LONG);
     assert_eq!(cluster.leader(), Some(5));
     assert_eq!(cluster.nodes[&5].terms()[..3], [1, 1, 1]);
     assert!(cluster.nodes[&5].view().term <= Epoch(3), "terms do not run away");
@@ -63,12 +65,12 @@ fn a_log_is_pulled_piece_by_piece_over_losses_and_crashes() {
     let mut pieces = 0;
     for _ in 0..10 {
         let before = pieces;
-        cluster.run(Duration::from_millis(700), |envelope| {
+        cluster.run_but(Duration::from_millis(700), |envelope| {
             pieces += u32::from(is_pulled(envelope));
             is_pulled(envelope) && pieces > before + 3
         });
         if cluster.leader().is_none() {
-            cluster.crash(5);
+            cluster.reboot(5);
         }
         cluster.assert_sound();
     }
@@ -83,7 +85,7 @@ fn the_best_of_the_better_logs_is_taken() {
     let logs: &[&[u64]] =
         &[&[1, 1, 2, 2], &[1, 1, 2], &[1, 1, 2, 2], &[1, 1, 1, 1, 1, 1], &[1, 1, 1]];
     let mut cluster = constrained(logs, 2, 1 << 20);
-    cluster.run(LONG, |_| false);
+    cluster.run(LONG);
     assert_eq!(cluster.leader(), Some(5));
     assert_eq!(cluster.nodes[&5].terms()[..4], [1, 1, 2, 2]);
     cluster.assert_sound();
@@ -145,7 +147,7 @@ fn a_piece_counts_only_for_a_log_that_is_behind() {
     assert!(node.sent.iter().all(is_pre_vote), "{:?}", node.sent);
     node.sync();
     assert!(node.sent.iter().all(is_pre_vote), "{:?}", node.sent);
-    node.crash();
+    node.reboot();
     assert_eq!(node.terms(), [1, 1, 2, 3, 3]);
 }
 
@@ -190,7 +192,7 @@ fn what_only_a_node_of_priority_0_has_is_not_lost_and_stops_nobody() {
     assert_eq!(cluster.commits(), [3, 3, 2]);
     cluster.heal();
     cluster.isolate(&[1]);
-    cluster.run(LONG, |_| false);
+    cluster.run(LONG);
     assert_eq!(cluster.leader(), Some(3));
     assert_eq!(cluster.commits()[1..], [4, 4]);
     cluster.assert_sound();
@@ -207,14 +209,14 @@ fn a_node_of_priority_0_in_an_earlier_term_is_pulled_from() {
     // Node 1 restarts, gets the vote of 3, and dies before it leads; 2 hears nothing of that.
     cluster.heal();
     cluster.isolate(&[2]);
-    cluster.crash(1);
+    cluster.reboot(1);
     cluster.nodes.values_mut().for_each(|node| node.wait(Duration::from_secs(1)));
     cluster.at(1, |node| node.fire(Timer::Election));
     cluster.settle_but(|envelope| matches!(envelope.message, Message::VoteReply { .. }));
     assert_eq!([2, 3].map(|id| cluster.nodes[&id].view().term.0), [1, 2]);
     cluster.heal();
     cluster.isolate(&[1]);
-    cluster.run(LONG, |_| false);
+    cluster.run(LONG);
     assert_eq!(cluster.leader(), Some(3));
     assert_eq!(cluster.commits()[1..], [4, 4]);
     cluster.assert_sound();
@@ -227,7 +229,7 @@ fn nobody_pulls_where_a_good_candidate_is_heard() {
     let mut pulls = 0;
     cluster.isolate(&[1]);
     cluster.at(3, |node| node.fire(Timer::Election));
-    cluster.run(LONG, |envelope| {
+    cluster.run_but(LONG, |envelope| {
         pulls += u32::from(is_pulled(envelope));
         false
     });
@@ -278,7 +280,7 @@ fn pulled_what_was_acknowledged<R: Rules>(rules: R) -> Cluster<R> {
     assert_eq!(cluster.nodes[&4].terms(), [1; 6]);
     cluster.heal();
     cluster.isolate(&[4, 5]);
-    cluster.run(LONG, |_| false);
+    cluster.run(LONG);
     assert_eq!((cluster.leader(), cluster.nodes[&1].view().commit), (Some(1), Index(9)));
     assert_eq!(cluster.nodes[&4].terms(), [1, 1, 1, 1, 1, 2]);
     cluster.heal();
@@ -300,7 +302,7 @@ fn a_log_that_cut_what_it_acknowledged_is_repaired() {
     let mut cluster = pulled_what_was_acknowledged(Sound);
     assert_eq!(cluster.sometimes.count("a pull cut entries"), 1);
     assert_eq!(cluster.nodes[&4].view().commit, Index(0));
-    cluster.run(LONG, |_| false);
+    cluster.run(LONG);
     for node in cluster.nodes.values() {
         assert_eq!(node.terms()[..9], [1, 1, 1, 1, 1, 1, 1, 1, 3], "{}", node.view());
     }

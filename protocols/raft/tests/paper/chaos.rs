@@ -10,7 +10,7 @@ use synod_consensus::{Event, Output, Payload, Request};
 use synod_engine::{Input, Random, Token};
 use synod_raft::{Config, Rules};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, RaftCluster as _};
 use crate::driver::{Disk, snapshot};
 
 /// What a user waits for.
@@ -67,7 +67,7 @@ impl<R: Rules> Chaos<R> {
             970..985 => self.snapshot(id),
             985..990 => {
                 self.waiting.retain(|(node, _), _| *node != id);
-                self.cluster.crash(id);
+                self.cluster.reboot(id);
             }
             990..993 => self.cluster.isolate(&[id]),
             _ => self.cluster.heal(),
@@ -83,7 +83,7 @@ impl<R: Rules> Chaos<R> {
             self.cluster.at(id, crate::driver::Node::sync);
         }
         for _ in 0..100 {
-            self.cluster.run(Duration::from_millis(100), |_| false);
+            self.cluster.run(Duration::from_millis(100));
             self.listen();
             (1..=self.cluster.nodes.len() as u64).for_each(|id| self.apply(id));
         }

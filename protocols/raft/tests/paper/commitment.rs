@@ -6,8 +6,10 @@ use synod_consensus::{Epoch, Event, Index, Payload, Role};
 use synod_engine::Token;
 use synod_raft::{Message, Timer};
 
-use crate::cluster::Cluster;
-use crate::driver::{Disk, Node, append, batches, config, entry, matches, vote_reply};
+use crate::cluster::{Cluster, RaftCluster as _};
+use crate::driver::{
+    Disk, Node, RaftNode as _, Whole as _, append, batches, config, entry, matches, vote_reply,
+};
 
 const MOMENT: Duration = Duration::from_millis(100);
 
@@ -82,7 +84,7 @@ fn figure_8_d_it_may_still_be_overwritten() {
     cluster.isolate(&[1]);
     cluster.at(5, |node| node.hear(4, vote_reply(4, false)));
     cluster.elect(5);
-    cluster.run(MOMENT, |_| false);
+    cluster.run(MOMENT);
     let logs: Vec<_> = cluster.nodes.values().skip(1).map(Node::terms).collect();
     assert_eq!(logs, [[1, 3, 5]; 4]);
     assert_eq!(cluster.commits(), [0, 3, 3, 3, 3]);
@@ -93,7 +95,7 @@ fn figure_8_d_it_may_still_be_overwritten() {
 #[test]
 fn figure_8_e_an_own_entry_on_a_majority_commits_it_for_good() {
     let mut cluster = figure_8_c();
-    cluster.run(MOMENT, |_| false);
+    cluster.run(MOMENT);
     assert_eq!(cluster.commits(), [3, 3, 3, 3, 0]);
     cluster.heal();
     cluster.isolate(&[1]);
@@ -102,7 +104,7 @@ fn figure_8_e_an_own_entry_on_a_majority_commits_it_for_good() {
     cluster.at(5, |node| node.fire(Timer::Election));
     cluster.settle_but(|envelope| matches!(envelope.message, Message::Pull { .. }));
     assert_eq!(cluster.nodes[&5].view().role, Role::Follower, "its log is behind");
-    cluster.run(Duration::from_secs(5), |_| false);
+    cluster.run(Duration::from_secs(5));
     assert_eq!(cluster.nodes[&5].terms()[..3], [1, 2, 4]);
     cluster.assert_sound();
 }
@@ -151,7 +153,7 @@ fn entries_leave_before_they_are_durable() {
 
 #[test]
 fn a_cluster_of_one_commits_when_its_disk_has_it_and_not_before() {
-    let mut node = Node::start(1, 1);
+    let mut node = Node::founder(1, 1);
     node.committed();
     node.disk = Disk::Manual;
     node.propose(1, "x");
@@ -180,7 +182,7 @@ fn followers_learn_at_once_what_was_committed() {
 #[test]
 fn the_first_entry_of_a_leader_is_a_no_op_of_its_term() {
     let node = leader(3);
-    let batch = node.raft.log().run_from(Index(3)).unwrap();
+    let batch = node.engine.log().run_from(Index(3)).unwrap();
     assert_eq!((batch.epoch(), batch.payloads()), (Epoch(2), &[Payload::Noop][..]));
 }
 
@@ -196,7 +198,7 @@ fn a_command_is_committed_under_the_token_of_who_proposed_it_and_nobody_elses() 
     });
     let own: Vec<_> = own.flatten().collect();
     assert_eq!(own, [(Index(4), Token(7)), (Index(5), Token(8))]);
-    let mut follower = Node::start(2, 3);
+    let mut follower = Node::founder(2, 3);
     follower.hear(1, append(2, entry(0, 0), &[2], 1));
     assert!(follower.events.iter().all(|event| match event {
         Event::Committed { own, batch } => own.is_empty() && *batch == batches(1, &[2])[0],

@@ -6,7 +6,8 @@ use synod_engine::{Effect, Engine, Input, NodeId, Random, To, When};
 use synod_raft::{AppendResult, Message, Raft, Term, Timer, View};
 
 use crate::driver::{
-    Disk, Node, append, entry, heartbeat, matches, pre_vote, pre_vote_reply, vote, vote_reply,
+    Disk, Node, RaftNode as _, Whole as _, append, entry, heartbeat, matches, pre_vote,
+    pre_vote_reply, vote, vote_reply,
 };
 
 /// Node 1 of three in term 2, whose disk does nothing by itself from now on.
@@ -88,11 +89,11 @@ fn a_disk_that_never_syncs_leaks_no_promise() {
     for seed in 0..500 {
         let mut random = Random::new(seed);
         let mut node = with_a_stalled_disk();
-        node.performed.clear();
+        node.happened.clear();
         for _ in 0..50 {
             one_input(&mut node, &mut random);
         }
-        for effect in &node.performed {
+        for effect in node.performed() {
             let Effect::Send { message, when, .. } = effect else { continue };
             let (granted, term) = match message {
                 Message::PreVote { .. } | Message::HeartbeatReply { .. } => continue,
@@ -120,14 +121,14 @@ fn every_promise_follows_its_record() {
         let mut random = Random::new(seed);
         let mut node = with_a_stalled_disk();
         let mut durable = node.rebuilt();
-        node.performed.clear();
+        node.happened.clear();
         for _ in 0..80 {
             one_input(&mut node, &mut random);
             if random.chance(300_000) {
                 node.sync_one();
             }
         }
-        for effect in &node.performed {
+        for effect in node.performed() {
             if let Effect::Persist(record) = effect {
                 durable.replay(record.clone()).unwrap();
             }
@@ -206,7 +207,7 @@ fn has_asked_for_votes(node: &Node) -> bool {
 /// "A disk that stalls delays no heartbeat and costs no leadership."
 #[test]
 fn a_leader_whose_disk_stalls_still_sends_and_stays_in_office() {
-    let mut node = Node::start(1, 3);
+    let mut node = Node::founder(1, 3);
     node.win(&[2, 3]);
     node.hear(2, matches(1, 1));
     node.hear(3, matches(1, 1));
@@ -254,7 +255,7 @@ fn leadership_is_announced_once_when_it_changes() {
         };
         node.events.drain(..).filter_map(leadership).collect::<Vec<_>>()
     };
-    let mut node = Node::start(1, 3);
+    let mut node = Node::founder(1, 3);
     assert_eq!(announced(&mut node), [(Role::Follower, None, 0)]);
     node.fire(Timer::Election);
     node.disk = Disk::Manual;

@@ -8,10 +8,10 @@ use synod_consensus::{Epoch, Role};
 use synod_engine::{Input, LinkState, NodeId};
 use synod_raft::{Message, Record, Timer};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Founded as _};
 use crate::driver::{
-    Node, append, config, entry, heartbeat, matches, pre_vote, pre_vote_reply, vote, vote_reply,
-    wished_vote,
+    Node, RaftNode as _, Whole as _, append, config, entry, heartbeat, matches, pre_vote,
+    pre_vote_reply, vote, vote_reply, wished_vote,
 };
 
 const BEFORE_ANY_TIMEOUT: Duration = Duration::from_millis(299);
@@ -40,7 +40,7 @@ fn leader() -> Node {
 
 #[test]
 fn when_servers_start_up_they_begin_as_followers() {
-    let node = Node::start(1, 3);
+    let node = Node::founder(1, 3);
     assert_eq!((node.view().role, node.view().leader), (Role::Follower, None));
     assert!(node.timers.contains_key(&Timer::Election));
     assert!(node.sent.is_empty());
@@ -93,7 +93,7 @@ fn a_node_votes_for_the_first_candidate_of_a_term_and_again_for_that_one_only() 
     assert_eq!(node.answer(3, vote(3, last)), [vote_reply(3, false)]);
     assert_eq!(node.answer(2, vote(3, last)), [vote_reply(3, true)], "its answer may be lost");
     assert_eq!(node.view().vote, Some(NodeId(2)));
-    node.crash();
+    node.reboot();
     assert_eq!(node.answer(3, vote(3, last)), [vote_reply(3, false)]);
     assert_eq!(node.answer(3, vote(4, last)), [vote_reply(4, true)], "a new term, a new vote");
 }
@@ -216,7 +216,7 @@ fn votes_of_a_majority_make_a_leader_and_no_fewer() {
 
 #[test]
 fn a_cluster_of_one_leads_itself_at_once() {
-    let node = Node::start(1, 1);
+    let node = Node::founder(1, 1);
     assert_eq!((node.view().role, node.view().term), (Role::Leader, Epoch(1)));
     assert_eq!(node.view().commit.0, 1);
 }
@@ -251,7 +251,7 @@ fn a_split_vote_ends_in_another_election() {
     });
     let terms: Vec<_> = cluster.nodes.values().map(|node| node.view().term.0).collect();
     assert_eq!(cluster.leader(), None);
-    cluster.run(Duration::from_secs(5), |_| false);
+    cluster.run(Duration::from_secs(5));
     let leader = cluster.leader().expect("somebody won");
     assert!(cluster.nodes[&leader].view().term.0 > terms[0]);
     cluster.assert_sound();
@@ -296,7 +296,7 @@ fn a_leader_that_hears_no_majority_for_an_election_timeout_steps_down() {
 /// Thesis §6.2 for five: the others must be two.
 #[test]
 fn one_follower_of_four_does_not_keep_a_leader_in_office() {
-    let mut node = Node::start(1, 5);
+    let mut node = Node::founder(1, 5);
     node.win(&[2, 3]);
     node.hear(2, matches(1, 1));
     node.hear(2, Message::HeartbeatReply { term: Epoch(1), round: 0, promise_ms: 0 });
@@ -404,7 +404,7 @@ fn a_candidate_that_nobody_listens_to_gets_back_in_by_its_answers() {
     cluster.at(3, |node| node.hear(2, vote_reply(7, false)));
     cluster.beat(1);
     assert_eq!(cluster.nodes[&1].view().role, Role::Follower);
-    cluster.run(Duration::from_secs(2), |_| false);
+    cluster.run(Duration::from_secs(2));
     let leader = cluster.leader().expect("somebody leads in a later term");
     let term = cluster.nodes[&leader].view().term;
     assert_eq!(term, Epoch(8));
@@ -418,10 +418,10 @@ fn a_node_that_was_cut_off_disturbs_nobody_when_it_comes_back() {
     let mut cluster = Cluster::start(3);
     cluster.elect(1);
     cluster.isolate(&[3]);
-    cluster.run(Duration::from_secs(10), |_| false);
+    cluster.run(Duration::from_secs(10));
     assert_eq!(cluster.nodes[&3].view().term, Epoch(1), "no term rose while it was cut off");
     cluster.heal();
-    cluster.run(Duration::from_secs(1), |_| false);
+    cluster.run(Duration::from_secs(1));
     let view = cluster.nodes[&1].view();
     assert_eq!((view.role, view.term), (Role::Leader, Epoch(1)));
     assert_eq!(cluster.nodes[&3].view().leader, Some(NodeId(1)));
@@ -435,7 +435,7 @@ fn a_node_that_is_ahead_in_terms_is_not_left_out_for_ever() {
     let mut cluster = Cluster::start(3);
     cluster.elect(1);
     cluster.at(3, |node| node.hear(2, vote_reply(7, false)));
-    cluster.run(Duration::from_secs(5), |_| false);
+    cluster.run(Duration::from_secs(5));
     let terms: Vec<_> = cluster.nodes.values().map(|node| node.view().term).collect();
     assert!(terms[0] >= Epoch(7) && terms.iter().all(|term| *term == terms[0]), "{terms:?}");
     assert!(cluster.leader().is_some());

@@ -9,8 +9,10 @@ use synod_consensus::{Epoch, Event, Index, Refusal};
 use synod_engine::{Input, LinkState, NodeId, Random, Token};
 use synod_raft::{Message, ReadId, ReadResult, Timer};
 
-use crate::cluster::Cluster;
-use crate::driver::{Node, add, append, config, entry, heartbeat, matches, vote_reply};
+use crate::cluster::{Cluster, Founded as _, RaftCluster as _};
+use crate::driver::{
+    Node, RaftNode as _, Whole as _, add, append, config, entry, heartbeat, matches, vote_reply,
+};
 use crate::reads::{confirmed, leader, ready, refused};
 
 /// Node 1 of three follows node 2, whose term is 2, and knows of one committed entry.
@@ -144,11 +146,7 @@ fn a_read_is_ready_once_a_snapshot_reached_its_index() {
 fn a_learner_serves_reads() {
     let mut cluster = Cluster::start(3);
     cluster.elect(1);
-    cluster.join(4, {
-        let mut config = config(1, 3);
-        config.part.node = NodeId(4);
-        config
-    });
+    cluster.join(4, config(1, 3));
     cluster.at(1, |node| node.change(1, [add(4)]));
     cluster.settle();
     cluster.at(1, |node| node.propose(2, "x"));
@@ -210,7 +208,7 @@ fn an_answer_to_an_earlier_life_is_not_taken() {
     let mut node = follower();
     node.read(7);
     let id = question(&mut node);
-    node.crash();
+    node.reboot();
     node.hear(2, heartbeat(2, 0));
     node.read(8);
     let after = question(&mut node);
@@ -382,7 +380,7 @@ fn etcd_20418_a_question_asked_before_a_pause_yields_no_old_index_after_it() {
     cluster.settle();
     let mut asleep = cluster.nodes[&1].clone();
     cluster.isolate(&[1]);
-    cluster.run(Duration::from_secs(3), |envelope| envelope.to == 1);
+    cluster.run_but(Duration::from_secs(3), |envelope| envelope.to == 1);
     let leader = cluster.leader().unwrap();
     cluster.at(leader, |node| node.propose(1, "new"));
     cluster.settle();
@@ -435,7 +433,7 @@ fn reads_of_followers_are_fresh_under_any_order_of_messages() {
                 cluster.deliver(place);
             }
         }
-        cluster.run(Duration::from_secs(2), |_| false);
+        cluster.run(Duration::from_secs(2));
         for id in 1..=3 {
             for (index, tokens) in ready(cluster.node(id)) {
                 for token in tokens {

@@ -6,9 +6,10 @@ use synod_consensus::{Epoch, Event, Index, Payload, Refusal, Role};
 use synod_engine::{Input, LinkState, NodeId, Token, Without};
 use synod_raft::{Message, Rules, Timer};
 
-use crate::cluster::{Cluster, Envelope};
+use crate::cluster::{Cluster, Envelope, RaftCluster as _};
 use crate::driver::{
-    Node, append, config, config_with, entry, founders, heartbeat, matches, snapshot,
+    Node, RaftNode as _, Whole as _, append, config, config_with, entry, founders, heartbeat,
+    matches, snapshot,
 };
 
 /// Node 1 leads three that forward.
@@ -61,7 +62,7 @@ fn what_a_follower_proposes_is_appended_by_its_leader_and_ends_committed_here() 
 
 #[test]
 fn nothing_is_forwarded_unless_that_is_wanted_and_a_leader_is_known() {
-    let mut node = Node::start(2, 3);
+    let mut node = Node::founder(2, 3);
     node.hear(1, heartbeat(1, 0));
     node.propose(1, "x");
     assert_eq!(endings(&node, 1), ["not the leader; n1 is"]);
@@ -125,7 +126,7 @@ fn a_parcel_that_comes_late_is_not_taken_after_later_ones() {
         (effects(&cluster.nodes[&1], "first"), effects(&cluster.nodes[&1], "second")),
         (0, 1)
     );
-    cluster.run(Duration::from_secs(2), |_| false);
+    cluster.run(Duration::from_secs(2));
     assert_eq!(endings(&cluster.nodes[&2], 1), ["unknown"], "no answer came");
 }
 
@@ -139,7 +140,7 @@ fn when_leader_link_or_answer_are_lost_the_fate_is_unknown_and_what_was_not_sent
         let ended = endings(&cluster.nodes[&2], 7);
         cluster.network.extend(forward);
         cluster.settle();
-        cluster.run(Duration::from_secs(2), |_| false);
+        cluster.run(Duration::from_secs(2));
         assert_eq!(endings(&cluster.nodes[&2], 7), ended, "once");
         assert!(effects(&cluster.nodes[&1], "x") <= 1);
         ended
@@ -219,7 +220,7 @@ fn who_may_have_led_a_term_refuses_nothing_that_was_forwarded_in_it() {
     for number in [0, 1] {
         assert_eq!(node.answer(2, forward(1, number)), []);
     }
-    node.crash();
+    node.reboot();
     assert_eq!(node.answer(2, forward(1, 0)), [], "its vote is durable");
     let refused = node.answer(2, forward(2, 0));
     assert!(matches!(refused[..], [Message::Forwarded { term: Epoch(2), .. }]), "it never led");

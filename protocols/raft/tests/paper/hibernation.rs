@@ -6,7 +6,7 @@ use synod_consensus::{Epoch, Event, Request, Role};
 use synod_engine::{Input, LinkState, NodeId, Token};
 use synod_raft::{Message, Timer};
 
-use crate::cluster::{Cluster, Envelope};
+use crate::cluster::{Cluster, Envelope, Founded as _, RaftCluster as _};
 use crate::driver::{Node, append, config, entry, matches};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -27,7 +27,7 @@ fn sleepy() -> Cluster {
 /// The same when all rest.
 fn asleep() -> Cluster {
     let mut cluster = sleepy();
-    cluster.run(Duration::from_secs(1), |_| false);
+    cluster.run(Duration::from_secs(1));
     assert!(rests(&cluster));
     cluster
 }
@@ -55,7 +55,7 @@ fn is_committed(cluster: &Cluster, token: u64) -> bool {
 fn an_idle_group_says_nothing_and_its_leader_stays() {
     let mut cluster = asleep();
     let mut said = 0;
-    cluster.run(HOUR, |_| {
+    cluster.run_but(HOUR, |_| {
         said += 1;
         false
     });
@@ -69,7 +69,7 @@ fn nobody_rests_by_default() {
     let mut cluster = Cluster::start(3);
     cluster.elect(1);
     let mut heartbeats = 0;
-    cluster.run(HOUR / 60, |envelope| {
+    cluster.run_but(HOUR / 60, |envelope| {
         heartbeats += u32::from(matches!(envelope.message, Message::Heartbeat { .. }));
         false
     });
@@ -82,7 +82,7 @@ fn a_proposal_wakes_the_group_and_it_rests_again() {
     cluster.at(1, |node| node.propose(7, "x"));
     cluster.settle();
     assert!(is_committed(&cluster, 7) && !rests(&cluster));
-    cluster.run(Duration::from_secs(1), |_| false);
+    cluster.run(Duration::from_secs(1));
     assert!(rests(&cluster));
     assert_eq!(cluster.commits(), [2; 3]);
     cluster.assert_sound();
@@ -109,7 +109,7 @@ fn a_group_that_is_read_does_not_rest() {
     let mut cluster = sleepy();
     for token in 0..50 {
         cluster.at(1, |node| node.read(token));
-        cluster.run(Duration::from_millis(100), |_| false);
+        cluster.run(Duration::from_millis(100));
         assert!(!rests(&cluster));
     }
 }
@@ -119,15 +119,15 @@ fn a_group_that_is_read_does_not_rest() {
 fn a_group_with_a_member_that_is_away_or_behind_does_not_rest() {
     let mut cluster = sleepy();
     cluster.isolate(&[3]);
-    cluster.run(Duration::from_secs(5), |_| false);
+    cluster.run(Duration::from_secs(5));
     assert!(!rests(&cluster));
     cluster.heal();
-    cluster.run(Duration::from_secs(2), |_| false);
+    cluster.run(Duration::from_secs(2));
     assert!(rests(&cluster));
     let mut stalled = sleepy();
     stalled.node(3).disk = crate::driver::Disk::Manual;
     stalled.at(1, |node| node.propose(7, "x"));
-    stalled.run(Duration::from_secs(5), |_| false);
+    stalled.run(Duration::from_secs(5));
     assert!(!stalled.nodes[&1].timers.is_empty(), "3 has not written it");
 }
 
@@ -139,7 +139,7 @@ fn a_leader_that_dies_in_its_sleep_is_replaced() {
     for id in [2, 3] {
         link(&mut cluster, id, 1, LinkState::Closed);
     }
-    cluster.run(ELECTION, |_| false);
+    cluster.run(ELECTION);
     assert!(matches!(cluster.leader(), Some(2 | 3)));
     cluster.assert_sound();
 }
@@ -150,15 +150,15 @@ fn a_leader_that_dies_in_its_sleep_is_replaced() {
 fn a_leader_that_stands_still_in_its_sleep_is_replaced_once_somebody_asks() {
     let mut cluster = asleep();
     cluster.isolate(&[1]);
-    cluster.run(HOUR, |_| false);
+    cluster.run(HOUR);
     assert_eq!(cluster.leader(), Some(1), "nobody misses it");
     cluster.at(2, |node| node.propose(7, "x"));
-    cluster.run(ELECTION, |_| false);
+    cluster.run(ELECTION);
     assert!(matches!(cluster.leader(), Some(2 | 3)));
     let term = cluster.nodes[&2].view().term;
     cluster.heal();
     link(&mut cluster, 1, 2, LinkState::Opened);
-    cluster.run(ELECTION, |_| false);
+    cluster.run(ELECTION);
     assert_eq!(cluster.nodes[&1].view().role, Role::Follower);
     assert_eq!(cluster.nodes[&1].view().term, term);
     cluster.assert_sound();
@@ -169,7 +169,7 @@ fn a_leader_that_stands_still_in_its_sleep_is_replaced_once_somebody_asks() {
 fn a_lost_call_to_rest_costs_no_leadership() {
     let mut cluster = sleepy();
     let mut lost = 0;
-    cluster.run(Duration::from_secs(3), |envelope| {
+    cluster.run_but(Duration::from_secs(3), |envelope| {
         let loses = is_rest(envelope) && envelope.to == 3 && lost == 0;
         lost += u32::from(loses);
         loses
@@ -183,8 +183,8 @@ fn a_lost_call_to_rest_costs_no_leadership() {
 #[test]
 fn a_follower_that_restarts_among_sleepers_is_brought_up_to_date() {
     let mut cluster = asleep();
-    cluster.crash(3);
-    cluster.run(ELECTION, |_| false);
+    cluster.reboot(3);
+    cluster.run(ELECTION);
     assert_eq!(cluster.nodes[&3].view().leader, Some(NodeId(1)));
     assert_eq!((cluster.leader(), cluster.commits()), (Some(1), vec![1; 3]));
     assert!(rests(&cluster));

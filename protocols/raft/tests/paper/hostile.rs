@@ -7,7 +7,8 @@ use synod_engine::{Engine, Random};
 use synod_raft::{AppendResult, Message, ReadId, ReadResult, Timer};
 
 use crate::driver::{
-    Node, append, batches, entry, founders, matches, pre_vote, pre_vote_reply, snapshot, vote,
+    Node, RaftNode as _, Whole as _, append, batches, entry, founders, matches, pre_vote,
+    pre_vote_reply, snapshot, vote,
 };
 
 const END: u64 = u64::MAX;
@@ -40,7 +41,7 @@ fn assert_ignored(message: &Message, from: u64) {
         let mut after = node.clone();
         after.hear(from, message.clone());
         assert_eq!(after.view(), node.view(), "{message} from {from}");
-        assert_eq!(after.raft.log(), node.raft.log(), "{message} from {from}");
+        assert_eq!(after.engine.log(), node.engine.log(), "{message} from {from}");
         assert_eq!(after.records, node.records, "{message} from {from}");
         assert_eq!(after.committed(), node.clone().committed(), "{message} from {from}");
     }
@@ -144,9 +145,9 @@ fn what_claims_to_come_from_oneself_but_only_a_peer_says_is_ignored() {
 /// Whether a node of any role does anything at all when it hears this from node 2.
 fn is_heard(message: &Message) -> bool {
     one_of_each().into_iter().any(|mut node| {
-        node.steps.clear();
+        node.happened.clear();
         node.hear(2, message.clone());
-        node.steps.iter().any(|(effects, _)| !effects.is_empty())
+        node.steps().any(|effects| !effects.is_empty())
     })
 }
 

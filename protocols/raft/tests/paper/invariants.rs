@@ -9,8 +9,8 @@ use synod_engine::{
 };
 use synod_raft::{Checkpoint, HardState, Invariants, Raft, Record};
 
-use crate::cluster::Cluster;
-use crate::driver::{Node, batches, founders, snapshot, vote_reply};
+use crate::cluster::{Cluster, Founded as _};
+use crate::driver::{Node, RaftNode as _, Whole as _, batches, founders, snapshot, vote_reply};
 
 /// What the folds were shown so far.
 #[derive(Default)]
@@ -23,13 +23,13 @@ impl Watch {
     /// This node does this; the invariant that it breaks.
     fn sees(&mut self, node: &Node, effect: Effect<Raft<Sound>>) -> Option<&'static str> {
         let (effects, now) = ([effect], Instant::START);
-        let step = Stepped { node: node.id(), now, effects: &effects, after: &node.raft };
+        let step = Stepped { node: node.id(), now, effects: &effects, after: &node.engine };
         let result = self.invariants.stepped(&step, &mut self.sometimes);
         result.err().map(|violation| violation.invariant)
     }
 
     fn checkpoint(&mut self, node: &Node) -> Option<Violation> {
-        self.invariants.checkpoint(&mut [(node.id(), &node.raft)].into_iter()).err()
+        self.invariants.checkpoint(&mut [(node.id(), &node.engine)].into_iter()).err()
     }
 }
 
@@ -49,7 +49,7 @@ fn nothing() -> Effect<Raft<Sound>> {
 }
 
 fn followers() -> [Node; 3] {
-    [1, 2, 3].map(|id| Node::start(id, 3))
+    [1, 2, 3].map(|id| Node::founder(id, 3))
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_log_that_no_step_wrote_is_seen() {
     let node = Node::with_log(1, 3, 2, &[1, 1, 2]);
     let mut watch = Watch::default();
     assert!(watch.checkpoint(&node).is_some());
-    watch.invariants.recovered(node.id(), &node.raft).unwrap();
+    watch.invariants.recovered(node.id(), &node.engine).unwrap();
     assert_eq!(watch.checkpoint(&node), None);
     assert_eq!(watch.sees(&node, writes(4, &[2])), None);
     assert_eq!(watch.checkpoint(&node).unwrap().invariant, "Log Matching");
@@ -202,7 +202,7 @@ fn what_happened_is_counted_when_it_happens() {
     cluster.heal();
     cluster.beat(1);
     assert_eq!(cluster.sometimes.count("snapshot installed"), 1);
-    cluster.crash(3);
+    cluster.reboot(3);
     assert_eq!(cluster.sometimes.count("snapshot installed"), 1, "its own one is no news");
     cluster.beat(1);
     cluster.at(1, |node| node.transfer(9, 2));
@@ -210,7 +210,7 @@ fn what_happened_is_counted_when_it_happens() {
     assert_eq!((cluster.leader(), cluster.sometimes.count("leadership handed over")), (Some(2), 1));
     assert_eq!(cluster.sometimes.count("leader steps down without a majority"), 0);
     cluster.isolate(&[2]);
-    cluster.run(Duration::from_secs(1), |_| false);
+    cluster.run(Duration::from_secs(1));
     assert_eq!(cluster.sometimes.count("leader steps down without a majority"), 1);
     assert_eq!(cluster.sometimes.count("leader elected"), 3);
     cluster.assert_sound();

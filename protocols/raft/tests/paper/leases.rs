@@ -6,8 +6,11 @@ use synod_consensus::{Change, Epoch, Request, Role};
 use synod_engine::{Engine as _, Input, LinkState, NodeId, Sound, Token, Without};
 use synod_raft::{Config, Lease, Message, Rules, Timer};
 
-use crate::cluster::Cluster;
-use crate::driver::{Node, add, append, config_with, entry, heartbeat, lived, pre_vote, vote};
+use crate::cluster::{Cluster, RaftCluster as _};
+use crate::driver::{
+    Node, RaftNode as _, Whole as _, add, append, config_with, entry, heartbeat, lived, pre_vote,
+    vote,
+};
 use crate::reads::ready;
 use crate::rules::read_index;
 
@@ -197,7 +200,7 @@ fn a_follower_that_answered_votes_for_nobody_while_its_promise_lasts() {
 #[test]
 fn a_node_that_starts_again_votes_for_nobody_for_an_election_timeout() {
     let mut node = bound();
-    node.crash();
+    node.reboot();
     node.wait(ms(PROMISE_MS - 1));
     assert!(!votes(&mut node, 3, vote(2, entry(9, 1))));
     node.wait(ms(1));
@@ -212,11 +215,11 @@ fn a_node_that_starts_again_votes_for_nobody_for_an_election_timeout() {
 
 #[test]
 fn where_leases_are_off_nobody_promises_and_nobody_reads_by_them() {
-    let mut node = Node::start(2, 3);
+    let mut node = Node::founder(2, 3);
     node.hear(1, append(1, entry(0, 0), &[], 0));
     let answer = node.answer(1, heartbeat(1, 0));
     assert_eq!(answer, [promise(0, 0)]);
-    let mut node = Node::start(1, 3);
+    let mut node = Node::founder(1, 3);
     node.win(&[2]);
     node.hear(2, crate::driver::matches(1, 1));
     node.read(6);
@@ -260,11 +263,7 @@ fn a_promise_does_not_keep_from_voting_for_whom_the_leader_wishes() {
 #[test]
 fn a_lease_ends_when_members_change() {
     let mut cluster = group(Sound);
-    cluster.join(4, {
-        let mut config = trusting(1, 3, Sound);
-        config.part.node = NodeId(4);
-        config
-    });
+    cluster.join(4, trusting(1, 3, Sound));
     renew(&mut cluster);
     cluster.at(1, |node| node.change(1, [add(4)]));
     assert_eq!(read(&mut cluster), []);
@@ -285,7 +284,7 @@ fn the_age_of_a_lease_and_of_a_promise_is_in_the_fingerprint() {
     let fingerprint = |node: &Node| {
         use std::hash::Hasher as _;
         let mut hasher = std::hash::DefaultHasher::new();
-        node.raft.fingerprint(node.now, &mut hasher);
+        node.engine.fingerprint(node.now, &mut hasher);
         hasher.finish()
     };
     for mut node in [leader(&[(2, PROMISE_MS)]), bound()] {
@@ -335,8 +334,8 @@ pub(crate) fn voters_lose_their_links(rules: Without) -> Option<String> {
 pub(crate) fn voters_start_again(rules: Without) -> Option<String> {
     let mut cluster = group(rules);
     renew(&mut cluster);
-    cluster.crash(2);
-    cluster.crash(3);
+    cluster.reboot(2);
+    cluster.reboot(3);
     stale_read(&mut cluster, None)
 }
 

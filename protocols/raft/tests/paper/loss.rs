@@ -8,8 +8,8 @@ use synod_consensus::{Index, Output};
 use synod_engine::{Input, LinkState, NodeId};
 use synod_raft::{Message, Timer};
 
-use crate::cluster::{Cluster, Envelope};
-use crate::driver::{Node, config, snapshot};
+use crate::cluster::{Cluster, Envelope, Founded as _, RaftCluster as _};
+use crate::driver::{Node, Whole as _, config, snapshot};
 
 const SOON: Duration = Duration::from_millis(500);
 
@@ -43,7 +43,7 @@ fn a_follower_whose_window_was_lost_and_then_compacted_gets_the_snapshot() {
     }
     assert_eq!(cluster.commits()[..2], [21, 21]);
     cluster.at(1, |node| snapshot_done(node, 21, 1));
-    cluster.run(SOON, |_| false);
+    cluster.run(SOON);
     assert_eq!(cluster.commits(), [21, 21, 21]);
     cluster.assert_sound();
 }
@@ -54,9 +54,9 @@ fn a_follower_that_restarted_while_nothing_is_proposed_learns_the_commit_index()
     cluster.elect(1);
     cluster.at(1, |node| node.propose(1, "x"));
     cluster.settle();
-    cluster.crash(3);
+    cluster.reboot(3);
     assert_eq!(cluster.commits(), [2, 2, 0]);
-    cluster.run(SOON, |_| false);
+    cluster.run(SOON);
     assert_eq!(cluster.commits(), [2, 2, 2]);
     cluster.assert_sound();
 }
@@ -72,7 +72,7 @@ fn a_follower_that_campaigned_in_vain_learns_the_commit_index() {
     cluster.settle_but(to_third);
     assert_eq!(cluster.commits(), [2, 2, 1]);
     cluster.input(3, Input::Timer(Timer::Election));
-    cluster.run(SOON, |_| false);
+    cluster.run(SOON);
     assert_eq!(cluster.commits(), [2, 2, 2]);
     assert_eq!(cluster.leader(), Some(1), "the pre-vote disturbed nobody");
     cluster.assert_sound();
@@ -94,9 +94,9 @@ fn whatever_is_lost_is_made_good_once_the_network_is() {
             for token in 0..30 {
                 let leader = cluster.leader().unwrap_or(1);
                 cluster.at(leader, |node| node.propose(token, "x"));
-                cluster.run(Duration::from_millis(40), &mut lost);
+                cluster.run_but(Duration::from_millis(40), &mut lost);
             }
-            cluster.run(Duration::from_secs(5), |_| false);
+            cluster.run(Duration::from_secs(5));
             let leader = cluster.leader().expect("somebody leads");
             let last = cluster.nodes[&leader].view().last.index.0;
             assert_eq!(cluster.commits(), [last; 3], "kind {kind}, every {n}th lost");
@@ -133,7 +133,7 @@ fn a_follower_that_lost_its_disk_is_not_asked_in_a_hot_loop() {
     cluster.elect(1);
     cluster.at(1, |node| node.propose(1, "x"));
     cluster.settle();
-    *cluster.node(3) = Node::start(3, 3);
+    *cluster.node(3) = Node::founder(3, 3);
     cluster.input(1, Input::Link { peer: NodeId(3), state: LinkState::Closed });
     cluster.settle();
 }

@@ -6,7 +6,7 @@ use synod_engine::{
 };
 use synod_raft::{Config, Message, NothingToRecover, RULES, Raft, Record, Rules, Timer};
 
-use crate::cluster::{Cluster, Envelope};
+use crate::cluster::{Cluster, Envelope, RaftCluster as _};
 use crate::driver::{Node, add, config_with, lived};
 
 /// Node 1 leads `voters` of them, with its no-op committed and `learners` more that have caught up.
@@ -15,23 +15,12 @@ pub(crate) fn group<R: Rules>(voters: u64, learners: u64, rules: R) -> Cluster<R
     let mut cluster = Cluster::with_logs(0, &logs, |id| config_with(id, voters, rules));
     cluster.elect(1);
     for id in voters + 1..=voters + learners {
-        cluster.join(id, config_with(1, 1, rules).of(id));
+        cluster.join(id, config_with(1, 1, rules));
         cluster.at(1, |node| node.change(id, [add(id)]));
         cluster.settle();
     }
     cluster.beat(1);
     cluster
-}
-
-trait Of {
-    fn of(self, id: u64) -> Self;
-}
-
-impl<R> Of for Config<R> {
-    fn of(mut self, id: u64) -> Self {
-        self.part.node = NodeId(id);
-        self
-    }
 }
 
 pub(crate) fn promote(id: u64) -> Change {
@@ -44,7 +33,7 @@ pub(crate) fn remove(id: u64) -> Change {
 
 fn members<R: Rules>(cluster: &Cluster<R>, id: u64) -> String {
     use synod_consensus::ReplicatedLog as _;
-    cluster.nodes[&id].raft.status().members.to_string()
+    cluster.nodes[&id].engine.status().members.to_string()
 }
 
 /// Why this request of a node was refused, if it was.
@@ -277,7 +266,7 @@ fn who_lost_its_data_is_sent_the_log_from_scratch() {
     let again = Change::Add { node, contact };
     cluster.at(1, |node| node.change(7, [remove(3), again]));
     use synod_consensus::ReplicatedLog as _;
-    let peers = cluster.nodes[&1].raft.status().peers;
+    let peers = cluster.nodes[&1].engine.status().peers;
     let matched = |id| peers.iter().find(|peer| peer.node == NodeId(id)).map(|peer| peer.matched.0);
     assert!(matched(2) > Some(0));
     assert_eq!(matched(3), Some(0));
@@ -324,7 +313,7 @@ fn who_is_removed_by_an_entry_that_only_it_has_can_still_be_elected() {
     let mut cluster = group(2, 0, Sound);
     cluster.at(1, |node| node.change(7, [remove(1)]));
     cluster.settle_but(|_| true);
-    cluster.crash(1);
+    cluster.reboot(1);
     cluster.at(2, |node| node.fire(Timer::Election));
     cluster.settle_but(|envelope| matches!(envelope.message, Message::Pull { .. }));
     assert_eq!(cluster.nodes[&2].view().role, Role::Follower, "node 1 knows better");
@@ -360,7 +349,7 @@ fn a_restart_knows_the_members() {
     cluster.at(1, |node| node.change(7, [promote(4)]));
     cluster.settle();
     for id in 1..=4 {
-        cluster.crash(id);
+        cluster.reboot(id);
         assert_eq!(members(&cluster, id), "{n1,n2,n3,n4}");
     }
     cluster.assert_sound();
@@ -389,9 +378,9 @@ fn a_survivor_that_is_forced_alone_keeps_its_log_and_leads_at_once() {
         let alone = Node::recover(config_with(id, 4, Sound), records);
         let view = alone.view();
         assert_eq!((view.role, view.commit), (Role::Leader, view.last.index));
-        assert_eq!(alone.raft.log().epoch_at(last.index), Some(last.epoch), "nothing is lost");
+        assert_eq!(alone.engine.log().epoch_at(last.index), Some(last.epoch), "nothing is lost");
         assert!(view.term.0 > term.0 + (1 << 20), "beyond what the lost majority elected since");
-        assert_eq!(alone.raft.status().members.to_string(), members);
+        assert_eq!(alone.engine.status().members.to_string(), members);
     }
 }
 

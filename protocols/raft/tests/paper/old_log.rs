@@ -6,9 +6,10 @@ use std::time::Duration;
 use synod_consensus::{Epoch, Event, Index, Output, Refusal, Task};
 use synod_engine::{Input, LinkState, NodeId, Random, TaskId, Token};
 use synod_raft::{AppendResult, Config, Message, Timer};
+use synod_stage::OldLog;
 
-use crate::cluster::Cluster;
-use crate::driver::{Disk, Node, append, batches, config, entry, lived, matches};
+use crate::cluster::{Cluster, RaftCluster as _};
+use crate::driver::{Disk, Node, RaftNode as _, append, batches, config, entry, lived, matches};
 
 /// Nothing that is applied stays in memory; everything stays on disk.
 fn forgetful(id: u64) -> Config {
@@ -29,7 +30,7 @@ fn leader() -> Node {
     node.input(Input::Applied(4));
     node.input(Input::Flush);
     node.sent.clear();
-    node.reads_at_once = false;
+    node.old_log = OldLog::Waits;
     node
 }
 
@@ -68,7 +69,7 @@ fn read(node: &mut Node, output: impl FnOnce(&Node, Task) -> Output) {
 #[test]
 fn elections_and_consistency_checks_need_no_entries() {
     let mut node = leader();
-    let log = node.raft.log();
+    let log = node.engine.log();
     assert_eq!((log.base(), log.evicted(), log.last()), (entry(0, 0), entry(4, 2), entry(5, 3)));
     assert_eq!(log.size_bytes(), 8, "the no-op, which is not applied");
     assert_eq!(node.terms(), [1, 1, 2, 2, 3]);
@@ -76,7 +77,7 @@ fn elections_and_consistency_checks_need_no_entries() {
     follower.hear(2, append(3, entry(4, 2), &[], 4));
     follower.input(Input::Applied(4));
     follower.input(Input::Flush);
-    assert_eq!(follower.raft.log().evicted(), entry(4, 2));
+    assert_eq!(follower.engine.log().evicted(), entry(4, 2));
     assert_eq!(follower.answer(2, append(3, entry(2, 1), &[2, 2], 4)), [matches(3, 4)]);
     assert_eq!(follower.answer(2, append(3, entry(4, 2), &[3], 4)), [matches(3, 5)]);
     let refused = follower.answer(2, append(3, entry(9, 3), &[], 4));
@@ -178,10 +179,10 @@ fn a_leader_evicts_nothing_that_its_own_disk_lacks() {
     node.hear(3, matches(3, 10));
     node.input(Input::Applied(10));
     node.input(Input::Flush);
-    assert_eq!((node.view().applied, node.raft.log().evicted()), (Index(10), entry(5, 3)));
+    assert_eq!((node.view().applied, node.engine.log().evicted()), (Index(10), entry(5, 3)));
     node.sync();
     node.input(Input::Flush);
-    assert_eq!(node.raft.log().evicted(), entry(10, 3));
+    assert_eq!(node.engine.log().evicted(), entry(10, 3));
 }
 
 #[test]
@@ -219,10 +220,10 @@ fn a_follower_that_was_away_is_served_from_disk() {
             cluster.input(id, Input::Applied(commit));
         }
     }
-    assert!(cluster.nodes[&1].raft.log().size_bytes() < 50);
+    assert!(cluster.nodes[&1].engine.log().size_bytes() < 50);
     cluster.heal();
     let mut random = Random::new(7);
-    cluster.run(Duration::from_secs(5), |_| random.chance(150_000));
+    cluster.run_but(Duration::from_secs(5), |_| random.chance(150_000));
     assert_eq!(cluster.commits(), [101, 101, 101]);
     assert_eq!(cluster.sometimes.count("snapshot installed"), 0);
     cluster.assert_sound();

@@ -4,7 +4,7 @@
 use synod_consensus::{Event, Index, Refusal, Request};
 use synod_engine::{Input, Token};
 
-use crate::driver::{Disk, Node, config, heartbeat, matches};
+use crate::driver::{Disk, Node, RaftNode as _, config, heartbeat, matches};
 
 /// What is not yet durable on the leader counts against the bound, though others have committed it.
 #[test]

@@ -6,12 +6,12 @@ use synod_consensus::{Epoch, Event, Index, Refusal, Role};
 use synod_engine::{Input, NodeId, Token};
 use synod_raft::{Message, Rules, Timer};
 
-use crate::cluster::Cluster;
-use crate::driver::{Node, append, config, entry, matches};
+use crate::cluster::{Cluster, Founded as _};
+use crate::driver::{Node, RaftNode as _, Whole as _, append, config, entry, matches};
 
 /// Node 1 of `voters` leads term 1; its no-op is committed.
 pub(crate) fn leader(voters: u64) -> Node {
-    let mut node = Node::start(1, voters);
+    let mut node = Node::founder(1, voters);
     let majority: Vec<u64> = (2..=voters / 2 + 1).collect();
     node.win(&majority);
     majority.iter().for_each(|peer| node.hear(*peer, matches(1, 1)));
@@ -185,7 +185,7 @@ fn a_confirmation_of_a_round_that_was_never_opened_counts_for_no_later_one() {
 
 #[test]
 fn a_cluster_of_one_confirms_itself() {
-    let mut node = Node::start(1, 1);
+    let mut node = Node::founder(1, 1);
     node.read(7);
     assert_eq!(ready(&mut node), [(1, vec![7])]);
 }
@@ -256,9 +256,9 @@ fn a_leader_that_slept_through_an_election_answers_no_read() {
     let mut cluster = Cluster::start(3);
     cluster.elect(1);
     cluster.isolate(&[1]);
-    cluster.run(Duration::from_millis(250), |_| false);
+    cluster.run(Duration::from_millis(250));
     let mut asleep = cluster.nodes[&1].clone();
-    cluster.run(Duration::from_secs(3), |envelope| envelope.to == 1);
+    cluster.run_but(Duration::from_secs(3), |envelope| envelope.to == 1);
     let leader = cluster.leader().unwrap();
     assert_ne!(leader, 1);
     cluster.at(leader, |node| node.propose(1, "new"));

@@ -10,8 +10,8 @@ use synod_raft::{Checkpoint, HardState, Raft, Record, Timer};
 
 use crate::chaos::Chaos;
 use crate::driver::{
-    Node, append, batches, config, entry, founders, heartbeat, lived, matches, snapshot,
-    wished_vote,
+    Node, Whole as _, append, batches, config, entry, founders, heartbeat, lived, matches,
+    snapshot, wished_vote,
 };
 
 /// What a crash leaves is what the node was, but for what it may forget.
@@ -44,11 +44,11 @@ fn recovery_is_replay() {
 fn assert_same_durable_state(node: &Node, after: &Node) {
     let (before, now) = (node.view(), after.view());
     assert_eq!((before.term, before.vote, before.last), (now.term, now.vote, now.last));
-    assert_eq!(node.raft.status().members, after.raft.status().members);
-    assert_eq!(node.raft.status().snapshot, after.raft.status().snapshot);
+    assert_eq!(node.engine.status().members, after.engine.status().members);
+    assert_eq!(node.engine.status().snapshot, after.engine.status().snapshot);
     let (from, to) = (now.base.index.next(), now.last.index);
     let entries = |node: &Node| {
-        let batches = node.raft.log().range(from, to).collect::<Vec<_>>();
+        let batches = node.engine.log().range(from, to).collect::<Vec<_>>();
         let entry = |(batch, at): (&Batch, usize)| (batch.epoch(), batch.payloads()[at].clone());
         batches
             .iter()
@@ -57,10 +57,10 @@ fn assert_same_durable_state(node: &Node, after: &Node) {
             .collect::<Vec<_>>()
     };
     assert_eq!(entries(node), entries(after));
-    let snapshot = after.raft.status().snapshot;
+    let snapshot = after.engine.status().snapshot;
     assert_eq!((now.commit, now.applied), (snapshot, snapshot));
     assert!(now.base.index <= snapshot);
-    let known = node.raft.log().epoch_at(now.base.index);
+    let known = node.engine.log().epoch_at(now.base.index);
     assert!(known.is_none_or(|term| term == now.base.epoch), "{} begins at {}", before, now.base);
     assert!(now.commit <= before.commit, "it never claims more than before");
 }
@@ -77,7 +77,7 @@ fn a_log_that_is_kept_from_its_snapshot_on_begins_with_the_snapshots_last_entry(
         node.hear(2, append(2, entry(3, 1), &[2], 4));
         node.hear(2, append(2, entry(4, 2), &[2, 2], 4));
         node.compact(4);
-        node.crash();
+        node.reboot();
         assert_eq!((node.view().base, node.view().last), (base, entry(6, 2)), "{keep_log_bytes}");
         assert_eq!(node.answer(2, append(2, entry(4, 2), &[2], 4)), [matches(2, 5)]);
     }
@@ -87,8 +87,8 @@ fn a_log_that_is_kept_from_its_snapshot_on_begins_with_the_snapshots_last_entry(
 #[test]
 fn the_voters_of_the_records_count_and_not_those_of_the_configuration() {
     let node = Node::recover(config(1, 5), lived(3, 1, None, &[]));
-    assert_eq!(node.raft.status().members, founders(1..=3));
-    assert_eq!(Node::start(1, 5).raft.status().members, founders(1..=5));
+    assert_eq!(node.engine.status().members, founders(1..=3));
+    assert_eq!(Node::founder(1, 5).engine.status().members, founders(1..=5));
 }
 
 #[test]
@@ -134,11 +134,11 @@ fn records_that_no_node_could_have_written_are_corrupt() {
 fn a_fingerprint_is_of_what_a_node_will_do_and_not_of_when_it_came_there() {
     let fingerprint = |node: &Node| {
         let mut hasher = std::hash::DefaultHasher::new();
-        node.raft.fingerprint(node.now, &mut hasher);
+        node.engine.fingerprint(node.now, &mut hasher);
         hasher.finish()
     };
     let hear = |seconds| {
-        let mut node = Node::start(1, 3);
+        let mut node = Node::founder(1, 3);
         node.wait(Duration::from_secs(seconds));
         node.hear(2, heartbeat(1, 0));
         node

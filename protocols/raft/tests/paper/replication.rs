@@ -6,8 +6,10 @@ use synod_consensus::{Epoch, Index};
 use synod_engine::{Input, LinkState, NodeId};
 use synod_raft::{AppendResult, EntryId, Message, Record, Timer};
 
-use crate::cluster::Cluster;
-use crate::driver::{Node, append, batches, config, entry, heartbeat, matches};
+use crate::cluster::{Cluster, Founded as _, RaftCluster as _};
+use crate::driver::{
+    Node, RaftNode as _, Whole as _, append, batches, config, entry, heartbeat, matches,
+};
 
 /// Node 1 of three in term 3, with a log of the terms 1 1 2.
 fn follower() -> Node {
@@ -202,7 +204,7 @@ fn all_followers_of_figure_7_are_brought_into_agreement() {
     let mut cluster = Cluster::with_logs(7, &logs, |id| config(id, 7));
     cluster.elect(1);
     cluster.settle();
-    cluster.run(Duration::from_millis(100), |_| false);
+    cluster.run(Duration::from_millis(100));
     let expected: Vec<u64> = [leader, &[8]].concat();
     for node in cluster.nodes.values() {
         assert_eq!((node.terms(), node.view().commit), (expected.clone(), Index(11)));
@@ -220,11 +222,11 @@ fn a_follower_that_was_away_gets_everything_though_it_is_long_committed() {
     cluster.isolate(&[3]);
     for token in 0..100 {
         cluster.at(1, |node| node.propose(token, "x"));
-        cluster.run(Duration::from_millis(10), |_| false);
+        cluster.run(Duration::from_millis(10));
     }
     assert_eq!(cluster.commits(), [101, 101, 1]);
     cluster.heal();
-    cluster.run(Duration::from_millis(500), |_| false);
+    cluster.run(Duration::from_millis(500));
     assert_eq!(cluster.commits(), [101, 101, 101]);
     cluster.assert_sound();
 }
@@ -302,7 +304,7 @@ fn an_acknowledgement_tells_where_to_go_on_whatever_was_probed() {
 /// A leader that lost its link cannot know what arrived: it goes on from what was acknowledged.
 #[test]
 fn after_a_broken_link_everything_unacknowledged_is_sent_again() {
-    let mut leader = Node::start(1, 3);
+    let mut leader = Node::founder(1, 3);
     leader.win(&[2]);
     leader.hear(2, matches(1, 1));
     (0..3).for_each(|token| leader.propose(token, "x"));
@@ -320,7 +322,7 @@ fn after_a_broken_link_everything_unacknowledged_is_sent_again() {
 /// What was lost without a trace is found out between two heartbeats.
 #[test]
 fn a_follower_that_does_not_get_on_is_asked_and_one_that_does_is_not() {
-    let mut leader = Node::start(1, 3);
+    let mut leader = Node::founder(1, 3);
     leader.win(&[2, 3]);
     leader.hear(2, matches(1, 1));
     leader.hear(3, matches(1, 1));

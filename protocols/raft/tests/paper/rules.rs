@@ -7,7 +7,7 @@ use synod_consensus::{Epoch, Event};
 use synod_engine::{Input, Without};
 use synod_raft::{Message, RULES, Timer};
 
-use crate::cluster::{Cluster, Envelope};
+use crate::cluster::{Cluster, Envelope, RaftCluster as _};
 use crate::driver::{Disk, append, config_with, entry, matches, vote, vote_reply};
 use crate::{catch_up, forwarding, leases, membership};
 
@@ -81,7 +81,7 @@ fn is_pre_vote(envelope: &Envelope) -> bool {
 fn a_voter_crashes_and_is_asked_by_another(rules: Without) -> Option<String> {
     let mut cluster = cluster(rules, 0, &[&[], &[], &[]]);
     cluster.at(2, |node| node.hear(1, vote(1, entry(0, 0))));
-    cluster.crash(2);
+    cluster.reboot(2);
     cluster.at(2, |node| node.hear(3, vote(1, entry(0, 0))));
     violation(&cluster)
 }
@@ -115,7 +115,7 @@ fn a_follower_crashes_before_its_disk_is_done(rules: Without) -> Option<String> 
     cluster.node(2).disk = Disk::Manual;
     cluster.at(1, |node| node.propose(1, "x"));
     cluster.settle();
-    cluster.crash(2);
+    cluster.reboot(2);
     cluster.heal();
     cluster.isolate(&[1]);
     cluster.node(2).disk = Disk::Instant;
@@ -203,7 +203,7 @@ fn an_answer_comes_a_life_late(rules: Without) -> Option<String> {
         late.extend(is_answer.then(|| envelope.message.clone()));
         is_answer
     });
-    cluster.crash(2);
+    cluster.reboot(2);
     cluster.at(1, |node| node.fire(Timer::Heartbeat));
     cluster.settle();
     cluster.at(1, |node| node.propose(1, "x"));
@@ -220,7 +220,7 @@ fn a_new_leader_is_asked_at_once(rules: Without) -> Option<String> {
     cluster.elect(1);
     cluster.at(1, |node| node.propose(1, "x"));
     cluster.settle();
-    cluster.crash(2);
+    cluster.reboot(2);
     cluster.isolate(&[1]);
     ask_for_votes(&mut cluster, 2);
     cluster.settle_but(|envelope| matches!(envelope.message, Message::AppendReply { .. }));

@@ -7,10 +7,10 @@ use synod_consensus::{Epoch, Event, Index, Output, Refusal, Request, Snapshot};
 use synod_engine::{Input, Message as _, Token};
 use synod_raft::{Checkpoint, Message, Record, Timer};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Founded as _};
 use crate::driver::{
-    Disk, Node, append, config, entry, founders, heartbeat, lived, matches, snapshot, vote,
-    vote_reply,
+    Disk, Node, RaftNode as _, Whole as _, append, config, entry, founders, heartbeat, lived,
+    matches, snapshot, vote, vote_reply,
 };
 
 fn install(term: u64, snapshot: Snapshot) -> Message {
@@ -126,7 +126,7 @@ fn an_installed_snapshot_is_acknowledged_once_its_checkpoint_is_durable() {
     assert_eq!(node.answer(2, install(3, snapshot(9, 3))), []);
     node.sync();
     assert_eq!(node.said_to(2), [matches(3, 9)]);
-    node.crash();
+    node.reboot();
     assert_eq!((node.view().commit, node.view().last), (Index(9), entry(9, 3)));
 }
 
@@ -171,7 +171,7 @@ fn a_follower_that_lacks_what_is_compacted_gets_the_snapshot_and_then_the_rest()
 fn a_follower_that_is_a_little_late_needs_no_snapshot() {
     let mut config = config(1, 3);
     (config.bounds.snapshot_every, config.bounds.keep_log_bytes) = (6, 27);
-    let mut node = Node::start(1, 3);
+    let mut node = Node::founder(1, 3);
     node = Node::recover(config, node.records.clone());
     node.win(&[2]);
     node.hear(2, matches(1, 1));
@@ -204,7 +204,7 @@ fn a_fully_compacted_log_votes_follows_and_leads_by_its_last_entry() {
     assert_eq!(node.answer(3, vote(4, entry(7, 2))), [vote_reply(4, true)]);
     node.hear(3, append(4, entry(7, 2), &[4], 8));
     assert_eq!(node.committed().last(), Some(&8));
-    node.crash();
+    node.reboot();
     assert_eq!(node.view().last, entry(8, 4));
     node.win(&[2]);
     assert_eq!(node.view().last, entry(9, 5));
@@ -249,8 +249,8 @@ fn a_snapshot_is_due_after_so_many_bytes_once_something_new_is_applied() {
     config.bounds.snapshot_every_bytes = 60;
     let mut node = Node::recover(config, []);
     node.hear(2, append(1, entry(0, 0), &[1; 20], 20));
-    assert!(node.raft.log().size_behind(Index(4)) > 60);
-    node.crash();
+    assert!(node.engine.log().size_behind(Index(4)) > 60);
+    node.reboot();
     node.hear(2, append(1, entry(20, 1), &[], 20));
     node.input(Input::Applied(0));
     assert_eq!(node.tasks.len(), 0);
@@ -411,7 +411,7 @@ fn a_snapshot_that_was_overtaken_by_an_installed_one_is_dropped() {
 fn a_cluster_catches_a_node_up_by_snapshot_and_it_takes_part_again() {
     let mut cluster = Cluster::with_one_behind();
     cluster.heal();
-    cluster.run(Duration::from_millis(500), |_| false);
+    cluster.run(Duration::from_millis(500));
     assert_eq!(cluster.commits(), [21, 21, 21]);
     assert_eq!(cluster.sometimes.count("snapshot installed"), 1);
     cluster.isolate(&[2]);

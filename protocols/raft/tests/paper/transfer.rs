@@ -6,15 +6,17 @@ use synod_consensus::{BadChange, Change, Epoch, Event, Refusal, Role};
 use synod_engine::{Input, NodeId, Sound, Token};
 use synod_raft::{Message, Timer};
 
-use crate::cluster::{Cluster, Envelope};
-use crate::driver::{Node, append, entry, heartbeat, matches, vote_reply, wished_vote};
+use crate::cluster::{Cluster, Envelope, Founded as _, RaftCluster as _};
+use crate::driver::{
+    Node, RaftNode as _, Whole as _, append, entry, heartbeat, matches, vote_reply, wished_vote,
+};
 use crate::membership::{group, is_committed, promote, refusal, remove};
 
 const ELECTION_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Node 1 of three leads term 1 with four entries; 2 has them all, 3 none.
 fn leader() -> Node {
-    let mut node = Node::start(1, 3);
+    let mut node = Node::founder(1, 3);
     node.win(&[2, 3]);
     for token in 101..104 {
         node.propose(token, "x");
@@ -134,9 +136,9 @@ fn a_leader_whose_successor_does_not_take_over_goes_on() {
         node.transfer(7, 2);
         node.propose(8, "x");
     });
-    cluster.run(ELECTION_TIMEOUT / 2, is_call);
+    cluster.run_but(ELECTION_TIMEOUT / 2, is_call);
     assert_eq!(endings(&cluster.nodes[&1], 7), []);
-    cluster.run(ELECTION_TIMEOUT, is_call);
+    cluster.run_but(ELECTION_TIMEOUT, is_call);
     assert_eq!(endings(&cluster.nodes[&1], 7), [refused(7, Refusal::NoSuccessor)]);
     assert!(is_committed(&cluster.nodes[&1], 8), "what waited is appended");
     assert_eq!((cluster.leader(), cluster.nodes[&1].view().term), (Some(1), Epoch(1)));
@@ -183,7 +185,7 @@ fn reads_go_on_during_a_transfer_and_do_not_prolong_it() {
     cluster.at(1, |node| node.transfer(7, 2));
     for token in 10..20 {
         cluster.at(1, |node| node.read(token));
-        cluster.run(ELECTION_TIMEOUT / 8, is_call);
+        cluster.run_but(ELECTION_TIMEOUT / 8, is_call);
     }
     let ready = |event: &&Event| matches!(event, Event::ReadReady { .. });
     assert_eq!(cluster.nodes[&1].events.iter().filter(ready).count(), 10);
@@ -249,7 +251,7 @@ fn leadership_goes_only_to_those_who_may_lead() {
     cluster.at(2, |node| node.transfer(34, 2));
     assert_eq!(endings(&cluster.nodes[&2], 34), [refused(34, not_leader(1))]);
     cluster.isolate(&[2]);
-    cluster.run(2 * ELECTION_TIMEOUT, |_| false);
+    cluster.run(2 * ELECTION_TIMEOUT);
     cluster.at(1, |node| node.transfer(35, None));
     assert_eq!(endings(&cluster.nodes[&1], 35), [refused(35, Refusal::NoSuccessor)]);
 }
@@ -355,7 +357,7 @@ fn a_removed_leader_hands_over_at_once() {
     cluster.settle();
     assert!(is_committed(&cluster.nodes[&1], 7));
     assert!(matches!(cluster.leader(), Some(2 | 3)));
-    cluster.run(ELECTION_TIMEOUT / 2, |_| false);
+    cluster.run(ELECTION_TIMEOUT / 2);
     assert_eq!(cluster.nodes[&1].view().role, Role::Follower, "it hears that it leads no more");
     cluster.assert_sound();
 }
@@ -367,7 +369,7 @@ fn a_removed_leader_that_nobody_replaces_steps_down() {
     cluster.settle_but(is_call);
     assert_eq!(cluster.leader(), Some(1));
     cluster.at(1, |node| node.propose(8, "x"));
-    cluster.run(ELECTION_TIMEOUT, is_call);
+    cluster.run_but(ELECTION_TIMEOUT, is_call);
     assert_eq!(cluster.nodes[&1].view().role, Role::Follower);
     assert_eq!(cluster.nodes[&1].view().term, Epoch(1));
     let not_appended = Refusal::NotLeader { leader: None };
@@ -389,14 +391,14 @@ fn with_priorities(priorities: [u8; 3]) -> Cluster {
 fn a_voter_of_higher_priority_leads_once_it_is_up_to_date_for_long_enough() {
     let mut cluster = with_priorities([1, 1, 2]);
     cluster.isolate(&[3]);
-    cluster.run(Duration::from_secs(20), |_| false);
+    cluster.run(Duration::from_secs(20));
     assert_eq!(cluster.leader(), Some(1), "it is not there");
     cluster.heal();
-    cluster.run(Duration::from_millis(4_900), |_| false);
+    cluster.run(Duration::from_millis(4_900));
     assert_eq!(cluster.leader(), Some(1), "not long enough");
-    cluster.run(Duration::from_millis(300), |_| false);
+    cluster.run(Duration::from_millis(300));
     assert_eq!((cluster.leader(), cluster.nodes[&3].view().term), (Some(3), Epoch(2)));
-    cluster.run(Duration::from_secs(60), |_| false);
+    cluster.run(Duration::from_secs(60));
     assert_eq!((cluster.leader(), cluster.nodes[&3].view().term), (Some(3), Epoch(2)), "it stays");
     cluster.assert_sound();
 }
@@ -405,12 +407,12 @@ fn a_voter_of_higher_priority_leads_once_it_is_up_to_date_for_long_enough() {
 fn of_two_that_come_back_the_higher_leads_and_leadership_moves_once() {
     let mut cluster = with_priorities([1, 3, 2]);
     cluster.isolate(&[2]);
-    cluster.run(Duration::from_secs(8), |_| false);
+    cluster.run(Duration::from_secs(8));
     assert_eq!(cluster.leader(), Some(1), "the lower rank waits twice as long");
     cluster.heal();
-    cluster.run(Duration::from_secs(4), |_| false);
+    cluster.run(Duration::from_secs(4));
     assert_eq!(cluster.leader(), Some(1), "for how long another was the best does not count");
-    cluster.run(Duration::from_secs(30), |_| false);
+    cluster.run(Duration::from_secs(30));
     assert_eq!((cluster.leader(), cluster.nodes[&2].view().term), (Some(2), Epoch(2)));
 }
 
@@ -421,7 +423,7 @@ fn an_heir_that_cannot_lead_is_tried_less_and_less() {
     let mut calls = Vec::new();
     for second in 0..100 {
         let mut called = false;
-        cluster.run(Duration::from_secs(1), |envelope| {
+        cluster.run_but(Duration::from_secs(1), |envelope| {
             called |= is_call(envelope);
             is_call(envelope)
         });
@@ -437,7 +439,7 @@ fn an_heir_that_cannot_lead_is_tried_less_and_less() {
 #[test]
 fn equal_priorities_move_nothing_and_no_knob_no_takeover() {
     let mut equal = with_priorities([7, 7, 7]);
-    equal.run(Duration::from_secs(60), |_| false);
+    equal.run(Duration::from_secs(60));
     assert_eq!((equal.leader(), equal.nodes[&1].view().term), (Some(1), Epoch(1)));
     let logs = [&[][..]; 3];
     let mut off = Cluster::with_logs(0, &logs, |id| {
@@ -448,7 +450,7 @@ fn equal_priorities_move_nothing_and_no_knob_no_takeover() {
     off.elect(1);
     let wish = Change::Prioritise { node: NodeId(3), priority: 9 };
     off.at(1, |node| node.change(20, [wish]));
-    off.run(Duration::from_secs(60), |_| false);
+    off.run(Duration::from_secs(60));
     assert_eq!((off.leader(), off.nodes[&1].view().term), (Some(1), Epoch(1)));
 }
 
@@ -458,7 +460,7 @@ fn equal_priorities_move_nothing_and_no_knob_no_takeover() {
 fn a_node_of_priority_0_never_campaigns() {
     let mut cluster = with_priorities([1, 0, 0]);
     cluster.isolate(&[1]);
-    cluster.run(Duration::from_secs(10), |_| false);
+    cluster.run(Duration::from_secs(10));
     for id in [2, 3] {
         assert_eq!(cluster.nodes[&id].view().role, Role::Follower);
         cluster.at(id, |node| node.fire(Timer::Election));
@@ -468,7 +470,7 @@ fn a_node_of_priority_0_never_campaigns() {
         assert_eq!(cluster.nodes[&id].view().role, Role::Follower);
     }
     cluster.heal();
-    cluster.run(Duration::from_secs(2), |_| false);
+    cluster.run(Duration::from_secs(2));
     assert_eq!(cluster.leader(), Some(1), "they voted for the one that may");
     cluster.at(1, |node| node.change(21, [remove(2)]));
     cluster.settle();
@@ -489,7 +491,7 @@ fn a_priority_that_comes_with_the_last_entries_counts_at_once() {
     cluster.at(1, |node| node.change(30, [wish]));
     cluster.settle();
     cluster.isolate(&[1]);
-    cluster.run(Duration::from_secs(2), |_| false);
+    cluster.run(Duration::from_secs(2));
     assert_eq!(cluster.leader(), Some(3));
     cluster.assert_sound();
 }

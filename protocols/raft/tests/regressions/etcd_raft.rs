@@ -4,9 +4,11 @@ use synod_consensus::{Epoch, Index, Role};
 use synod_engine::{Engine as _, Input};
 use synod_raft::{Message, Timer};
 
-use crate::cluster::{Cluster, Envelope};
+use crate::cluster::{Cluster, Envelope, RaftCluster as _};
 
-use crate::driver::{Disk, Node, append, config, entry, matches, vote, vote_reply};
+use crate::driver::{
+    Disk, Node, RaftNode as _, Whole as _, append, config, entry, matches, vote, vote_reply,
+};
 
 /// etcd-io/raft#31 (slow_follower_after_compaction.txt): a follower's whole window is lost and the log
 /// is compacted behind it; its flow is paused, and nothing more is ever sent.

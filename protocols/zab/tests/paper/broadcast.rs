@@ -5,8 +5,8 @@ use std::time::Duration;
 use synod_consensus::Index;
 use synod_zab::{Message, Phase};
 
-use crate::cluster::Cluster;
-use crate::driver::{Disk, Node, called, established};
+use crate::cluster::{Cluster, Founded as _, ZabCluster as _};
+use crate::driver::{Disk, Node, ZabNode as _, called, established};
 use crate::words::{
     ack, ack_epoch, ack_new_leader, commit, diff, entry, follower_info, new_epoch, new_leader,
     propose, up_to_date,

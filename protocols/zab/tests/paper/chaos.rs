@@ -4,8 +4,8 @@
 use synod_engine::Random;
 use synod_zab::{Rules, Timer};
 
-use crate::cluster::Cluster;
-use crate::driver::{Disk, Node, config_with};
+use crate::cluster::{Cluster, ZabCluster as _};
+use crate::driver::{Disk, Node, ZabNode as _, config_with};
 use crate::words::Past;
 
 /// Nodes to which so much has happened.

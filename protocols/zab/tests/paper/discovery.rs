@@ -4,7 +4,7 @@ use synod_consensus::Epoch;
 use synod_engine::Engine as _;
 use synod_zab::{Message, Phase, Timer};
 
-use crate::driver::{Disk, Node, called, elected};
+use crate::driver::{Disk, Node, Whole as _, ZabNode as _, called, elected};
 use crate::words::{Past, ack_epoch, follower_info, new_epoch, not_counting, took_part};
 
 fn epochs(node: &Node) -> (u64, u64) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use synod_engine::{Sometimes, Sound};
 
 use crate::chaos::{calm, chaos};
+use crate::cluster::ZabCluster as _;
 
 #[test]
 fn the_properties_hold_whatever_happens_and_all_agree_when_it_ends() {

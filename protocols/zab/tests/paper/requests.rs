@@ -6,7 +6,7 @@ use synod_engine::{Input, LinkState, NodeId, Token};
 use synod_log::{ReadId, ReadResult};
 use synod_zab::{Message, Phase, Summary, Timer};
 
-use crate::driver::{Node, called, established, leading};
+use crate::driver::{Node, ZabNode as _, called, config, established, leading, recover};
 use crate::words::{Past, ack, entry, new_epoch};
 
 /// Node 1 of three, which serves under node 2 in epoch 2; its history is empty.
@@ -269,7 +269,7 @@ fn a_history_that_has_nothing_in_common_with_the_leaders_is_not_synchronised() {
 /// Each would wait for the other for as long as an election may take.
 #[test]
 fn two_that_elected_each_other_look_again() {
-    let mut node = Node::recover(crate::driver::config(1, 3), []);
+    let mut node = recover(config(1, 3), []);
     node.follow(2);
     node.hear(2, Message::FollowerInfo { accepted: Epoch(0) });
     assert_eq!(node.view().phase, Phase::Election);

@@ -11,8 +11,8 @@ use synod_engine::{NodeId, Without};
 use synod_zab::{Message, Phase, RULES, Timer, Zxid};
 
 use crate::chaos::chaos;
-use crate::cluster::{Cluster, Envelope};
-use crate::driver::{Node, config_with, elected_with};
+use crate::cluster::{Cluster, Envelope, ZabCluster as _};
+use crate::driver::{Node, ZabNode as _, config_with, elected_with};
 use crate::words::{Past, promote, remove, says};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -78,10 +78,9 @@ fn cluster(nodes: u64, rules: Without) -> Cluster<Without> {
     Cluster::with(&vec![Past::default(); nodes as usize], |id| config_with(id, nodes, rules))
 }
 
-/// Node 3 of three leads, falls asleep, and does not know that 2 leads by now.
+/// Node 3 of three leads, is cut off, and does not know that 2 leads by now.
 fn depose(cluster: &mut Cluster<Without>) {
     cluster.isolate(&[3]);
-    cluster.asleep.insert(3);
     let is_led = |cluster: &mut Cluster<Without>| {
         let view = cluster.nodes[&1].view();
         (view.phase, view.leader) == (Phase::Broadcast, Some(NodeId(2)))
@@ -152,7 +151,6 @@ fn an_old_leaders_proposal_comes_late(rules: Without) -> Option<String> {
     // The new leader dies before its own proposal reached anybody.
     cluster.crash(2);
     cluster.heal();
-    cluster.asleep.clear();
     cluster.establish();
     cluster.write(3, "next");
     cluster.found()

@@ -4,7 +4,7 @@ use synod_consensus::{Epoch, Event, Refusal};
 use synod_engine::Engine as _;
 use synod_zab::{Message, Phase};
 
-use crate::driver::{Disk, Node, called, elected, leading};
+use crate::driver::{Disk, Node, Whole as _, ZabNode as _, called, elected, leading};
 use crate::words::{
     Past, ack, ack_epoch, ack_new_leader, commit, diff, entry, follower_info, new_leader, propose,
     snapshot, took_part, trunc, up_to_date,

@@ -1,47 +1,13 @@
 //! What tests say to nodes: entries, pasts, messages, each spelled as short as it can be.
 
 use std::iter;
-use std::sync::Arc;
 
-use bytes::Bytes;
-use synod_consensus::{Batch, Change, Contact, Epoch, Index, Membership, Payload, Snapshot};
+use synod_consensus::{Change, Epoch, Index, Snapshot};
 use synod_election::fle::{Notification, Round, State, Vote};
-use synod_engine::{Blob, Incarnation, NodeId};
+use synod_engine::NodeId;
 use synod_log::EntryId;
+pub(crate) use synod_stage::words::{add, batches, entry, founders, snapshot};
 use synod_zab::{Checkpoint, Epochs, Message, Record, Summary};
-
-pub(crate) fn entry(index: u64, epoch: u64) -> EntryId {
-    EntryId { index: Index(index), epoch: Epoch(epoch) }
-}
-
-/// Entries of these epochs from index `first` on. What an entry says tells its index and epoch.
-pub(crate) fn batches(first: u64, epochs: &[u64]) -> Vec<Batch> {
-    let mut batches = Vec::new();
-    let mut next = first;
-    for run in epochs.chunk_by(|a, b| a == b) {
-        let payloads: Vec<_> = (next..next + run.len() as u64)
-            .map(|index| Payload::Command(Bytes::from(format!("{index}@{}", run[0]))))
-            .collect();
-        batches.push(Batch::new(Index(next), Epoch(run[0]), payloads));
-        next += run.len() as u64;
-    }
-    batches
-}
-
-/// The members of a new group.
-pub(crate) fn founders(nodes: impl IntoIterator<Item = u64>) -> Arc<Membership> {
-    Arc::new(Membership::founded_by(&nodes.into_iter().map(NodeId).collect()))
-}
-
-/// The wish to add this node as an observer.
-pub(crate) fn add(node: u64) -> Change {
-    let contact = Contact {
-        incarnation: Incarnation(node),
-        address: format!("peer{node}"),
-        client_address: format!("client{node}"),
-    };
-    Change::Add { node: NodeId(node), contact }
-}
 
 pub(crate) fn promote(node: u64) -> Change {
     Change::Promote(NodeId(node))
@@ -96,11 +62,6 @@ pub(crate) fn lived(voters: u64, past: &Past<'_>) -> Vec<Record> {
     });
     let entries = (first..).zip(*history).flat_map(|(index, epoch)| batches(index, &[*epoch]));
     iter::once(checkpoint).chain(entries.map(Record::Entries)).collect()
-}
-
-pub(crate) fn snapshot(index: u64, epoch: u64) -> Snapshot {
-    let blob = Blob { id: index, size_bytes: 1, checksum: 0 };
-    Snapshot { index: Index(index), epoch: Epoch(epoch), blob }
 }
 
 pub(crate) fn follower_info(accepted: u64) -> Message {

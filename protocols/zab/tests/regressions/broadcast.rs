@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use synod_zab::{Message, Phase};
 
-use crate::cluster::{Cluster, Envelope};
-use crate::driver::{Disk, Node, called};
+use crate::cluster::{Cluster, Envelope, Founded as _, ZabCluster as _};
+use crate::driver::{Disk, Node, ZabNode as _, called};
 use crate::words::{ack, diff, entry, new_leader, propose};
 
 const SECOND: Duration = Duration::from_secs(1);

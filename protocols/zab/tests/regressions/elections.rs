@@ -3,7 +3,7 @@
 use synod_consensus::Change;
 use synod_engine::NodeId;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Founded as _, ZabCluster as _};
 use crate::driver::config;
 use crate::words::{Past, remove, snapshot};
 

@@ -7,8 +7,8 @@ use synod_election::fle::{self, State, Vote};
 use synod_engine::{Incarnation, Input, NodeId, Token};
 use synod_zab::{Message, Phase, Timer, Zxid};
 
-use crate::cluster::Cluster;
-use crate::driver::{Disk, Node, config};
+use crate::cluster::{Cluster, Founded as _, ZabCluster as _};
+use crate::driver::{Disk, ZabNode as _, config, recover};
 use crate::words::{add, lived, remove, says, took_part};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -91,7 +91,7 @@ fn a_leader_that_finds_no_successor_can_be_made_one_that_may_lead() {
 fn another_life_of_a_voter_elects_nobody_and_is_not_elected() {
     let mut config = config(1, 3);
     config.part = config.part.reborn(Incarnation(2));
-    let mut node = Node::recover(config, lived(3, &took_part(&[1, 1])));
+    let mut node = recover(config, lived(3, &took_part(&[1, 1])));
     let vote = Vote { epoch: 1, zxid: Zxid::new(1, 2), leader: NodeId(1) };
     for _ in 0..3 {
         for voter in [2, 3] {

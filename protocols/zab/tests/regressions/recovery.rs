@@ -3,7 +3,7 @@
 use synod_engine::{Corrupt, Engine as _};
 use synod_zab::{Message, Phase, Record, Zab};
 
-use crate::cluster::{Cluster, Envelope};
+use crate::cluster::{Cluster, Envelope, ZabCluster as _};
 use crate::driver::{Disk, Node, config, history};
 use crate::words::{Past, batches, lived, snapshot, took_part};
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use synod_engine::Without;
+use synod_stage::OldLog;
 use synod_zab::{Message, Phase, RULES, Record};
 
-use crate::cluster::{Cluster, Envelope};
+use crate::cluster::{Cluster, Envelope, Founded as _, ZabCluster as _};
 use crate::driver::{Disk, called, config, config_with};
 use crate::words::{Past, ack_new_leader, diff, entry, new_leader, propose, took_part};
 
@@ -230,11 +231,11 @@ fn where_old_entries_cannot_be_read_nothing_is_skipped() {
     cluster.isolate(&[1]);
     assert_eq!(cluster.establish(), 3);
     cluster.at(3, |node| node.applied(12));
-    cluster.node(3).can_read = false;
+    cluster.node(3).old_log = OldLog::Unreadable;
     cluster.heal();
     cluster.run(5 * SECOND);
     assert_eq!((cluster.lasts()[0], cluster.commits()[0]), (0, 0), "{}", cluster.picture());
-    cluster.node(3).can_read = true;
+    cluster.node(3).old_log = OldLog::AtOnce;
     cluster.run(5 * SECOND);
     assert_eq!(cluster.commits(), [12, 12, 12]);
     cluster.assert_sound();

@@ -3,9 +3,10 @@
 use synod_consensus::{Change, Epoch, Index, Output};
 use synod_engine::{Input, LinkState, NodeId, Random};
 use synod_raft::{AppendResult, EntryId, Message, Timer};
+use synod_stage::OldLog;
 
-use crate::cluster::{Cluster, Envelope};
-use crate::driver::{Disk, Node, add, append, config, entry, matches};
+use crate::cluster::{Cluster, Envelope, Founded as _, RaftCluster as _};
+use crate::driver::{Disk, Node, RaftNode as _, Whole as _, add, append, config, entry, matches};
 use crate::endings;
 
 fn conflict(term: u64, previous: u64, last: u64, hint: EntryId) -> Message {
@@ -80,7 +81,7 @@ fn stale_acks_after_log_revert() {
 /// was forgotten, and a quiet cluster of one never committed its first membership.
 #[test]
 fn out_of_order_io_completion() {
-    let mut alone = Node::start(1, 1);
+    let mut alone = Node::founder(1, 1);
     assert_eq!(alone.view().commit, alone.view().last.index, "a cluster of one commits by itself");
     alone.disk = Disk::Manual;
     (0..3).for_each(|token| alone.propose(token, "x"));
@@ -149,9 +150,7 @@ fn leader_wedges_while_streaming_a_snapshot_to_a_dead_node() {
     cluster.at(1, |node| node.propose(51, "x"));
     cluster.settle_but(to_third);
     assert_eq!((endings(&cluster.nodes[&1], 50), endings(&cluster.nodes[&1], 51)), (1, 1));
-    let mut fourth = config(1, 1);
-    fourth.part.node = NodeId(4);
-    cluster.join(4, fourth);
+    cluster.join(4, config(1, 1));
     cluster.at(1, |node| node.change(52, [add(4)]));
     cluster.settle_but(to_third);
     for _ in 0..3 {
@@ -205,7 +204,7 @@ fn storage_error_must_stop_replication() {
     node.hear(2, matches(3, 5));
     node.input(Input::Applied(5));
     node.input(Input::Flush);
-    node.reads_at_once = false;
+    node.old_log = OldLog::Waits;
     node.hear(3, conflict(3, 4, 1, entry(1, 1)));
     node.hear(3, matches(3, 1));
     node.sent.clear();

@@ -8,8 +8,10 @@ use synod_consensus::{
 use synod_engine::{Input, LinkState, NodeId};
 use synod_raft::{EntryId, Message, Timer};
 
-use crate::cluster::Cluster;
-use crate::driver::{Disk, Node, append, config, entry, founders, matches, snapshot};
+use crate::cluster::{Cluster, Founded as _};
+use crate::driver::{
+    Disk, Node, RaftNode as _, Whole as _, append, config, entry, founders, matches, snapshot,
+};
 use crate::endings;
 
 fn install(term: u64, index: u64, of: u64) -> Message {
@@ -28,14 +30,14 @@ fn purged_membership_on_snapshot_install() {
     let stale = Batch::new(Index(4), Epoch(2), vec![payload]);
     let (previous, commit) = (entry(3, 1), Index(0));
     node.hear(2, Message::Append { term: Epoch(2), previous, entries: Some(stale), commit });
-    assert_eq!(node.raft.status().members.iter().count(), 5, "it counts from its entry on");
+    assert_eq!(node.engine.status().members.iter().count(), 5, "it counts from its entry on");
     node.hear(3, install(3, 6, 3));
     let after = |node: &Node| {
-        let status = node.raft.status();
+        let status = node.engine.status();
         (status.members.iter().count(), status.members_settled, status.last)
     };
     assert_eq!(after(&node), (3, true, Index(6)), "the snapshot covers it");
-    node.crash();
+    node.reboot();
     assert_eq!(after(&node), (3, true, Index(6)), "also after a restart");
     node.win(&[2]);
 }
