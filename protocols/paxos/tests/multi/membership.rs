@@ -162,7 +162,7 @@ fn a_change_behind_a_value_that_is_not_chosen_comes_to_nothing() {
         cluster.at(2, |node| node.change(3, [Change::Remove(NodeId(3))]));
         cluster.settle();
         assert!(committed(&cluster, 2, 3));
-        cluster.crash(2);
+        cluster.reboot(2);
         cluster.elect(1);
         cluster.at(1, |node| node.propose(4, "y"));
         cluster.settle();
