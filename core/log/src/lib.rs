@@ -16,6 +16,7 @@
 //! | [`Unapplied`] | what is committed and not taken in by the state machine: the bound between them | every node |
 //! | [`Proposals`] | what the own user, and followers, asked to append | a leader |
 //! | [`Window`] | what is under way to one follower | a leader, for each follower |
+//! | [`Presence`] | whether a follower answers, and is still a member | a leader, for each follower |
 //! | [`Reads`] | reads that wait for a round of confirmations | a leader |
 //! | [`Promises`], [`Lease`] | until when nobody else can be elected | a leader |
 //! | [`Lanes`] | what followers forwarded, so that nothing is taken twice | a leader |
@@ -37,6 +38,7 @@ mod lease;
 mod log;
 mod members;
 mod part;
+mod presence;
 mod proposals;
 mod questions;
 mod reads;
@@ -53,6 +55,7 @@ pub use lease::{Lease, LeaseRules, Promise, Promises};
 pub use log::{EntryId, Log};
 pub use members::Members;
 pub use part::Part;
+pub use presence::Presence;
 pub use proposals::{Forwarded, Owner, Proposals};
 pub use questions::{Questions, ReadId, ReadIds, ReadResult};
 pub use reads::{ReadAnswer, Reads};

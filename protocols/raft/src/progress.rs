@@ -1,17 +1,14 @@
 //! What a leader knows of one follower.
 
 use synod_consensus::Index;
-use synod_engine::{Incarnation, TaskId};
-use synod_log::{Standing, Window};
-
-/// Heartbeats that a member which was removed still gets, unless it acknowledges sooner.
-const FAREWELL_HEARTBEATS: u32 = 40;
+use synod_engine::TaskId;
+use synod_log::{Presence, Standing, Window};
 
 /// How far a follower has come (`nextIndex` and `matchIndex` of figure 2, and what is under way).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Progress {
-    /// Which life of its directory is meant, if the members say so. Another one has nothing of this.
-    pub(crate) life: Option<Incarnation>,
+    /// Whether it answers, and is still a member.
+    pub(crate) presence: Presence,
     /// Up to here its log is durable and agrees with the leader's.
     pub(crate) matched: Index,
     /// The next entry to send.
@@ -22,10 +19,6 @@ pub(crate) struct Progress {
     pub(crate) mode: Mode,
     /// The last read round that it confirmed (thesis §6.4).
     pub(crate) round: u64,
-    /// Whether it answered since the last check of the quorum.
-    pub(crate) heard: bool,
-    /// Whether it had answered before that check.
-    pub(crate) heard_before: bool,
     /// Whether it had, at the last heartbeat, all that there was at the one before.
     pub(crate) caught_up: bool,
     /// `matched` at the last heartbeat; unchanged at the next means that something was lost, or its
@@ -38,17 +31,7 @@ pub(crate) struct Progress {
     pub(crate) reading: Option<(TaskId, Index)>,
     /// That could not be read; not again before the next heartbeat.
     pub(crate) is_unread: bool,
-    /// It is no member any more, since this entry.
-    leaving: Option<Leaving>,
     window: Window,
-}
-
-/// A member that was removed, and should hear of it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Leaving {
-    since: Index,
-    /// Heartbeats since.
-    age: u32,
 }
 
 /// How entries are sent to a follower.
@@ -72,29 +55,21 @@ pub(crate) enum Mode {
 
 impl Progress {
     /// A follower of whom nothing is known; `next` is a guess.
-    pub(crate) fn new(next: Index) -> Self {
+    pub(crate) fn new(next: Index, presence: Presence) -> Self {
         Self {
-            life: None,
+            presence,
             matched: Index::ZERO,
             next,
             told_commit: Index::ZERO,
             mode: Mode::Probe { asked: false },
             round: 0,
-            heard: false,
-            heard_before: false,
             caught_up: false,
             matched_at_heartbeat: Index::ZERO,
             asked: None,
             reading: None,
             is_unread: false,
-            leaving: None,
             window: Window::default(),
         }
-    }
-
-    /// This life is meant.
-    pub(crate) fn of_life(self, life: Option<Incarnation>) -> Self {
-        Self { life, ..self }
     }
 
     /// Whether one more append may be sent within these bounds.
@@ -154,34 +129,16 @@ impl Progress {
         }
     }
 
-    /// It is no member any more, by the entry `since`.
-    pub(crate) fn leave(&mut self, since: Index) {
-        self.leaving.get_or_insert(Leaving { since, age: 0 });
-    }
-
-    /// Whether it answered lately: within the last one or two checks of the quorum.
-    pub(crate) fn is_heard(&self) -> bool {
-        self.heard || self.heard_before
-    }
-
     /// How far it is.
     pub(crate) fn standing(&self) -> Standing {
-        let is_heard = self.is_heard();
+        let is_heard = self.presence.is_heard();
         Standing { matched: self.matched, caught_up: self.caught_up, is_heard }
-    }
-
-    /// Whether it is no member any more.
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.is_some()
     }
 
     /// At a heartbeat: whether it needs nothing more, since it knows that its removal is committed, or
     /// had time enough to hear of it.
     pub(crate) fn has_left(&mut self, commit: Index) -> bool {
-        let Some(leaving) = &mut self.leaving else { return false };
-        leaving.age += 1;
-        let knows = self.matched.min(self.told_commit).min(commit) >= leaving.since;
-        knows || leaving.age > FAREWELL_HEARTBEATS
+        self.presence.has_left(self.matched.min(self.told_commit).min(commit))
     }
 
     /// The snapshot up to `index` was sent.
@@ -197,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_probe_that_is_answered_opens_the_window() {
-        let mut progress = Progress::new(Index(8));
+        let mut progress = Progress::new(Index(8), Presence::default());
         assert!(progress.has_room(2, 100));
         progress.sent(Index(7), 0);
         assert!(!progress.has_room(2, 100));
@@ -207,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_window_is_bounded_in_messages_and_bytes() {
-        let mut progress = Progress::new(Index(1));
+        let mut progress = Progress::new(Index(1), Presence::default());
         progress.matches(Index(0));
         progress.sent(Index(1), 60);
         progress.sent(Index(2), 60);
@@ -219,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_is_known_to_match_is_never_sent_again() {
-        let mut progress = Progress::new(Index(9));
+        let mut progress = Progress::new(Index(9), Presence::default());
         progress.matches(Index(5));
         progress.probe(Index(2));
         assert_eq!(progress.next, Index(6));
@@ -228,17 +185,14 @@ mod tests {
     /// Thesis §4.2.2 lets it fall silent; it should hear of its removal first, but not for ever.
     #[test]
     fn a_member_that_was_removed_has_left_once_it_knows_or_after_so_many_heartbeats() {
-        let mut progress = Progress::new(Index(9));
-        assert!(!progress.has_left(Index(9)) && !progress.is_leaving());
-        progress.leave(Index(8));
-        progress.leave(Index(9));
-        assert!(progress.is_leaving());
+        let mut progress = Progress::new(Index(9), Presence::default());
+        assert!(!progress.has_left(Index(9)));
+        progress.presence.leave(Index(8));
         let mut silent = progress.clone();
         progress.matches(Index(8));
         assert!(!progress.has_left(Index(8)), "it was not told that this is committed");
         progress.told_commit = Index(8);
         assert!(!progress.has_left(Index(7)) && progress.has_left(Index(8)));
-        let patience = (1..).find(|_| silent.has_left(Index(8)));
-        assert_eq!(patience, Some(FAREWELL_HEARTBEATS + 1));
+        assert!((1..100).any(|_| silent.has_left(Index(8))));
     }
 }

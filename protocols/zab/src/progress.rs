@@ -1,13 +1,11 @@
 //! What a leader knows of one follower or observer.
 
 use synod_consensus::Index;
-use synod_engine::{Incarnation, TaskId};
-use synod_log::{Standing, Window};
+use synod_engine::TaskId;
+use synod_log::{Presence, Standing, Window};
 
 use crate::message::Summary;
 
-/// Heartbeats that a member which was removed still gets, unless it acknowledges sooner.
-const FAREWELL_HEARTBEATS: u32 = 40;
 /// Heartbeats without an answer that was due after which a follower is asked where it is; doubled each time,
 /// since its disk may only be slow.
 const PATIENCE_HEARTBEATS: u32 = 2;
@@ -20,8 +18,8 @@ const SNAP_PATIENCE_HEARTBEATS: u32 = 20;
 /// How far a follower has come.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Progress {
-    /// Which life of its directory is meant, if the members say so. Another one has nothing of this.
-    pub(crate) life: Option<Incarnation>,
+    /// Whether it answers, and is still a member.
+    pub(crate) presence: Presence,
     /// Up to here its history is durable and agrees with the leader's.
     pub(crate) matched: Index,
     /// Whether it acknowledged NEWLEADER, ever: its history, durably, is one of this epoch.
@@ -34,10 +32,6 @@ pub(crate) struct Progress {
     pub(crate) told: Option<Index>,
     /// The last round that it confirmed.
     pub(crate) round: u64,
-    /// Whether it answered since the last check of the quorum.
-    pub(crate) heard: bool,
-    /// Whether it had answered before that check.
-    pub(crate) heard_before: bool,
     /// Whether it had, at the last heartbeat, all that there was at the one before.
     pub(crate) caught_up: bool,
     /// `matched` at the last heartbeat.
@@ -49,8 +43,6 @@ pub(crate) struct Progress {
     pub(crate) reading: Option<(TaskId, Index)>,
     /// That could not be read; not again before the next heartbeat.
     pub(crate) is_unread: bool,
-    /// It is no member any more, since this entry.
-    leaving: Option<Leaving>,
     pub(crate) window: Window,
 }
 
@@ -78,34 +70,23 @@ pub(crate) enum Stage {
     },
 }
 
-/// A member that was removed, and should hear of it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Leaving {
-    since: Index,
-    /// Heartbeats since.
-    age: u32,
-}
-
 impl Progress {
     /// A follower of whom nothing is known. It may follow already: then it answers when it is asked.
-    pub(crate) fn new(life: Option<Incarnation>) -> Self {
+    pub(crate) fn new(presence: Presence) -> Self {
         Self {
-            life,
+            presence,
             matched: Index::ZERO,
             synced: false,
             stage: Stage::Asked,
             next: Index(1),
             told: None,
             round: 0,
-            heard: false,
-            heard_before: false,
             caught_up: false,
             matched_at_heartbeat: Index::ZERO,
             silence: 0,
             asked: 0,
             reading: None,
             is_unread: false,
-            leaving: None,
             window: Window::default(),
         }
     }
@@ -175,35 +156,17 @@ impl Progress {
         is_due
     }
 
-    /// It is no member any more, by the entry `since`.
-    pub(crate) fn leave(&mut self, since: Index) {
-        self.leaving.get_or_insert(Leaving { since, age: 0 });
-    }
-
-    /// Whether it answered lately: within the last one or two checks of the quorum.
-    pub(crate) fn is_heard(&self) -> bool {
-        self.heard || self.heard_before
-    }
-
     /// How far it is.
     pub(crate) fn standing(&self) -> Standing {
-        let is_heard = self.is_heard();
+        let is_heard = self.presence.is_heard();
         Standing { matched: self.matched, caught_up: self.caught_up, is_heard }
-    }
-
-    /// Whether it is no member any more.
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.is_some()
     }
 
     /// At a heartbeat: whether it needs nothing more, since it knows that its removal is committed, or
     /// had time enough to hear of it.
     pub(crate) fn has_left(&mut self, commit: Index) -> bool {
-        let Some(leaving) = &mut self.leaving else { return false };
-        leaving.age += 1;
-        let knows =
-            self.told.is_some_and(|told| self.matched.min(told).min(commit) >= leaving.since);
-        knows || leaving.age > FAREWELL_HEARTBEATS
+        let told = self.told.unwrap_or_default();
+        self.presence.has_left(self.matched.min(told).min(commit))
     }
 }
 
@@ -213,13 +176,13 @@ mod tests {
 
     #[test]
     fn who_does_not_answer_is_asked_less_and_less_often() {
-        let mut progress = Progress::new(None);
+        let mut progress = Progress::new(Presence::default());
         progress.enter(Stage::Away);
         assert!((0..10).all(|_| !progress.is_stuck()), "nothing is due of who is away");
-        let mut progress = Progress::new(None);
+        let mut progress = Progress::new(Presence::default());
         let asked: alloc::vec::Vec<_> = (1..=30).filter(|_| progress.is_stuck()).collect();
         assert_eq!(asked, [2, 6, 14, 30]);
-        let mut progress = Progress::new(None);
+        let mut progress = Progress::new(Presence::default());
         progress.enter(Stage::Announced);
         progress.next = Index(5);
         assert!((0..10).any(|_| progress.is_stuck()), "NEWLEADER is not acknowledged");
@@ -230,17 +193,14 @@ mod tests {
     /// It should hear of its removal, but not for ever.
     #[test]
     fn a_member_that_was_removed_has_left_once_it_knows_or_after_so_many_heartbeats() {
-        let mut progress = Progress::new(None);
-        assert!(!progress.has_left(Index(9)) && !progress.is_leaving());
-        progress.leave(Index(8));
-        progress.leave(Index(9));
-        assert!(progress.is_leaving());
+        let mut progress = Progress::new(Presence::default());
+        assert!(!progress.has_left(Index(9)));
+        progress.presence.leave(Index(8));
         let mut silent = progress.clone();
         progress.matches(Index(8));
         assert!(!progress.has_left(Index(8)), "it was not told that this is committed");
         progress.told = Some(Index(8));
         assert!(!progress.has_left(Index(7)) && progress.has_left(Index(8)));
-        let patience = (1..).find(|_| silent.has_left(Index(8)));
-        assert_eq!(patience, Some(FAREWELL_HEARTBEATS + 1));
+        assert!((1..100).any(|_| silent.has_left(Index(8))));
     }
 }

@@ -3,17 +3,13 @@
 use alloc::vec::Vec;
 
 use synod_consensus::Index;
-use synod_engine::Incarnation;
-use synod_log::{Standing, Window};
-
-/// Heartbeats that a member which was removed still gets, unless it acknowledges sooner.
-const FAREWELL_HEARTBEATS: u32 = 40;
+use synod_log::{Presence, Standing, Window};
 
 /// How far a follower has come, and what is under way to it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Progress {
-    /// Which life of its directory is meant, if the members say so. Another one has nothing of this.
-    pub(crate) life: Option<Incarnation>,
+    /// Whether it answers, and is still a member.
+    pub(crate) presence: Presence,
     /// Up to here it has all values, durably: accepted in the leader's ballot, or known to be chosen.
     pub(crate) prefix: Index,
     /// What it accepted behind that, from the first to the last.
@@ -30,29 +26,15 @@ pub(crate) struct Progress {
     is_silent: bool,
     /// The last read round that it confirmed.
     pub(crate) round: u64,
-    /// Whether it answered since the last check of the quorum.
-    heard: bool,
-    /// Whether it had answered before that check.
-    heard_before: bool,
     /// Whether it had, at the last heartbeat, all that there was at the one before.
     pub(crate) caught_up: bool,
-    /// It is no member any more, since this instance.
-    leaving: Option<Leaving>,
-}
-
-/// A member that was removed, and should hear of it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Leaving {
-    since: Index,
-    /// Heartbeats since.
-    age: u32,
 }
 
 impl Progress {
     /// A follower of whom nothing is known, which is sent what is proposed from `next` on.
-    pub(crate) fn new(next: Index, life: Option<Incarnation>) -> Self {
+    pub(crate) fn new(next: Index, presence: Presence) -> Self {
         Self {
-            life,
+            presence,
             prefix: Index::ZERO,
             beyond: Vec::new(),
             chosen: Index::ZERO,
@@ -62,31 +44,14 @@ impl Progress {
             window: Window::default(),
             is_silent: false,
             round: 0,
-            heard: false,
-            heard_before: false,
             caught_up: false,
-            leaving: None,
         }
     }
 
     /// It answered something.
     pub(crate) fn hear(&mut self) {
-        (self.heard, self.is_silent) = (true, false);
-    }
-
-    /// Whether it answered since the last check of the quorum.
-    pub(crate) fn was_heard(&self) -> bool {
-        self.heard
-    }
-
-    /// The quorum was checked.
-    pub(crate) fn checked(&mut self) {
-        self.heard_before = core::mem::take(&mut self.heard);
-    }
-
-    /// Whether it answered lately: within the last one or two checks of the quorum.
-    pub(crate) fn is_heard(&self) -> bool {
-        self.heard || self.heard_before
+        self.presence.hear();
+        self.is_silent = false;
     }
 
     /// Whether one more message may be sent within these bounds.
@@ -146,28 +111,16 @@ impl Progress {
         self.next = self.next.min(self.prefix.next().max(self.floor));
     }
 
-    /// It is no member any more, by the entry at `since`.
-    pub(crate) fn leave(&mut self, since: Index) {
-        self.leaving.get_or_insert(Leaving { since, age: 0 });
-    }
-
     /// How far it is.
     pub(crate) fn standing(&self) -> Standing {
-        let is_heard = self.is_heard();
+        let is_heard = self.presence.is_heard();
         Standing { matched: self.prefix, caught_up: self.caught_up, is_heard }
-    }
-
-    /// Whether it is no member any more.
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.is_some()
     }
 
     /// At a heartbeat: whether it needs nothing more, since it knows that it was removed, or had time
     /// enough to hear of it.
     pub(crate) fn has_left(&mut self) -> bool {
-        let Some(leaving) = &mut self.leaving else { return false };
-        leaving.age += 1;
-        self.chosen >= leaving.since || leaving.age > FAREWELL_HEARTBEATS
+        self.presence.has_left(self.chosen)
     }
 }
 
@@ -177,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_is_accepted_behind_a_gap_counts_and_is_forgotten_once_the_gap_is_filled() {
-        let mut progress = Progress::new(Index(1), None);
+        let mut progress = Progress::new(Index(1), Presence::default());
         assert!(progress.accepted(Index(0), Some((Index(5), Index(7)))));
         assert!(progress.accepted(Index(0), Some((Index(8), Index(9)))));
         assert!(progress.has(Index(5), Index(9)) && !progress.has(Index(4), Index(9)));
@@ -188,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_was_lost_is_sent_again_but_nothing_from_before_the_first() {
-        let mut progress = Progress::new(Index(5), None);
+        let mut progress = Progress::new(Index(5), Presence::default());
         (5..=9).for_each(|index| progress.sent(Index(index), 10));
         assert!(!progress.has_room(5, 1000) && !progress.has_room(9, 50));
         progress.lost();
@@ -206,14 +159,13 @@ mod tests {
 
     #[test]
     fn a_member_that_was_removed_has_left_once_it_knows_or_after_so_many_heartbeats() {
-        let mut progress = Progress::new(Index(9), None);
-        assert!(!progress.has_left() && !progress.is_leaving());
-        progress.leave(Index(8));
-        progress.leave(Index(9));
+        let mut progress = Progress::new(Index(9), Presence::default());
+        assert!(!progress.has_left());
+        progress.presence.leave(Index(8));
         let mut silent = progress.clone();
-        assert!(progress.is_leaving() && !progress.has_left());
+        assert!(!progress.has_left());
         progress.chosen = Index(8);
         assert!(progress.has_left());
-        assert_eq!((1..).find(|_| silent.has_left()), Some(FAREWELL_HEARTBEATS + 1));
+        assert!((1..100).any(|_| silent.has_left()));
     }
 }

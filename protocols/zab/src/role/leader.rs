@@ -85,7 +85,7 @@ impl Leader {
         leader.follow_members(state);
         for (node, summary) in answers {
             if let Some(progress) = leader.followers.get_mut(&node) {
-                progress.heard = true;
+                progress.presence.hear();
                 progress.enter(Stage::Waits(summary));
             }
         }

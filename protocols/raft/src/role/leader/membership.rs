@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use synod_consensus::{Batch, Change, Event, Membership, Payload, Peer, Refusal};
 use synod_engine::{NodeId, Token};
-use synod_log::Successor;
+use synod_log::{Presence, Successor};
 
 use crate::Rules;
 use crate::progress::{Mode, Progress};
@@ -69,14 +69,13 @@ impl Leader {
     pub(super) fn follow_members<R: Rules>(&mut self, state: &State<R>) {
         let (members, next) = (state.members.current(), state.log.last().index.next());
         for member in members.iter().filter(|member| member.node != state.me()) {
-            let life = member.contact.as_ref().map(|contact| contact.incarnation);
-            let goes_on = |known: &Progress| !known.is_leaving() && known.life == life;
-            if !self.followers.get(&member.node).is_some_and(goes_on) {
-                self.followers.insert(member.node, Progress::new(next).of_life(life));
+            if !self.followers.get(&member.node).is_some_and(|known| known.presence.is(member)) {
+                let presence = Presence::of(member);
+                self.followers.insert(member.node, Progress::new(next, presence));
             }
         }
         let strangers = self.followers.iter_mut().filter(|(node, _)| !members.contains(**node));
-        strangers.for_each(|(_, progress)| progress.leave(state.members.since()));
+        strangers.for_each(|(_, progress)| progress.presence.leave(state.members.since()));
     }
 
     /// Once a joint change is committed, leaves it (§6); once this node's own removal is, hands over to
@@ -107,12 +106,12 @@ impl Leader {
 
     /// What it knows of the other members.
     pub(crate) fn peers(&self) -> Vec<Peer> {
-        let peers = self.followers.iter().filter(|(_, progress)| !progress.is_leaving());
+        let peers = self.followers.iter().filter(|(_, progress)| !progress.presence.is_leaving());
         let peer = |(node, progress): (&NodeId, &Progress)| Peer {
             node: *node,
             matched: progress.matched,
             installs: matches!(progress.mode, Mode::Install { .. }),
-            heard: progress.is_heard(),
+            heard: progress.presence.is_heard(),
         };
         peers.map(peer).collect()
     }

@@ -30,7 +30,7 @@ impl Leader {
             return;
         }
         let Some(progress) = self.followers.get_mut(&from) else { return };
-        progress.heard = true;
+        progress.presence.hear();
         match result {
             AppendResult::Matches(index) => {
                 self.acknowledged |= progress.matches(index.min(state.log.last().index));
@@ -91,9 +91,9 @@ impl Leader {
 
     /// Whether a follower that was heard lately installs a snapshot.
     pub(crate) fn installs(&self) -> bool {
-        self.followers
-            .values()
-            .any(|progress| progress.is_heard() && matches!(progress.mode, Mode::Install { .. }))
+        self.followers.values().any(|progress| {
+            progress.presence.is_heard() && matches!(progress.mode, Mode::Install { .. })
+        })
     }
 
     /// Steps down unless a majority was heard since the last check.
@@ -104,14 +104,13 @@ impl Leader {
     ) -> Becomes {
         context.set_timer(Timer::Election, state.config.timing.election_timeout_min());
         let heard = |node| {
-            node == state.me() || self.followers.get(&node).is_some_and(|progress| progress.heard)
+            node == state.me()
+                || self.followers.get(&node).is_some_and(|it| it.presence.was_heard())
         };
         if !state.quorum().is_quorum(heard) {
             return Becomes::Follower { leader: None };
         }
-        for progress in self.followers.values_mut() {
-            progress.heard_before = core::mem::take(&mut progress.heard);
-        }
+        self.followers.values_mut().for_each(|progress| progress.presence.checked());
         Becomes::Same
     }
 }

@@ -75,6 +75,7 @@ impl Leader {
         is_done
             && !waits
             && !moves
-            && followers.all(|it| it.is_heard() && !it.is_leaving() && it.matched == last)
+            && followers
+                .all(|it| it.presence.is_heard() && !it.presence.is_leaving() && it.matched == last)
     }
 }

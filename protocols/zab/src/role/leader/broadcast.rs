@@ -23,7 +23,7 @@ impl Leader {
             self.stored = self.stored.max(index);
             self.acknowledged = true;
         } else if let Some(progress) = self.followers.get_mut(&from) {
-            progress.heard = true;
+            progress.presence.hear();
             self.acknowledged |= progress.matches(index);
         }
     }
@@ -79,14 +79,13 @@ impl Leader {
     ) -> Becomes {
         context.set_timer(Timer::Limit, state.config.sync_limit());
         let heard = |node| {
-            node == state.me() || self.followers.get(&node).is_some_and(|progress| progress.heard)
+            node == state.me()
+                || self.followers.get(&node).is_some_and(|it| it.presence.was_heard())
         };
         if !state.quorum().is_quorum(heard) {
             return Becomes::Looking;
         }
-        for progress in self.followers.values_mut() {
-            progress.heard_before = core::mem::take(&mut progress.heard);
-        }
+        self.followers.values_mut().for_each(|progress| progress.presence.checked());
         Becomes::Same
     }
 }

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 
 use synod_consensus::{Batch, Change, Event, Membership, Payload, Peer, Refusal};
 use synod_engine::{NodeId, Token};
-use synod_log::Successor;
+use synod_log::{Presence, Successor};
 
 use crate::Rules;
 use crate::progress::Progress;
@@ -75,15 +75,14 @@ impl Leader {
     pub(super) fn follow_members<R: Rules>(&mut self, state: &State<R>) {
         let members = state.members.current();
         for member in members.iter().filter(|member| member.node != state.me()) {
-            let life = member.contact.as_ref().map(|contact| contact.incarnation);
-            let goes_on = |known: &Progress| !known.is_leaving() && known.life == life;
-            if !self.followers.get(&member.node).is_some_and(goes_on) {
-                self.followers.insert(member.node, Progress::new(life));
+            if !self.followers.get(&member.node).is_some_and(|known| known.presence.is(member)) {
+                let presence = Presence::of(member);
+                self.followers.insert(member.node, Progress::new(presence));
             }
         }
         self.is_caretaker = state.is_voter() && state.members.priority(state.me()) == 0;
         let strangers = self.followers.iter_mut().filter(|(node, _)| !members.contains(**node));
-        strangers.for_each(|(_, progress)| progress.leave(state.members.since()));
+        strangers.for_each(|(_, progress)| progress.presence.leave(state.members.since()));
     }
 
     /// Once a joint change is committed, leaves it; once this node's own removal is, hands over to the best
@@ -117,12 +116,12 @@ impl Leader {
 
     /// What it knows of the other members.
     pub(crate) fn peers(&self) -> Vec<Peer> {
-        let peers = self.followers.iter().filter(|(_, progress)| !progress.is_leaving());
+        let peers = self.followers.iter().filter(|(_, progress)| !progress.presence.is_leaving());
         let peer = |(node, progress): (&NodeId, &Progress)| Peer {
             node: *node,
             matched: progress.matched,
             installs: progress.installs(),
-            heard: progress.is_heard(),
+            heard: progress.presence.is_heard(),
         };
         peers.map(peer).collect()
     }

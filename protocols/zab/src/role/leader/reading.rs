@@ -54,7 +54,7 @@ impl Leader {
         if let Some(progress) = self.followers.get_mut(&from)
             && round <= self.reads.newest_round()
         {
-            progress.heard = true;
+            progress.presence.hear();
             progress.round = progress.round.max(round);
             self.answer_reads(state, context);
         }

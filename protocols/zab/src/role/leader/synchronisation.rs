@@ -30,7 +30,7 @@ impl Leader {
         let Some(progress) = self.followers.get_mut(&from) else { return Becomes::Same };
         let epoch = state.epoch();
         if accepted > epoch {
-            return if progress.is_leaving() { Becomes::Same } else { Becomes::Looking };
+            return if progress.presence.is_leaving() { Becomes::Same } else { Becomes::Looking };
         }
         progress.enter(Stage::Asked);
         context.send_now(from, Message::NewEpoch { epoch });
@@ -41,7 +41,7 @@ impl Leader {
     /// is late.
     pub(crate) fn epoch_acked(&mut self, from: NodeId, summary: Summary) {
         if let Some(progress) = self.followers.get_mut(&from) {
-            progress.heard = true;
+            progress.presence.hear();
             if summary.last().index >= progress.matched {
                 progress.enter(Stage::Waits(summary));
             }
@@ -60,7 +60,7 @@ impl Leader {
             (self.synced, self.stored) = (true, self.stored.max(last));
             self.acknowledged = true;
         } else if let Some(progress) = self.followers.get_mut(&from) {
-            progress.heard = true;
+            progress.presence.hear();
             self.acknowledged |= progress.syncs(last);
         }
     }
@@ -86,7 +86,7 @@ impl Leader {
 
     /// Whether a follower that was heard lately installs a snapshot.
     pub(crate) fn installs(&self) -> bool {
-        self.followers.values().any(|progress| progress.is_heard() && progress.installs())
+        self.followers.values().any(|progress| progress.presence.is_heard() && progress.installs())
     }
 }
 

@@ -27,7 +27,7 @@ use alloc::vec::Vec;
 
 use synod_consensus::{Batch, Change, Event, Index, Membership, Payload, Peer, Refusal};
 use synod_engine::{NodeId, Token};
-use synod_log::Successor;
+use synod_log::{Presence, Successor};
 use synod_quorum::Quorum;
 
 use crate::multi::progress::Progress;
@@ -172,15 +172,14 @@ impl Leader {
         let (members, next) = (state.members.current().clone(), state.commit.next());
         let me = state.me();
         for member in members.iter().filter(|member| member.node != me) {
-            let life = member.contact.as_ref().map(|contact| contact.incarnation);
-            let goes_on = |known: &Progress| !known.is_leaving() && known.life == life;
-            if !self.followers.get(&member.node).is_some_and(goes_on) {
-                self.followers.insert(member.node, Progress::new(next, life));
+            if !self.followers.get(&member.node).is_some_and(|known| known.presence.is(member)) {
+                let presence = Presence::of(member);
+                self.followers.insert(member.node, Progress::new(next, presence));
                 state.serving.forget(member.node);
             }
         }
         let strangers = self.followers.iter_mut().filter(|(node, _)| !members.contains(**node));
-        strangers.for_each(|(_, progress)| progress.leave(state.members.since()));
+        strangers.for_each(|(_, progress)| progress.presence.leave(state.members.since()));
     }
 
     /// Whether a majority of the members knows durably that they are so.
@@ -194,12 +193,12 @@ impl Leader {
 
     /// What it knows of the other members.
     pub(crate) fn peers<R: Rules>(&self, state: &State<R>) -> Vec<Peer> {
-        let peers = self.followers.iter().filter(|(_, progress)| !progress.is_leaving());
+        let peers = self.followers.iter().filter(|(_, progress)| !progress.presence.is_leaving());
         let peer = |(node, progress): (&NodeId, &Progress)| Peer {
             node: *node,
             matched: progress.prefix,
             installs: state.serving.installs(*node),
-            heard: progress.is_heard(),
+            heard: progress.presence.is_heard(),
         };
         peers.map(peer).collect()
     }

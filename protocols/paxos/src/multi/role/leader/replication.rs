@@ -105,7 +105,7 @@ impl Leader {
 
     /// Whether a follower that was heard lately installs a snapshot.
     pub(crate) fn installs<R: Rules>(&self, state: &State<R>) -> bool {
-        let mut heard = self.followers.iter().filter(|(_, progress)| progress.is_heard());
+        let mut heard = self.followers.iter().filter(|(_, progress)| progress.presence.is_heard());
         heard.any(|(node, _)| state.serving.installs(*node))
     }
 
@@ -116,12 +116,14 @@ impl Leader {
         context: &mut Context<'_, R>,
     ) -> Becomes {
         context.set_timer(Timer::Election, state.config.timing.election_timeout_min());
-        let heard =
-            |node| node == state.me() || self.followers.get(&node).is_some_and(Progress::was_heard);
+        let heard = |node| {
+            node == state.me()
+                || self.followers.get(&node).is_some_and(|it| it.presence.was_heard())
+        };
         if !state.quorum().is_quorum(heard) {
             return Becomes::Follower { leader: None };
         }
-        self.followers.values_mut().for_each(Progress::checked);
+        self.followers.values_mut().for_each(|progress| progress.presence.checked());
         Becomes::Same
     }
 }
