@@ -9,6 +9,7 @@
 //! | value | what it knows | who owns one |
 //! |---|---|---|
 //! | [`Part`], [`Bounds`], [`Timing`] | the knobs that mean the same in all of them | every node's configuration |
+//! | [`Runs`] | batches in memory, by index | every node |
 //! | [`Log`], [`EntryId`] | the entries in memory, and the epoch of each in the log | every node |
 //! | [`Written`] | which records hold which entries: what a checkpoint keeps, what is read back | every node |
 //! | [`Members`] | the memberships that the log names, and since which entry each counts | every node |
@@ -42,6 +43,7 @@ mod presence;
 mod proposals;
 mod questions;
 mod reads;
+mod runs;
 mod snapshotting;
 mod succession;
 mod timing;
@@ -59,6 +61,7 @@ pub use presence::Presence;
 pub use proposals::{Forwarded, Owner, Proposals};
 pub use questions::{Questions, ReadId, ReadIds, ReadResult};
 pub use reads::{ReadAnswer, Reads};
+pub use runs::Runs;
 pub use snapshotting::{Behind, SnapshotBounds, Snapshotting};
 pub use succession::{Heir, Standing, Successor, Takeover, Transfer};
 pub use timing::{MAX_TIMEOUT_MS, Timing};

@@ -12,6 +12,8 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use synod_consensus::{Batch, Epoch, Index};
 
+use crate::Runs;
+
 /// An entry's identity: no two different entries share it, since a leader gives each place one entry
 /// (Raft's Log Matching, figure 3; ZAB's zxid).
 #[derive(
@@ -33,8 +35,7 @@ pub struct Log {
     evicted: EntryId,
     /// Where epochs begin among the evicted entries; the first may begin before them.
     epochs: VecDeque<EntryId>,
-    batches: VecDeque<Batch>,
-    size_bytes: usize,
+    runs: Runs,
 }
 
 impl Log {
@@ -71,15 +72,15 @@ impl Log {
     /// The last entry, or the base if there is none.
     #[must_use]
     pub fn last(&self) -> EntryId {
-        self.batches
-            .back()
+        self.runs
+            .last()
             .map_or(self.evicted, |batch| EntryId { index: batch.last(), epoch: batch.epoch() })
     }
 
     /// Sum of the sizes of the entries in memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.size_bytes
+        self.runs.size_bytes()
     }
 
     /// The epoch of the entry at `index`; `None` if it is compacted or beyond the last. The base
@@ -90,7 +91,7 @@ impl Log {
             return Some(self.base.epoch);
         }
         if index < self.base.index || index > self.evicted.index {
-            return self.batch_at(index).map(Batch::epoch);
+            return self.runs.at(index).map(Batch::epoch);
         }
         let after = self.epochs.partition_point(|begin| begin.index <= index);
         Some(self.epochs[after - 1].epoch)
@@ -108,19 +109,12 @@ impl Log {
     /// If it does not follow the last entry.
     pub fn append(&mut self, batch: Batch) {
         assert_eq!(batch.first(), self.last().index.next(), "the log has no gaps");
-        self.size_bytes += batch.size_bytes();
-        self.batches.push_back(batch);
+        self.runs.put(batch);
     }
 
     /// Removes the entries from `from` on.
     pub fn truncate(&mut self, from: Index) {
-        while let Some(batch) = self.batches.pop_back_if(|batch| batch.last() >= from) {
-            self.size_bytes -= batch.size_bytes();
-            if let Some(kept) = from.previous().and_then(|last| batch.slice(batch.first()..=last)) {
-                self.size_bytes += kept.size_bytes();
-                self.batches.push_back(kept);
-            }
-        }
+        self.runs.truncate(from);
         if let Some(index) = from.previous()
             && (self.base.index..self.evicted.index).contains(&index)
         {
@@ -142,22 +136,13 @@ impl Log {
         }
         self.evicted = self.base;
         self.epochs.clear();
-        while let Some(batch) = self.batches.pop_front_if(|batch| batch.first() <= to) {
-            self.size_bytes -= batch.size_bytes();
-            if let Some(kept) = batch.slice(to.next()..=batch.last()) {
-                self.size_bytes += kept.size_bytes();
-                self.batches.push_front(kept);
-            }
-        }
+        self.runs.compact(to);
     }
 
     /// Evicts whole batches from the front, none that reaches beyond `to`, until at most `max_bytes` are
     /// in memory.
     pub fn evict(&mut self, to: Index, max_bytes: usize) {
-        while self.size_bytes > max_bytes
-            && let Some(batch) = self.batches.pop_front_if(|batch| batch.last() <= to)
-        {
-            self.size_bytes -= batch.size_bytes();
+        while let Some(batch) = self.runs.evict(to, max_bytes) {
             let epoch = batch.epoch();
             if self.epochs.back().is_none_or(|begin| begin.epoch != epoch) {
                 self.epochs.push_back(EntryId { epoch, index: batch.first() });
@@ -169,24 +154,18 @@ impl Log {
     /// The run of entries from `from` to the end of its batch; `None` if it is not in memory.
     #[must_use]
     pub fn run_from(&self, from: Index) -> Option<Batch> {
-        let batch = self.batch_at(from)?;
-        batch.slice(from..=batch.last())
+        self.runs.run_from(from)
     }
 
     /// The entries from `first` to `last` that are in memory, in batches.
     pub fn range(&self, first: Index, last: Index) -> impl Iterator<Item = Batch> {
-        self.batches.range(self.place(first)..).map_while(move |batch| batch.slice(first..=last))
+        self.runs.range(first, last)
     }
 
     /// Sum of the sizes of the entries behind `index`, in bytes.
     #[must_use]
     pub fn size_behind(&self, index: Index) -> usize {
-        let from = index.next();
-        let size = |batch: &Batch| match batch.first() < from {
-            true => batch.slice(from..=batch.last()).map_or(0, |part| part.size_bytes()),
-            false => batch.size_bytes(),
-        };
-        self.batches.range(self.place(from)..).map(size).sum()
+        self.runs.size_behind(index)
     }
 
     /// The first entry of the run of the same epoch that the entry at `index` is in, as far as the
@@ -199,8 +178,8 @@ impl Log {
         let first = match begins(place) {
             Some(begin) => Some(begin.index.max(self.base.index.next())),
             None => {
-                let place = self.batches.partition_point(|batch| batch.epoch() < epoch);
-                self.batches.get(place).map(Batch::first)
+                let place = self.runs.batches.partition_point(|batch| batch.epoch() < epoch);
+                self.runs.batches.get(place).map(Batch::first)
             }
         };
         let index = first.map_or(index, |first| first.min(index));
@@ -210,11 +189,12 @@ impl Log {
     /// The last entry of epoch `epoch`, if the log has one.
     #[must_use]
     pub fn last_of_epoch(&self, epoch: Epoch) -> Option<EntryId> {
-        let after = self.batches.partition_point(|batch| batch.epoch() <= epoch);
+        let after = self.runs.batches.partition_point(|batch| batch.epoch() <= epoch);
         let last = match after.checked_sub(1) {
-            Some(place) => {
-                EntryId { epoch: self.batches[place].epoch(), index: self.batches[place].last() }
-            }
+            Some(place) => EntryId {
+                epoch: self.runs.batches[place].epoch(),
+                index: self.runs.batches[place].last(),
+            },
             None => self.last_evicted_of(epoch).unwrap_or(self.base),
         };
         (last.epoch == epoch).then_some(last)
@@ -226,35 +206,6 @@ impl Log {
         let begin = self.epochs.get(after.checked_sub(1)?)?;
         let end = self.epochs.get(after).map_or(self.evicted.index, |next| Index(next.index.0 - 1));
         Some(EntryId { epoch: begin.epoch, index: end })
-    }
-
-    fn batch_at(&self, index: Index) -> Option<&Batch> {
-        self.batches.get(self.place(index)).filter(|batch| batch.first() <= index)
-    }
-
-    /// The place of the first batch that ends at `index` or later. Nearly every question is about the
-    /// end of the log, so the search begins there: one of the whole would touch memory that no cache
-    /// holds.
-    fn place(&self, index: Index) -> usize {
-        let count = self.batches.len();
-        let (mut low, mut high, mut step) = (0, count, 1);
-        while step <= count {
-            if self.batches[count - step].last() < index {
-                low = count - step + 1;
-                break;
-            }
-            high = count - step;
-            step *= 2;
-        }
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.batches[middle].last() < index {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
     }
 }
 
@@ -270,7 +221,7 @@ impl fmt::Display for Log {
         if self.evicted != self.base {
             write!(f, " ..{}", self.evicted)?;
         }
-        self.batches.iter().try_for_each(|batch| write!(f, " {batch}"))
+        self.runs.iter().try_for_each(|batch| write!(f, " {batch}"))
     }
 }
 
@@ -334,21 +285,6 @@ mod tests {
         assert_eq!(log.last_of_epoch(Epoch(3)), None);
         assert_eq!(log.last_of_epoch(Epoch(9)), None);
         assert_eq!(log.last_of_epoch(Epoch(0)), Some(id(0, 0)));
-    }
-
-    #[test]
-    fn every_place_is_found_from_the_end() {
-        let mut log = Log::default();
-        for first in (1..=39).step_by(2) {
-            log.append(Batch::new(Index(first), Epoch(1), vec![Payload::Noop; 2]));
-        }
-        for index in 1..=40 {
-            assert_eq!(log.place(Index(index)) as u64, (index - 1) / 2);
-            let left = (40 - index) as usize * Payload::Noop.size_bytes();
-            assert_eq!(log.size_behind(Index(index)), left);
-        }
-        assert_eq!((log.place(Index(0)), log.place(Index(41))), (0, 20));
-        assert_eq!(Log::default().place(Index(1)), 0);
     }
 
     #[test]

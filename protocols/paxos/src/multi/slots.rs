@@ -9,6 +9,7 @@ use alloc::collections::VecDeque;
 use core::fmt;
 
 use synod_consensus::{Batch, Epoch, Index};
+use synod_log::Runs;
 
 /// What an acceptor accepted after `base`. Up to what it knows to be chosen there is no gap.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -18,9 +19,7 @@ pub struct Slots {
     evicted: Index,
     /// Where runs of one ballot begin among the evicted instances.
     ballots: VecDeque<(Index, Epoch)>,
-    /// In order of their instances; none lies over another.
-    runs: VecDeque<Batch>,
-    size_bytes: usize,
+    runs: Runs,
 }
 
 impl Slots {
@@ -39,20 +38,20 @@ impl Slots {
     /// The last instance with a value.
     #[must_use]
     pub fn last(&self) -> Index {
-        self.runs.back().map_or(self.evicted, Batch::last)
+        self.runs.last().map_or(self.evicted, Batch::last)
     }
 
     /// Sum of the sizes of the values in memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.size_bytes
+        self.runs.size_bytes()
     }
 
     /// The ballot in which the value at `index` was accepted, as an epoch.
     #[must_use]
     pub fn epoch_at(&self, index: Index) -> Option<Epoch> {
         if index > self.evicted {
-            return self.run_at(index).map(Batch::epoch);
+            return self.runs.at(index).map(Batch::epoch);
         }
         let after = self.ballots.partition_point(|(begin, _)| *begin <= index);
         self.ballots.get(after.checked_sub(1)?).filter(|_| index > self.base).map(|(_, it)| *it)
@@ -62,7 +61,7 @@ impl Slots {
     #[must_use]
     pub fn lacking(&self, batch: &Batch, from: Index) -> Option<Batch> {
         let mut first = from.max(batch.first()).max(self.evicted.next());
-        let mut runs = self.runs.range(self.place(first)..).peekable();
+        let mut runs = self.runs.reaching(first).peekable();
         while let Some(run) =
             runs.next_if(|run| run.first() <= first && run.epoch() >= batch.epoch())
         {
@@ -80,31 +79,7 @@ impl Slots {
     /// If it reaches back to what is not in memory.
     pub fn put(&mut self, batch: Batch) {
         assert!(batch.first() > self.evicted, "what is evicted is chosen, and does not change");
-        self.size_bytes += batch.size_bytes();
-        if batch.first() > self.last() {
-            return self.runs.push_back(batch);
-        }
-        let mut place = self.place(batch.first());
-        let mut before = None;
-        while let Some(run) = self.runs.get(place).filter(|run| run.first() <= batch.last()) {
-            let run = run.clone();
-            self.runs.remove(place);
-            self.size_bytes -= run.size_bytes();
-            let front = batch.first().previous().and_then(|last| run.slice(run.first()..=last));
-            let back = run.slice(batch.last().next()..=run.last());
-            self.size_bytes +=
-                [&front, &back].into_iter().flatten().map(Batch::size_bytes).sum::<usize>();
-            before = before.or(front);
-            if let Some(back) = back {
-                self.runs.insert(place, back);
-                break;
-            }
-        }
-        if let Some(front) = before {
-            self.runs.insert(place, front);
-            place += 1;
-        }
-        self.runs.insert(place, batch);
+        self.runs.put(batch);
     }
 
     /// How far the values go on after `from` without a gap, only those that were accepted `within` this
@@ -112,7 +87,7 @@ impl Slots {
     #[must_use]
     pub fn contiguous(&self, from: Index, within: Option<Epoch>) -> Index {
         let mut last = from.max(self.evicted);
-        for run in self.runs.range(self.place(last.next())..) {
+        for run in self.runs.reaching(last.next()) {
             if run.first() > last.next() || within.is_some_and(|epoch| run.epoch() != epoch) {
                 break;
             }
@@ -124,19 +99,18 @@ impl Slots {
     /// The run of values from `from` to the end of its batch; `None` if there is none in memory.
     #[must_use]
     pub fn run_from(&self, from: Index) -> Option<Batch> {
-        let run = self.run_at(from)?;
-        run.slice(from..=run.last())
+        self.runs.run_from(from)
     }
 
     /// The values from `first` to `last` that are in memory, in batches; there may be gaps between them.
     pub fn range(&self, first: Index, last: Index) -> impl Iterator<Item = Batch> {
-        self.runs.range(self.place(first)..).map_while(move |run| run.slice(first..=last))
+        self.runs.range(first, last)
     }
 
     /// Sum of the sizes of the values behind `index`, in bytes.
     #[must_use]
     pub fn size_behind(&self, index: Index) -> usize {
-        self.range(index.next(), self.last()).map(|run| run.size_bytes()).sum()
+        self.runs.size_behind(index)
     }
 
     /// Forgets what there is up to `to`.
@@ -153,55 +127,18 @@ impl Slots {
         }
         self.evicted = to;
         self.ballots.clear();
-        while let Some(run) = self.runs.pop_front_if(|run| run.first() <= to) {
-            self.size_bytes -= run.size_bytes();
-            if let Some(kept) = run.slice(to.next()..=run.last()) {
-                self.size_bytes += kept.size_bytes();
-                self.runs.push_front(kept);
-            }
-        }
+        self.runs.compact(to);
     }
 
     /// Evicts whole batches from the front, none that reaches beyond `to`, until at most `max_bytes` are
     /// in memory.
     pub fn evict(&mut self, to: Index, max_bytes: usize) {
-        while self.size_bytes > max_bytes
-            && let Some(run) = self.runs.pop_front_if(|run| run.last() <= to)
-        {
-            self.size_bytes -= run.size_bytes();
+        while let Some(run) = self.runs.evict(to, max_bytes) {
             if self.ballots.back().is_none_or(|(_, epoch)| *epoch != run.epoch()) {
                 self.ballots.push_back((run.first(), run.epoch()));
             }
             self.evicted = run.last();
         }
-    }
-
-    fn run_at(&self, index: Index) -> Option<&Batch> {
-        self.runs.get(self.place(index)).filter(|run| run.first() <= index)
-    }
-
-    /// The place of the first run that ends at `index` or later. Nearly every question is about the end,
-    /// so the search begins there.
-    fn place(&self, index: Index) -> usize {
-        let count = self.runs.len();
-        let (mut low, mut high, mut step) = (0, count, 1);
-        while step <= count {
-            if self.runs[count - step].last() < index {
-                low = count - step + 1;
-                break;
-            }
-            high = count - step;
-            step *= 2;
-        }
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.runs[middle].last() < index {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
     }
 }
 
