@@ -16,6 +16,7 @@ impl Subject for Scripted {
 
     fn config(node: NodeId, nodes: &[NodeId], options: &Options) -> Result<Config, String> {
         let mut config = Config::new(node, nodes.iter().copied());
+        config.part.initial_voters.take_if(|_| nodes.is_empty());
         for (name, value) in options {
             match name.as_str() {
                 "snapshot_every" => config.bounds.snapshot_every = *value,

@@ -53,17 +53,11 @@ pub(crate) struct Said {
 }
 
 impl<S: Subject> Cluster<S> {
-    /// Nodes that are down.
-    pub(crate) fn new(nodes: Vec<Node<S>>) -> Self {
-        let ids: Vec<NodeId> = nodes.iter().map(|node| node.id).collect();
-        let pairs = ids.iter().flat_map(|from| ids.iter().map(|to| (*from, *to)));
-        let links = pairs.filter(|(from, to)| from != to).map(|pair| {
-            let link = Link { is_open: false, flight: VecDeque::new() };
-            (pair, link)
-        });
+    /// Nobody yet.
+    pub(crate) fn new() -> Self {
         Self {
-            links: links.collect(),
-            nodes: nodes.into_iter().map(|node| (node.id, node)).collect(),
+            nodes: BTreeMap::new(),
+            links: BTreeMap::new(),
             parted: BTreeSet::new(),
             cut: BTreeSet::new(),
             now: Instant::START,
@@ -71,6 +65,15 @@ impl<S: Subject> Cluster<S> {
             sometimes: Sometimes::default(),
             said: Vec::new(),
         }
+    }
+
+    /// One more node, that is down.
+    pub(crate) fn add(&mut self, node: Node<S>) {
+        let id = node.id;
+        let pairs = self.nodes.keys().flat_map(|other| [(*other, id), (id, *other)]);
+        let closed = || Link { is_open: false, flight: VecDeque::new() };
+        self.links.extend(pairs.map(|pair| (pair, closed())));
+        self.nodes.insert(id, node);
     }
 
     pub(crate) fn node(&mut self, id: NodeId) -> Result<&mut Node<S>, Trouble> {

@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use synod_consensus::Epoch;
-use synod_engine::{NodeId, Token};
+use synod_consensus::{Change, Contact, Epoch};
+use synod_engine::{Incarnation, NodeId, Token};
 
 use crate::Options;
 use crate::expect::Fact;
@@ -17,6 +17,7 @@ pub(crate) struct Line {
 
 pub(crate) enum Command {
     Nodes { count: u64, options: Options },
+    Join(NodeId),
     Given { node: NodeId, epoch: Epoch, log: Vec<Epoch> },
     Tick { node: NodeId, timer: Option<String> },
     Wait { millis: u64 },
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     Sync(NodeId),
     Release(NodeId),
     Propose { node: NodeId, commands: Vec<String> },
+    Change { node: NodeId, wishes: Vec<Change> },
     Read(NodeId),
     Transfer { node: NodeId, successor: Option<NodeId> },
     Cancel { node: NodeId, token: Token },
@@ -77,6 +79,7 @@ fn command(name: &str, words: &[&str]) -> Result<Command, String> {
     };
     Ok(match name {
         "nodes" => nodes(words)?,
+        "join" => Command::Join(one()?),
         "given" => given(words)?,
         "tick" => match words {
             [at] => Command::Tick { node: node(at)?, timer: None },
@@ -123,6 +126,7 @@ fn command(name: &str, words: &[&str]) -> Result<Command, String> {
             _ => return Err("propose takes a node and commands".to_owned()),
         },
         "read" => Command::Read(one()?),
+        "change" => change(words)?,
         "transfer" => match words {
             [at] => Command::Transfer { node: node(at)?, successor: None },
             [at, to] => Command::Transfer { node: node(at)?, successor: Some(node(to)?) },
@@ -158,6 +162,27 @@ fn nodes(words: &[&str]) -> Result<Command, String> {
         Ok::<_, String>((name.to_owned(), number(value)?))
     };
     Ok(Command::Nodes { count, options: options.iter().map(option).collect::<Result<_, _>>()? })
+}
+
+fn change(words: &[&str]) -> Result<Command, String> {
+    const FORM: &str = "change takes a node and wishes, as in add n4";
+    let [at, wishes @ ..] = words else { return Err(FORM.to_owned()) };
+    let wish = |words: &[&str]| match words {
+        ["add", word] => {
+            let (incarnation, word) = (Incarnation(node(word)?.0), (*word).to_owned());
+            let contact = Contact { incarnation, address: word.clone(), client_address: word };
+            Ok(Change::Add { node: NodeId(incarnation.0), contact })
+        }
+        ["promote", word] => node(word).map(Change::Promote),
+        ["demote", word] => node(word).map(Change::Demote),
+        ["remove", word] => node(word).map(Change::Remove),
+        _ => Err(FORM.to_owned()),
+    };
+    if wishes.is_empty() {
+        return Err(FORM.to_owned());
+    }
+    let wishes = wishes.chunks(2).map(wish).collect::<Result<_, _>>()?;
+    Ok(Command::Change { node: node(at)?, wishes })
 }
 
 fn given(words: &[&str]) -> Result<Command, String> {

@@ -32,6 +32,7 @@
 //! | command | meaning |
 //! |---|---|
 //! | `nodes 3 [option=5 …]` | a new cluster of n1, n2, n3, all started, all links open |
+//! | `join n4` | a new node that waits to be added, started, all its links open |
 //! | `given n1 epoch=7 log=1,1,4,4` | n1 has lived: it starts again, with entries of these epochs |
 //! | `tick n1 [timer]` | the time of this timer has come; without a name, of the only one set |
 //! | `wait 500ms` | time passes: messages arrive at once, timers fire as they come due |
@@ -53,6 +54,7 @@
 //! | `release n1` | the disk syncs, and from here on by itself |
 //! | `propose n1 a b` | the local user proposes commands, in one batch; requests are #1, #2, … |
 //! | `read n1` | the local user asks for a linearizable read |
+//! | `change n1 add n4 [remove n3 …]` | the local user asks for a change of members; also `promote`, `demote` |
 //! | `transfer n1 [n2]` | the local user of n1 asks it to hand leadership to n2, or to the best |
 //! | `cancel n1 #1` | the local user no longer waits |
 //! | `snapshot n1` | the snapshot that n1 asked for is written |

@@ -27,7 +27,7 @@ pub(crate) struct Run<S: Subject> {
 
 impl<S: Subject> Run<S> {
     pub(crate) fn new() -> Self {
-        Self { cluster: Cluster::new(Vec::new()), options: Options::new(), requests: 0, blobs: 0 }
+        Self { cluster: Cluster::new(), options: Options::new(), requests: 0, blobs: 0 }
     }
 
     /// Does what a line says; gives the lines of output.
@@ -47,6 +47,7 @@ impl<S: Subject> Run<S> {
         let cluster = &mut self.cluster;
         match command {
             Command::Nodes { count, options } => self.nodes(count, options),
+            Command::Join(node) => self.join(node),
             Command::Given { node, epoch, log } => self.given(node, epoch, &log),
             Command::Tick { node, timer } => {
                 let (timer, due) = cluster.living(node)?.timer(timer.as_deref())?;
@@ -101,6 +102,10 @@ impl<S: Subject> Run<S> {
                 let inputs: Vec<_> = requests.map(|request| self.request(request)).collect();
                 self.give(node, inputs)
             }
+            Command::Change { node, wishes } => {
+                let change = self.request(Request::Change(wishes));
+                self.give(node, [change])
+            }
             Command::Transfer { node, successor } => {
                 let transfer = self.request(Request::Transfer(successor));
                 self.give(node, [transfer])
@@ -121,16 +126,26 @@ impl<S: Subject> Run<S> {
             return Err(Trouble::Senseless("there are nodes already".to_owned()));
         }
         let ids: Vec<NodeId> = (1..=count).map(NodeId).collect();
-        let node = |id: &NodeId| {
-            let config = S::config(*id, &ids, &options).map_err(Trouble::Senseless)?;
-            Ok::<_, Trouble>(Node::new(*id, config, Vec::new()))
-        };
-        self.cluster = Cluster::new(ids.iter().map(node).collect::<Result<_, _>>()?);
         self.options = options;
+        for id in &ids {
+            let config = S::config(*id, &ids, &self.options).map_err(Trouble::Senseless)?;
+            self.cluster.add(Node::new(*id, config, Vec::new()));
+        }
         ids.iter().try_for_each(|id| self.cluster.start(*id))?;
         self.cluster.relink()?;
         self.cluster.said.clear();
         Ok(())
+    }
+
+    /// A new node that waits to be added.
+    fn join(&mut self, id: NodeId) -> Result<(), Trouble> {
+        if self.cluster.nodes.contains_key(&id) {
+            return Err(Trouble::Senseless(format!("there is {id} already")));
+        }
+        let config = S::config(id, &[], &self.options).map_err(Trouble::Senseless)?;
+        self.cluster.add(Node::new(id, config, Vec::new()));
+        self.cluster.start(id)?;
+        self.cluster.relink()
     }
 
     fn given(&mut self, id: NodeId, epoch: Epoch, log: &[Epoch]) -> Result<(), Trouble> {

@@ -15,7 +15,7 @@ pub trait Subject {
     /// What must hold after every step.
     type Invariants: Invariants<Self::Log> + Default;
 
-    /// The configuration of `node` in a new cluster of `nodes`.
+    /// The configuration of `node` in a new cluster of `nodes`; of none, if it waits to be added to one.
     ///
     /// # Errors
     /// What is wrong with the options.
