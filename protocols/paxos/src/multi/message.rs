@@ -25,6 +25,8 @@
 
 mod display;
 
+pub(crate) use self::display::InBallot;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use synod_consensus::{Batch, Index, LogRecord, Membership, Snapshot};
 use synod_engine::Blob;
 
+use super::message::InBallot;
 use crate::Ballot;
 
 /// A durable fact.
@@ -79,7 +80,9 @@ impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Promise(ballot) => write!(f, "promise {ballot}"),
-            Self::Accept { batch, chosen } => write!(f, "accept {batch}, chosen to {chosen}"),
+            Self::Accept { batch, chosen } => {
+                write!(f, "accept {}, chosen to {chosen}", InBallot(batch))
+            }
             Self::Chosen(index) => write!(f, "chosen to {index}"),
             Self::Checkpoint(Checkpoint { promised, members, snapshot, base, keeps }) => {
                 write!(f, "checkpoint promised {promised} members {members}")?;

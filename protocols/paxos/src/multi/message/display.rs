@@ -2,7 +2,23 @@
 
 use core::fmt;
 
+use synod_consensus::Batch;
+
 use super::Message;
+use crate::Ballot;
+
+/// Values as `3..5@2.n1`: of which instances, and the ballot in which they were accepted.
+pub(crate) struct InBallot<'a>(pub(crate) &'a Batch);
+
+impl fmt::Display for InBallot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(batch) = self;
+        match (batch.first(), batch.last(), Ballot::of(batch.epoch())) {
+            (first, last, ballot) if first == last => write!(f, "{first}@{ballot}"),
+            (first, last, ballot) => write!(f, "{first}..{last}@{ballot}"),
+        }
+    }
+}
 
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -13,7 +29,7 @@ impl fmt::Display for Message {
             }
             Self::Promise { ballot, from, accepted, next, chosen } => {
                 write!(f, "Promise {ballot} from {from}:")?;
-                accepted.iter().try_for_each(|batch| write!(f, " {batch}"))?;
+                accepted.iter().try_for_each(|batch| write!(f, " {}", InBallot(batch)))?;
                 if let Some(next) = next {
                     write!(f, " and more from {next}")?;
                 }
@@ -22,7 +38,9 @@ impl fmt::Display for Message {
             Self::Refused { ballot, promised } => {
                 write!(f, "Refused {ballot}, promised {promised}")
             }
-            Self::Accept { batch, chosen } => write!(f, "Accept {batch}, chosen to {chosen}"),
+            Self::Accept { batch, chosen } => {
+                write!(f, "Accept {}, chosen to {chosen}", InBallot(batch))
+            }
             Self::Accepted { ballot, prefix, beyond, .. } => {
                 write!(f, "Accepted {ballot} to {prefix}")?;
                 match beyond {
@@ -43,7 +61,7 @@ impl fmt::Display for Message {
             Self::Learn { ballot, from } => write!(f, "Learn {ballot} from {from}"),
             Self::Learned { ballot, values, chosen } => {
                 write!(f, "Learned {ballot}:")?;
-                values.iter().try_for_each(|batch| write!(f, " {batch}"))?;
+                values.iter().try_for_each(|batch| write!(f, " {}", InBallot(batch)))?;
                 write!(f, ", chosen to {chosen}")
             }
             Self::Install { ballot, snapshot, .. } => write!(f, "Install {ballot} {snapshot}"),
