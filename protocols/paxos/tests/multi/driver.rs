@@ -6,9 +6,9 @@ use bytes::Bytes;
 use synod_consensus::{Batch, Index, Payload};
 use synod_engine::{NodeId, Sound};
 use synod_paxos::Ballot;
-use synod_paxos::multi::MultiPaxos;
+use synod_paxos::multi::{Message, MultiPaxos};
 pub(crate) use synod_stage::Disk;
-pub(crate) use synod_stage::words::add;
+pub(crate) use synod_stage::words::{add, founders, snapshot};
 
 /// A node of Multi-Paxos and its driver.
 pub(crate) type Node<R = Sound> = synod_stage::Node<MultiPaxos<R>>;
@@ -23,4 +23,10 @@ pub(crate) fn values(first: u64, ballot: Ballot, values: &[&'static str]) -> Bat
     let payloads: Vec<_> =
         values.iter().map(|it| Payload::Command(Bytes::from_static(it.as_bytes()))).collect();
     Batch::new(Index(first), ballot.epoch(), payloads)
+}
+
+/// A leader of this ballot is there, and says up to where values are chosen.
+pub(crate) fn heartbeat(ballot: Ballot, chosen: u64) -> Message {
+    let (prefix, last, round) = (Index::ZERO, None, None);
+    Message::Heartbeat { ballot, chosen: Index(chosen), prefix, last, round }
 }
