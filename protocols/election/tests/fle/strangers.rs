@@ -36,6 +36,22 @@ fn a_stranger_of_equal_standing_and_a_higher_id_is_voted_for() {
     assert_eq!(node.is(), (LOOKING, 1, Some(9)));
 }
 
+/// Neither does a stranger who knows no better candidate raise the round, nor is a voter's word counted that
+/// it follows such a stranger: what it said before stands.
+#[test]
+fn of_strangers_only_what_beats_this_node_is_heard() {
+    let mut node = Hand::new(1, 3);
+    node.looks(5);
+    for lesser in [vote(2, 4), vote(1, 5)] {
+        node.hears(9, looking(7, lesser));
+        assert_eq!(node.is(), (LOOKING, 1, Some(1)));
+    }
+    node.hears(2, looking(1, vote(1, 5)));
+    assert!(node.is_closing(), "two of three vote for it");
+    node.hears(2, following(1, vote(9, 4)));
+    assert!(node.is_closing());
+}
+
 #[test]
 fn a_stranger_who_stands_higher_is_voted_for_but_not_counted() {
     let mut node = Hand::new(1, 3);
