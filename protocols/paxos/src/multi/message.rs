@@ -358,3 +358,121 @@ fn is_in_order(from: Index, runs: &[Batch]) -> bool {
         fits
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use alloc::vec;
+
+    use synod_engine::{Message as _, NodeId};
+
+    use super::*;
+
+    const BALLOT: Ballot = Ballot { round: 7, proposer: NodeId(1) };
+
+    /// One value at this instance, accepted in the ballot of this round.
+    fn value(index: u64, round: u64) -> Batch {
+        Batch::new(Index(index), Ballot { round, ..BALLOT }.epoch(), vec![Payload::Noop])
+    }
+
+    fn promise(accepted: Vec<Batch>, next: Option<u64>, chosen: u64) -> Message {
+        let (from, next, chosen) = (Index(5), next.map(Index), Index(chosen));
+        Message::Promise { ballot: BALLOT, from, accepted, next, chosen }
+    }
+
+    fn learned(values: Vec<Batch>, chosen: u64) -> Message {
+        Message::Learned { ballot: BALLOT, values, chosen: Index(chosen) }
+    }
+
+    fn forward(first: u64, commands: usize) -> Message {
+        let commands = vec![Bytes::new(); commands];
+        Message::Forward { ballot: BALLOT, lane: 1, first, commands }
+    }
+
+    fn forwarded(first: u64, index: u64) -> Message {
+        let answers = vec![Ok(Index(index))];
+        Message::Forwarded { ballot: BALLOT, lane: 1, first, answers }
+    }
+
+    fn accepted(first: u64, last: u64) -> Message {
+        let (prefix, chosen) = (Index(0), Index(0));
+        let beyond = Some((Index(first), Index(last)));
+        Message::Accepted { ballot: BALLOT, prefix, beyond, chosen }
+    }
+
+    fn learn(from: u64) -> Message {
+        Message::Learn { ballot: BALLOT, from: Index(from) }
+    }
+
+    fn read(index: u64) -> Message {
+        let result = ReadResult::Index(Index(index));
+        Message::ReadIndexReply { ballot: BALLOT, id: ReadId { life: 1, number: 1 }, result }
+    }
+
+    #[test]
+    fn a_message_that_contradicts_itself_or_all_bounds_makes_no_sense() {
+        let (end, most) = (LAST_INDEX.0, LAST_INDEX.0 - 1);
+        let pairs = [
+            (promise(vec![value(5, 6), value(7, 2)], Some(8), most), "gaps are fine"),
+            (promise(vec![], None, 0), "nothing"),
+            (learned(vec![value(5, 3), value(6, 9)], 6), "in any ballots"),
+            (learned(vec![], most), "nothing"),
+            (Message::Accept { batch: value(most, 7), chosen: Index(0) }, "the last there may be"),
+            (forward(end - 1, 1), "one"),
+            (forwarded(end - 1, most), "one"),
+            (accepted(5, 5), "one"),
+            (learn(1), "all"),
+            (learn(most), "the last there may be"),
+            (read(most), "the last there may be"),
+        ];
+        for (message, what) in pairs {
+            assert!(message.makes_sense(), "{message}: {what}");
+        }
+        let nonsense = [
+            (promise(vec![value(4, 6)], None, 0), "from before what was asked about"),
+            (promise(vec![value(7, 6), value(6, 6)], None, 0), "out of order"),
+            (promise(vec![value(5, 7)], None, 0), "accepted in the ballot that is asked for"),
+            (promise(vec![value(5, 6)], Some(5), 0), "the next piece is the same"),
+            (promise(vec![], Some(5), 0), "a next piece of nothing"),
+            (promise(vec![value(5, 6)], Some(end), 0), "beyond all bounds"),
+            (promise(vec![], None, end), "beyond all bounds"),
+            (learned(vec![value(5, 6), value(7, 6)], 9), "a gap"),
+            (learned(vec![value(5, 6)], 4), "not known to be chosen"),
+            (learned(vec![], end), "beyond all bounds"),
+            (Message::Accept { batch: value(end, 7), chosen: Index(0) }, "beyond all bounds"),
+            (forward(0, 0), "nothing"),
+            (forward(end, 1), "beyond all bounds"),
+            (forwarded(end, 1), "beyond all bounds"),
+            (forwarded(0, end), "beyond all bounds"),
+            (accepted(5, 4), "the end before the beginning"),
+            (learn(0), "there is no such instance"),
+            (learn(end), "beyond all bounds"),
+            (read(end), "beyond all bounds"),
+        ];
+        for (message, what) in nonsense {
+            assert!(!message.makes_sense(), "{message}: {what}");
+        }
+    }
+
+    /// What an acceptor says counts in a majority, and so only if it is a voter of this life.
+    #[test]
+    fn what_acceptors_say_counts() {
+        let reply = Message::HeartbeatReply { ballot: BALLOT, round: 1, promise_ms: 0 };
+        for message in [promise(vec![], None, 0), accepted(1, 1), reply] {
+            assert!(message.counts(), "{message}");
+        }
+        for message in [learn(1), learned(vec![], 0), read(1), forward(0, 1), forwarded(0, 1)] {
+            assert!(!message.counts(), "{message}");
+        }
+    }
+
+    #[test]
+    fn values_are_shown_with_their_ballot_and_a_promise_that_binds_with_its_time() {
+        let both = Batch::new(Index(5), BALLOT.epoch(), vec![Payload::Noop; 2]);
+        let shown = learned(vec![value(4, 3), both], 6).to_string();
+        assert_eq!(shown, "Learned 7.n1: 4@3.n1 5..6@7.n1, chosen to 6");
+        let reply = |promise_ms| Message::HeartbeatReply { ballot: BALLOT, round: 1, promise_ms };
+        assert_eq!(reply(0).to_string(), "HeartbeatReply 7.n1 round 1");
+        assert_eq!(reply(300).to_string(), "HeartbeatReply 7.n1 round 1 for 300 ms");
+    }
+}

@@ -242,4 +242,14 @@ mod tests {
         assert_eq!(there(&slots), [0, 0, 0, 0, 0, 0, 0, 0, 3]);
         assert_eq!((slots.base(), slots.evicted(), slots.size_bytes()), (Index(8), Index(8), 8));
     }
+
+    /// Half of a run is given up: its ballot is known from there on, not before.
+    #[test]
+    fn what_is_given_up_in_the_middle_of_a_run_has_no_ballot() {
+        let mut slots = slots(&[(1, 4, 1)]);
+        slots.evict(Index(4), 0);
+        slots.compact(Index(2));
+        let there = [1, 2, 3, 4, 5].map(|index| slots.epoch_at(Index(index)).is_some());
+        assert_eq!(there, [false, false, true, true, false]);
+    }
 }
