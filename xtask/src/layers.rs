@@ -10,7 +10,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("core/codec", &[]),
     ("core/quorum", &["core/engine"]),
     ("core/consensus", &["core/engine", "core/quorum"]),
-    ("core/log", &["core/consensus", "core/engine", "core/quorum"]),
+    ("core/log", &["core/codec", "core/consensus", "core/engine", "core/quorum"]),
     ("protocols/raft", &["core/*"]),
     ("protocols/paxos", &["core/*"]),
     ("protocols/gossip", &["core/*"]),

@@ -24,6 +24,7 @@
 //! | [`Transfer`], [`Takeover`] | who leads in its place, asked for or by priority | a leader |
 //! | [`Forwards`] | what the own user proposed here, for the leader | a follower |
 //! | [`Questions`], [`ReadId`] | reads of the own user, for the leader | a follower |
+//! | [`Histories`], [`Places`] | what all logs held and what was committed; where forwarded proposals went | invariants |
 //!
 //! An epoch is a reign of at most one leader: Raft's term, Multi-Paxos's ballot, ZAB's epoch. Where a
 //! safety rule decides (see `rules!` of the engine contract), it is an argument here and a named rule of
@@ -35,6 +36,7 @@ extern crate alloc;
 
 mod bounds;
 mod forwards;
+mod histories;
 mod lease;
 mod log;
 mod members;
@@ -53,6 +55,7 @@ mod written;
 
 pub use bounds::Bounds;
 pub use forwards::{Answer, Forwards, Lanes, Parcel, Run};
+pub use histories::{Histories, Places};
 pub use lease::{Lease, LeaseRules, Promise, Promises};
 pub use log::{EntryId, Log};
 pub use members::Members;

@@ -1,66 +1,41 @@
 //! Figure 3 as folds over the steps of all nodes. Each step costs what it changed.
 //!
-//! Every log is seen as a chain of hashes, one per entry, each covering everything before it: two
-//! logs agree up to an index exactly if their chains have the same hash there.
+//! What the logs held is seen by core's [`Histories`].
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use synod_codec::hash_chained;
-use synod_consensus::{Batch, Event, Index, Payload};
+use synod_consensus::{Batch, Event, Index};
 use synod_engine::{Effect, NodeId, Sometimes, Stepped, To, Violation};
+use synod_log::{Histories, Places};
 
 use crate::role::Role;
-use crate::{Answer, AppendResult, Message, Raft, Record, Rules, Term};
+use crate::{AppendResult, Message, Raft, Record, Rules, Term};
 
 /// What the nodes did so far, as far as the invariants need it.
 #[derive(Clone, Debug, Default)]
 pub struct Invariants {
     /// Who led each term.
     leaders: BTreeMap<Term, NodeId>,
-    /// For each index from 1 on: the entries that were ever in a log there, with their chains.
-    entries: Vec<Vec<(Term, u64)>>,
-    /// For each index from 1 on: the chain of the committed entry, and the term that its leader was in
-    /// when it was committed.
-    committed: Vec<(u64, Term)>,
+    /// What the logs held, and what was committed.
+    histories: Histories,
     nodes: BTreeMap<NodeId, Node>,
     /// Whom each node told of its vote in each term, across crashes.
     votes: BTreeMap<(Term, NodeId), NodeId>,
-    /// The place that a leader gave to each proposal: by term, follower, lane and number.
-    places: BTreeMap<(Term, NodeId, u64, u64), Index>,
+    /// The place that a leader gave to each forwarded proposal.
+    places: Places,
     /// Leaders that rest.
     resting: BTreeSet<NodeId>,
 }
 
-/// One node's log and what its user was told.
+/// What one node was when it was looked at last.
 #[derive(Clone, Debug, Default)]
 struct Node {
-    base: Index,
-    base_chain: u64,
-    chain: Vec<u64>,
-    /// The term of the last entry in `chain`.
-    last_term: Term,
     leads: Option<Term>,
     /// Whether the newest membership in its log is a joint one.
     joint: bool,
-    told: Index,
-}
-
-impl Node {
-    fn last(&self) -> Index {
-        Index(self.base.0 + self.chain.len() as u64)
-    }
-
-    /// The chain at `index`, if the log reaches it.
-    fn at(&self, index: Index) -> Option<u64> {
-        if index == self.base {
-            return Some(self.base_chain);
-        }
-        let place = index.0.checked_sub(self.base.0 + 1)?;
-        self.chain.get(place as usize).copied()
-    }
 }
 
 impl<R: Rules> synod_engine::Invariants<Raft<R>> for Invariants {
@@ -79,14 +54,13 @@ impl<R: Rules> synod_engine::Invariants<Raft<R>> for Invariants {
                     self.rewrote(step.node, snapshot.unwrap_or_default(), &[])?;
                 }
                 Effect::Emit { event: Event::Committed { batch, .. }, .. } => {
-                    self.told(step.node, batch, step.after.state.term())?;
+                    let told = self.histories.told(step.node, batch, step.after.state.term());
+                    told.map_err(violation("State Machine Safety"))?;
                 }
-                Effect::Emit { event: Event::Install(snapshot), .. } => {
-                    let node = self.nodes.entry(step.node).or_default();
-                    if node.told < snapshot.index {
-                        sometimes.reached("snapshot installed");
-                    }
-                    node.told = snapshot.index;
+                Effect::Emit { event: Event::Install(snapshot), .. }
+                    if self.histories.told_to(step.node, snapshot.index) =>
+                {
+                    sometimes.reached("snapshot installed");
                 }
                 Effect::Send {
                     message: Message::AppendReply { result: AppendResult::Conflict { .. }, .. },
@@ -118,7 +92,10 @@ impl<R: Rules> synod_engine::Invariants<Raft<R>> for Invariants {
                     to: To::Node(to),
                     message: Message::Forwarded { term, lane, first, answers },
                     ..
-                } => self.placed((*term, *to, *lane), *first, answers)?,
+                } => {
+                    let answered = self.places.answered((*term, *to, *lane), *first, answers);
+                    answered.map_err(violation("Forwarded Once"))?;
+                }
                 _ => {}
             }
         }
@@ -147,15 +124,15 @@ impl<R: Rules> synod_engine::Invariants<Raft<R>> for Invariants {
         let evicted = log.evicted().index;
         let entries: Vec<_> = log.range(evicted.next(), log.last().index).collect();
         self.rewrote(node, evicted, &entries)?;
-        let node = self.nodes.entry(node).or_default();
-        node.told = engine.state.commit;
-        node.leads = None;
+        self.histories.told_to(node, engine.state.commit);
+        self.nodes.entry(node).or_default().leads = None;
         Ok(())
     }
 
     /// What a node promised in an earlier incarnation binds nobody; Election Safety holds all the same.
     fn wiped(&mut self, node: NodeId) {
         self.nodes.remove(&node);
+        self.histories.wiped(node);
         self.resting.remove(&node);
         self.votes.retain(|(_, voter), _| *voter != node);
     }
@@ -169,7 +146,7 @@ impl<R: Rules> synod_engine::Invariants<Raft<R>> for Invariants {
     {
         for (id, engine) in nodes {
             let log = engine.log();
-            let known = self.nodes.get(&id).map_or(Index::ZERO, Node::last);
+            let known = self.histories.last(id);
             let state = &engine.state;
             let in_order = log.base().index <= state.commit
                 && state.applied <= state.commit
@@ -195,21 +172,17 @@ impl Invariants {
         sometimes: &mut Sometimes,
     ) -> Result<(), Violation> {
         let node = self.nodes.entry(id).or_default();
-        let replaces = batch.first() <= node.last();
+        let replaces = batch.first() <= self.histories.last(id);
         if replaces {
             sometimes.reached("uncommitted entries replaced");
             if !matches!(&after.role, Role::Follower(follower) if follower.leader.is_some()) {
                 sometimes.reached("a pull cut entries");
             }
         }
-        if replaces
-            && matches!(after.role, Role::Leader(_))
-            && node.leads == Some(after.state.term())
-        {
-            return Err(Violation {
-                invariant: "Leader Append-Only",
-                detail: format!("{id} leads term {} and replaces {batch}", after.state.term()),
-            });
+        let term = after.state.term();
+        if replaces && matches!(after.role, Role::Leader(_)) && node.leads == Some(term) {
+            let detail = format!("{id} leads term {term} and replaces {batch}");
+            return Err(violation("Leader Append-Only")(detail));
         }
         if let Some(members) = batch.members()
             && core::mem::replace(&mut node.joint, members.is_joint())
@@ -217,117 +190,23 @@ impl Invariants {
         {
             sometimes.reached("joint change left");
         }
-        let kept = batch.first().0.saturating_sub(node.base.0 + 1) as usize;
-        let first = node.base.0 as usize + kept;
-        let (cut, known) = (node.chain.iter().skip(kept), self.committed.iter().skip(first));
-        let is_lost = |(cut, (committed, term)): (&u64, &(u64, Term))| {
-            cut == committed && *term <= node.last_term
-        };
-        if let Some(place) = cut.zip(known).position(is_lost) {
-            return Err(Violation {
-                invariant: "Committed Entries Stay",
-                detail: format!("{id} replaces the committed entry {}", first + place + 1),
-            });
+        let newest = self.histories.last_epoch(id);
+        let is_older = |(_, committed_in): &(Index, Term)| *committed_in <= newest;
+        let lost = self.histories.committed_from(id, batch.first()).find(is_older);
+        if let Some((index, _)) = lost {
+            let detail = format!("{id} replaces the committed entry {index}");
+            return Err(violation("Committed Entries Stay")(detail));
         }
-        node.chain.truncate(kept);
-        let previous = *node.chain.last().unwrap_or(&node.base_chain);
-        self.extend(id, previous, batch)
+        self.histories.cut(id, batch.first());
+        self.histories.extend(id, batch).map_err(violation("Log Matching"))
     }
 
-    /// A log was replaced by what follows `base`.
+    /// A log was replaced by what follows `base`: 5. State Machine Safety, 3. Log Matching.
     fn rewrote(&mut self, id: NodeId, base: Index, entries: &[Batch]) -> Result<(), Violation> {
-        let base_chain = match base.previous() {
-            None => 0,
-            Some(Index(place)) => {
-                let (chain, _) = self.committed.get(place as usize).ok_or(Violation {
-                    invariant: "State Machine Safety",
-                    detail: format!("{id} has a snapshot to {base}, which is not committed"),
-                })?;
-                *chain
-            }
-        };
-        let node = self.nodes.entry(id).or_default();
-        (node.base, node.base_chain) = (base, base_chain);
-        node.chain.clear();
-        entries.iter().try_fold(base_chain, |previous, batch| {
-            self.extend(id, previous, batch)?;
-            Ok(self.nodes[&id].chain.last().copied().unwrap_or(previous))
-        })?;
-        Ok(())
-    }
-
-    /// A leader answers a follower's proposals: 8. Forwarded Once.
-    fn placed(
-        &mut self,
-        (term, to, lane): (Term, NodeId, u64),
-        first: u64,
-        answers: &[Answer],
-    ) -> Result<(), Violation> {
-        for (number, answer) in (first..).zip(answers) {
-            let Ok(index) = *answer else { continue };
-            let other = *self.places.entry((term, to, lane, number)).or_insert(index);
-            if other != index {
-                return Err(Violation {
-                    invariant: "Forwarded Once",
-                    detail: format!("{number} of {to} in term {term} is at {other} and {index}"),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds a batch to a node's chain: 3. Log Matching.
-    fn extend(&mut self, id: NodeId, mut previous: u64, batch: &Batch) -> Result<(), Violation> {
-        let node = self.nodes.entry(id).or_default();
-        let term = batch.epoch();
-        node.last_term = term;
-        for (index, payload) in batch.iter() {
-            previous = link(previous, term, payload);
-            node.chain.push(previous);
-            let place = index.0 as usize - 1;
-            if self.entries.len() <= place {
-                self.entries.resize_with(place + 1, Vec::new);
-            }
-            let known = &mut self.entries[place];
-            match known.iter().find(|(known, _)| *known == term) {
-                None => known.push((term, previous)),
-                Some((_, chain)) if *chain == previous => {}
-                Some(_) => {
-                    return Err(Violation {
-                        invariant: "Log Matching",
-                        detail: format!("{id} has another entry {index}@{term}, or before it"),
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A user was told of committed entries: 5. State Machine Safety. Their leader tells its own user
-    /// first, in the term in which it commits them.
-    fn told(&mut self, id: NodeId, batch: &Batch, term: Term) -> Result<(), Violation> {
-        let node = self.nodes.entry(id).or_default();
-        let violation = |detail| Violation { invariant: "State Machine Safety", detail };
-        if batch.first() != node.told.next() {
-            return Err(violation(format!("{id} was told {batch} after {}", node.told)));
-        }
-        node.told = batch.last();
-        for index in (batch.first().0..=batch.last().0).map(Index) {
-            let Some(chain) = node.at(index) else {
-                return Err(violation(format!("{id} was told {index}, which its log lacks")));
-            };
-            match self.committed.get(index.0 as usize - 1) {
-                None => self.committed.push((chain, term)),
-                Some((committed, _)) if *committed == chain => {}
-                Some(_) => {
-                    return Err(violation(format!(
-                        "{id} was told {index}@{}, and another entry is committed there",
-                        batch.epoch()
-                    )));
-                }
-            }
-        }
-        Ok(())
+        self.histories.rebase(id, base).map_err(violation("State Machine Safety"))?;
+        entries.iter().try_for_each(|batch| {
+            self.histories.extend(id, batch).map_err(violation("Log Matching"))
+        })
     }
 
     /// Someone leads: 1. Election Safety, 4. Leader Completeness.
@@ -358,31 +237,19 @@ impl Invariants {
         }
         let other = *self.leaders.entry(term).or_insert(id);
         if other != id {
-            return Err(Violation {
-                invariant: "Election Safety",
-                detail: format!("{id} and {other} both lead term {term}"),
-            });
+            let detail = format!("{id} and {other} both lead term {term}");
+            return Err(violation("Election Safety")(detail));
         }
-        let earlier = self.committed.iter().rposition(|(_, committed_in)| *committed_in < term);
-        let Some(place) = earlier else { return Ok(()) };
-        let (last, expected) = (Index(place as u64 + 1), self.committed[place].0);
-        if last > node.base && node.at(last) != Some(expected) {
-            return Err(Violation {
-                invariant: "Leader Completeness",
-                detail: format!("{id} leads term {term} without the committed entry {last}"),
-            });
+        match self.histories.lacks(id, term) {
+            None => Ok(()),
+            Some(last) => {
+                let detail = format!("{id} leads term {term} without the committed entry {last}");
+                Err(violation("Leader Completeness")(detail))
+            }
         }
-        Ok(())
     }
 }
 
-/// The chain after one more entry. The term is hashed by itself: seeds that differ little make equal hashes of
-/// short commands that differ little.
-fn link(previous: u64, term: Term, payload: &Payload) -> u64 {
-    let seed = hash_chained(previous, &term.0.to_le_bytes());
-    match payload {
-        Payload::Noop => hash_chained(seed, &[]),
-        Payload::Command(command) => hash_chained(!seed, command),
-        Payload::Members(members) => hash_chained(seed ^ 1, members.to_string().as_bytes()),
-    }
+fn violation(invariant: &'static str) -> impl Fn(String) -> Violation {
+    move |detail| Violation { invariant, detail }
 }

@@ -1,18 +1,16 @@
 //! What the published specification proves of ZAB, as folds over the steps of all nodes. Each step costs what
 //! it changed.
 //!
-//! Every history is seen as a chain of hashes, one per entry, each covering everything before it: two
-//! histories agree up to an index exactly if their chains have the same hash there.
+//! What the histories held is seen by core's [`Histories`].
 
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use synod_codec::hash_chained;
-use synod_consensus::{Batch, Epoch, Event, Index, Payload};
+use synod_consensus::{Batch, Epoch, Event, Index};
 use synod_engine::{Effect, NodeId, Sometimes, Stepped, To, Violation};
-use synod_log::Answer;
+use synod_log::{Histories, Places};
 
 use crate::role::Role;
 use crate::{Message, Record, Rules, Zab};
@@ -22,44 +20,23 @@ use crate::{Message, Record, Rules, Zab};
 pub struct Invariants {
     /// Who led each epoch.
     leaders: BTreeMap<Epoch, NodeId>,
-    /// For each index from 1 on: the entries that were ever in a history there, with their chains.
-    entries: Vec<Vec<(Epoch, u64)>>,
-    /// For each index from 1 on: the chain of the committed entry, and the epoch in which it was committed.
-    committed: Vec<(u64, Epoch)>,
+    /// What the logs held, and what was committed.
+    histories: Histories,
     nodes: BTreeMap<NodeId, Node>,
     /// Of whom each node told that it accepts each epoch, across crashes.
     accepted: BTreeMap<(Epoch, NodeId), NodeId>,
-    /// The place that a leader gave to each proposal: by epoch, follower, lane and number.
-    places: BTreeMap<(Epoch, NodeId, u64, u64), Index>,
+    /// The place that a leader gave to each forwarded proposal.
+    places: Places,
 }
 
-/// One node's history and what its user was told.
+/// What one node was when it was looked at last.
 #[derive(Clone, Debug, Default)]
 struct Node {
-    base: Index,
-    base_chain: u64,
-    chain: Vec<u64>,
     leads: Option<Epoch>,
     /// Whether the newest membership in its history is a joint one.
     joint: bool,
-    told: Index,
     /// The epoch of the last entry that was told.
     told_epoch: Epoch,
-}
-
-impl Node {
-    fn last(&self) -> Index {
-        Index(self.base.0 + self.chain.len() as u64)
-    }
-
-    /// The chain at `index`, if the log reaches it.
-    fn at(&self, index: Index) -> Option<u64> {
-        if index == self.base {
-            return Some(self.base_chain);
-        }
-        let place = index.0.checked_sub(self.base.0 + 1)?;
-        self.chain.get(place as usize).copied()
-    }
 }
 
 impl<R: Rules> synod_engine::Invariants<Zab<R>> for Invariants {
@@ -83,11 +60,10 @@ impl<R: Rules> synod_engine::Invariants<Zab<R>> for Invariants {
                     self.told(id, batch, step.after.state.epoch())?;
                 }
                 Effect::Emit { event: Event::Install(snapshot), .. } => {
-                    let node = self.nodes.entry(id).or_default();
-                    if node.told < snapshot.index {
+                    if self.histories.told_to(id, snapshot.index) {
                         sometimes.reached("snapshot installed");
                     }
-                    (node.told, node.told_epoch) = (snapshot.index, snapshot.epoch);
+                    self.nodes.entry(id).or_default().told_epoch = snapshot.epoch;
                 }
                 Effect::Send { to: To::Node(to), message, .. } => {
                     self.said(*to, message, sometimes)?;
@@ -121,16 +97,17 @@ impl<R: Rules> synod_engine::Invariants<Zab<R>> for Invariants {
         let evicted = log.evicted();
         let entries: Vec<_> = log.range(evicted.index.next(), log.last().index).collect();
         self.rewrote(node, evicted.index, &entries)?;
+        let commit = engine.state.commit;
+        self.histories.told_to(node, commit);
         let node = self.nodes.entry(node).or_default();
-        node.told = engine.state.commit;
-        node.told_epoch = log.epoch_at(node.told).unwrap_or_default();
-        node.leads = None;
+        (node.told_epoch, node.leads) = (log.epoch_at(commit).unwrap_or_default(), None);
         Ok(())
     }
 
     /// What a node promised in an earlier incarnation binds nobody; Leadership holds all the same.
     fn wiped(&mut self, node: NodeId) {
         self.nodes.remove(&node);
+        self.histories.wiped(node);
         self.accepted.retain(|(_, who), _| *who != node);
     }
 
@@ -143,7 +120,7 @@ impl<R: Rules> synod_engine::Invariants<Zab<R>> for Invariants {
     {
         for (id, engine) in nodes {
             let log = engine.log();
-            let known = self.nodes.get(&id).map_or(Index::ZERO, Node::last);
+            let known = self.histories.last(id);
             let state = &engine.state;
             let in_order = log.base().index <= state.commit
                 && state.applied <= state.commit
@@ -170,7 +147,8 @@ impl Invariants {
     ) -> Result<(), Violation> {
         match message {
             Message::Requested { epoch, lane, first, answers } => {
-                return self.placed((*epoch, to, *lane), *first, answers);
+                let answered = self.places.answered((*epoch, to, *lane), *first, answers);
+                return answered.map_err(violation("Forwarded Once"));
             }
             Message::AckEpoch { counts: false, .. } => {
                 sometimes.reached("an epoch was accepted of another");
@@ -188,21 +166,15 @@ impl Invariants {
 
     /// A history was cut: 7. Committed Entries Stay.
     fn cut(&mut self, id: NodeId, last: Index, sometimes: &mut Sometimes) -> Result<(), Violation> {
-        let node = self.nodes.entry(id).or_default();
-        if last < node.last() {
+        if last < self.histories.last(id) {
             sometimes.reached("uncommitted entries replaced");
         }
-        let kept = last.0.saturating_sub(node.base.0) as usize;
-        let first = node.base.0 as usize + kept;
-        let (cut, known) = (node.chain.iter().skip(kept), self.committed.iter().skip(first));
-        let lost = cut.zip(known).position(|(cut, (committed, _))| cut == committed);
-        if let Some(place) = lost {
-            return Err(Violation {
-                invariant: "Committed Entries Stay",
-                detail: format!("{id} cuts the committed entry {}", first + place + 1),
-            });
+        let lost = self.histories.committed_from(id, last.next()).next();
+        if let Some((index, _)) = lost {
+            let detail = format!("{id} cuts the committed entry {index}");
+            return Err(violation("Committed Entries Stay")(detail));
         }
-        node.chain.truncate(kept);
+        self.histories.cut(id, last.next());
         Ok(())
     }
 
@@ -214,25 +186,18 @@ impl Invariants {
         after: &Zab<R>,
         sometimes: &mut Sometimes,
     ) -> Result<(), Violation> {
-        let node = self.nodes.entry(id).or_default();
         let before = Index(batch.first().0 - 1);
+        let epoch = after.state.epoch();
         let is_leader = matches!(after.role, Role::Leader(_));
-        if is_leader && (before != node.last() || batch.epoch() != after.state.epoch()) {
-            return Err(Violation {
-                invariant: "Local Primary Order",
-                detail: format!("{id} leads epoch {}, proposes {batch}", after.state.epoch()),
-            });
+        if is_leader && (before != self.histories.last(id) || batch.epoch() != epoch) {
+            let detail = format!("{id} leads epoch {epoch}, proposes {batch}");
+            return Err(violation("Local Primary Order")(detail));
         }
-        let is_known = self
-            .entries
-            .get(batch.last().0 as usize - 1)
-            .is_some_and(|known| known.iter().any(|(epoch, _)| *epoch == batch.epoch()));
-        if !is_leader && !is_known {
-            return Err(Violation {
-                invariant: "Integrity",
-                detail: format!("{id} has {batch}, which no leader proposed"),
-            });
+        if !is_leader && !self.histories.knows(batch.last(), batch.epoch()) {
+            let detail = format!("{id} has {batch}, which no leader proposed");
+            return Err(violation("Integrity")(detail));
         }
+        let node = self.nodes.entry(id).or_default();
         if let Some(members) = batch.members()
             && core::mem::replace(&mut node.joint, members.is_joint())
             && !members.is_joint()
@@ -240,108 +205,27 @@ impl Invariants {
             sometimes.reached("joint change left");
         }
         self.cut(id, before, sometimes)?;
-        let node = &self.nodes[&id];
-        let previous = *node.chain.last().unwrap_or(&node.base_chain);
-        self.extend(id, previous, batch)
+        self.histories.extend(id, batch).map_err(violation("One History"))
     }
 
-    /// A history was replaced by what follows `base`.
+    /// A history was replaced by what follows `base`: 4. Prefix Consistency, 2. One History.
     fn rewrote(&mut self, id: NodeId, base: Index, entries: &[Batch]) -> Result<(), Violation> {
-        let base_chain = match base.previous() {
-            None => 0,
-            Some(Index(place)) => {
-                let (chain, _) = self.committed.get(place as usize).ok_or(Violation {
-                    invariant: "Prefix Consistency",
-                    detail: format!("{id} has a snapshot to {base}, which is not committed"),
-                })?;
-                *chain
-            }
-        };
-        let node = self.nodes.entry(id).or_default();
-        (node.base, node.base_chain) = (base, base_chain);
-        node.chain.clear();
-        entries.iter().try_fold(base_chain, |previous, batch| {
-            self.extend(id, previous, batch)?;
-            Ok(self.nodes[&id].chain.last().copied().unwrap_or(previous))
-        })?;
-        Ok(())
-    }
-
-    /// A leader answers a follower's proposals: 9. Forwarded Once.
-    fn placed(
-        &mut self,
-        (epoch, to, lane): (Epoch, NodeId, u64),
-        first: u64,
-        answers: &[Answer],
-    ) -> Result<(), Violation> {
-        for (number, answer) in (first..).zip(answers) {
-            let Ok(index) = *answer else { continue };
-            let other = *self.places.entry((epoch, to, lane, number)).or_insert(index);
-            if other != index {
-                return Err(Violation {
-                    invariant: "Forwarded Once",
-                    detail: format!("{number} of {to} in epoch {epoch} is at {other} and {index}"),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds a batch to a node's chain: 2. One History.
-    fn extend(&mut self, id: NodeId, mut previous: u64, batch: &Batch) -> Result<(), Violation> {
-        let node = self.nodes.entry(id).or_default();
-        let epoch = batch.epoch();
-        for (index, payload) in batch.iter() {
-            previous = link(previous, epoch, payload);
-            node.chain.push(previous);
-            let place = index.0 as usize - 1;
-            if self.entries.len() <= place {
-                self.entries.resize_with(place + 1, Vec::new);
-            }
-            let known = &mut self.entries[place];
-            match known.iter().find(|(known, _)| *known == epoch) {
-                None => known.push((epoch, previous)),
-                Some((_, chain)) if *chain == previous => {}
-                Some(_) => {
-                    return Err(Violation {
-                        invariant: "One History",
-                        detail: format!("{id} has another entry {index}@{epoch}, or before it"),
-                    });
-                }
-            }
-        }
-        Ok(())
+        self.histories.rebase(id, base).map_err(violation("Prefix Consistency"))?;
+        entries.iter().try_for_each(|batch| {
+            self.histories.extend(id, batch).map_err(violation("One History"))
+        })
     }
 
     /// A user was told of committed entries: 4. Prefix Consistency, 6. Global Primary Order. Their leader
     /// tells its own user first, in the epoch in which it commits them.
     fn told(&mut self, id: NodeId, batch: &Batch, epoch: Epoch) -> Result<(), Violation> {
+        let told = self.histories.told(id, batch, epoch);
+        told.map_err(violation("Prefix Consistency"))?;
         let node = self.nodes.entry(id).or_default();
-        let violation = |detail| Violation { invariant: "Prefix Consistency", detail };
-        if batch.first() != node.told.next() {
-            return Err(violation(format!("{id} was told {batch} after {}", node.told)));
-        }
-        if batch.epoch() < node.told_epoch {
-            return Err(Violation {
-                invariant: "Global Primary Order",
-                detail: format!("{id} was told {batch} after epoch {}", node.told_epoch),
-            });
-        }
-        (node.told, node.told_epoch) = (batch.last(), batch.epoch());
-        for index in (batch.first().0..=batch.last().0).map(Index) {
-            let Some(chain) = node.at(index) else {
-                return Err(violation(format!("{id} was told {index}, which its history lacks")));
-            };
-            match self.committed.get(index.0 as usize - 1) {
-                None => self.committed.push((chain, epoch)),
-                Some((committed, _)) if *committed == chain => {}
-                Some(_) => {
-                    return Err(violation(format!(
-                        "{id} was told {index}@{}, and another entry is committed there",
-                        batch.epoch()
-                    )));
-                }
-            }
+        let before = core::mem::replace(&mut node.told_epoch, batch.epoch());
+        if batch.epoch() < before {
+            let detail = format!("{id} was told {batch} after epoch {before}");
+            return Err(violation("Global Primary Order")(detail));
         }
         Ok(())
     }
@@ -374,31 +258,19 @@ impl Invariants {
         }
         let other = *self.leaders.entry(epoch).or_insert(id);
         if other != id {
-            return Err(Violation {
-                invariant: "Leadership",
-                detail: format!("{id} and {other} both lead epoch {epoch}"),
-            });
+            let detail = format!("{id} and {other} both lead epoch {epoch}");
+            return Err(violation("Leadership")(detail));
         }
-        let earlier = self.committed.iter().rposition(|(_, committed_in)| *committed_in < epoch);
-        let Some(place) = earlier else { return Ok(()) };
-        let (last, expected) = (Index(place as u64 + 1), self.committed[place].0);
-        if last > node.base && node.at(last) != Some(expected) {
-            return Err(Violation {
-                invariant: "Primary Integrity",
-                detail: format!("{id} leads epoch {epoch} without the committed entry {last}"),
-            });
+        match self.histories.lacks(id, epoch) {
+            None => Ok(()),
+            Some(last) => {
+                let detail = format!("{id} leads epoch {epoch} without the committed entry {last}");
+                Err(violation("Primary Integrity")(detail))
+            }
         }
-        Ok(())
     }
 }
 
-/// The chain after one more entry. The epoch is hashed by itself: seeds that differ little make equal hashes of
-/// short commands that differ little.
-fn link(previous: u64, epoch: Epoch, payload: &Payload) -> u64 {
-    let seed = hash_chained(previous, &epoch.0.to_le_bytes());
-    match payload {
-        Payload::Noop => hash_chained(seed, &[]),
-        Payload::Command(command) => hash_chained(!seed, command),
-        Payload::Members(members) => hash_chained(seed ^ 1, members.to_string().as_bytes()),
-    }
+fn violation(invariant: &'static str) -> impl Fn(String) -> Violation {
+    move |detail| Violation { invariant, detail }
 }

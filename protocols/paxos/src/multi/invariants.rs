@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use synod_codec::hash_chained;
 use synod_consensus::{Batch, Event, Index, Payload};
 use synod_engine::{Effect, NodeId, Sometimes, Stepped, To, Violation};
-use synod_log::Answer;
+use synod_log::Places;
 use synod_quorum::Quorum;
 
 use crate::Ballot;
@@ -26,8 +26,8 @@ pub struct Invariants {
     /// Who decides from behind which instance on, in order.
     quorums: Vec<(Index, Quorum)>,
     nodes: BTreeMap<NodeId, Node>,
-    /// The place that a leader gave to each proposal: by ballot, follower, lane and number.
-    places: BTreeMap<(Ballot, NodeId, u64, u64), Index>,
+    /// The place that a leader gave to each forwarded proposal.
+    places: Places,
 }
 
 /// What happened in one instance.
@@ -97,7 +97,11 @@ impl<R: Rules> synod_engine::Invariants<MultiPaxos<R>> for Invariants {
                     to: To::Node(to),
                     message: Message::Forwarded { ballot, lane, first, answers },
                     ..
-                } => self.placed((*ballot, *to, *lane), *first, answers)?,
+                } => {
+                    let of = (ballot.epoch(), *to, *lane);
+                    let answered = self.places.answered(of, *first, answers);
+                    answered.map_err(|detail| violation("Forwarded Once", detail))?;
+                }
                 _ => {}
             }
         }
@@ -275,24 +279,6 @@ impl Invariants {
                 Err(violation("Only what is chosen is told", detail))
             }
         }
-    }
-
-    /// A leader answers a follower's proposals: 8. Forwarded Once.
-    fn placed(
-        &mut self,
-        (ballot, to, lane): (Ballot, NodeId, u64),
-        first: u64,
-        answers: &[Answer],
-    ) -> Result<(), Violation> {
-        for (number, answer) in (first..).zip(answers) {
-            let Ok(index) = *answer else { continue };
-            let other = *self.places.entry((ballot, to, lane, number)).or_insert(index);
-            if other != index {
-                let detail = format!("{number} of {to} in {ballot} is at {other} and {index}");
-                return Err(violation("Forwarded Once", detail));
-            }
-        }
-        Ok(())
     }
 
     /// Somebody leads: 7. Ballots are unique.
