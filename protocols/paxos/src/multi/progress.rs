@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn runs_behind_a_gap_that_do_not_touch_stay_apart() {
-        let mut progress = Progress::new(Index(1), None);
+        let mut progress = Progress::new(Index(1), Presence::default());
         progress.accepted(Index(0), Some((Index(3), Index(4))));
         progress.accepted(Index(0), Some((Index(6), Index(7))));
         assert!(progress.has(Index(3), Index(4)) && progress.has(Index(6), Index(7)));
@@ -179,20 +179,8 @@ mod tests {
     }
 
     #[test]
-    fn who_was_heard_counts_for_one_more_check_of_the_quorum() {
-        let mut progress = Progress::new(Index(1), None);
-        assert!(!progress.is_heard());
-        progress.hear();
-        assert!(progress.is_heard() && progress.was_heard());
-        progress.checked();
-        assert!(progress.is_heard() && !progress.was_heard());
-        progress.checked();
-        assert!(!progress.is_heard());
-    }
-
-    #[test]
     fn who_lacks_only_what_was_not_sent_yet_still_has_the_rest_under_way() {
-        let mut progress = Progress::new(Index(1), None);
+        let mut progress = Progress::new(Index(1), Presence::default());
         progress.hear();
         progress.sent(Index(3), 10);
         progress.lacks(Index(4));
