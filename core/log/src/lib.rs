@@ -65,7 +65,7 @@ pub use proposals::{Forwarded, Owner, Proposals};
 pub use questions::{Questions, ReadId, ReadIds, ReadResult};
 pub use reads::{ReadAnswer, Reads};
 pub use runs::Runs;
-pub use snapshotting::{Behind, SnapshotBounds, Snapshotting};
+pub use snapshotting::{Behind, Built, Cause, SnapshotBounds, Snapshotting, Wanted};
 pub use succession::{Heir, Standing, Successor, Takeover, Transfer};
 pub use timing::{MAX_TIMEOUT_MS, Timing};
 pub use unapplied::Unapplied;

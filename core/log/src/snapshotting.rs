@@ -2,7 +2,7 @@
 //! behind it.
 
 use synod_consensus::{Index, Snapshot};
-use synod_engine::TaskId;
+use synod_engine::{Blob, TaskId};
 
 /// How much log may gather behind a snapshot: knobs of the engine's configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -40,6 +40,42 @@ pub struct Snapshotting {
     not_before: Index,
 }
 
+/// Why one may be wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// Entries were applied: perhaps one is due.
+    Applied {
+        /// Whether a follower installs the newest.
+        installs: bool,
+    },
+    /// Time passes: perhaps the log is as long as it may become.
+    Passing,
+    /// The driver asks, though none is due: the disk is short of room.
+    Asked,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wanted {
+    /// Nothing.
+    Nothing,
+    /// A task that builds a snapshot; [`Snapshotting::begin`] is told which.
+    Snapshot,
+    /// The newest holds all that there is: a checkpoint that keeps nothing before it for late followers.
+    Checkpoint,
+}
+
+/// A snapshot that was built.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Built {
+    /// The last entry in it.
+    pub index: Index,
+    /// Its bytes.
+    pub blob: Blob,
+    /// Whether the driver had asked for it: then nothing is kept behind it for late followers.
+    pub was_asked: bool,
+}
+
 impl SnapshotBounds {
     /// How many bytes of entries behind the snapshot `last` make the next one due. Its size times
     /// `growth`, for a snapshot writes the whole state, so that writing it all again and again adds
@@ -54,10 +90,14 @@ impl SnapshotBounds {
 }
 
 impl Behind {
+    /// The last entry that the newest snapshot contains.
+    fn covered(&self) -> Index {
+        self.snapshot.map_or(Index::ZERO, |snapshot| snapshot.index)
+    }
+
     /// Entries that a snapshot would hold and the newest does not.
     fn entries(&self) -> u64 {
-        let covered = self.snapshot.map_or(Index::ZERO, |snapshot| snapshot.index);
-        self.applied.0.saturating_sub(covered.0)
+        self.applied.0.saturating_sub(self.covered().0)
     }
 }
 
@@ -68,10 +108,32 @@ impl Snapshotting {
         Self { bounds, running: None, is_asked: false, not_before: Index::ZERO }
     }
 
+    /// What is to be done for this cause. Who `is_member` knows who belongs to the group at what is applied: a
+    /// node that joined and has not read that yet cannot write it down.
+    pub fn wanted(&mut self, cause: Cause, behind: Behind, is_member: bool) -> Wanted {
+        let holds_more = behind.entries() > 0;
+        let is_time = match cause {
+            Cause::Applied { installs } => self.is_due(behind, installs),
+            Cause::Passing => holds_more && self.is_full(behind),
+            Cause::Asked if holds_more => {
+                self.ask();
+                true
+            }
+            Cause::Asked if behind.applied > Index::ZERO && self.running.is_none() => {
+                return Wanted::Checkpoint;
+            }
+            Cause::Asked => false,
+        };
+        if is_time && is_member && self.may_begin(behind) {
+            Wanted::Snapshot
+        } else {
+            Wanted::Nothing
+        }
+    }
+
     /// Whether one is due. While a follower installs the newest one, the next waits until the log is half
     /// again as long as it may become: what the follower has of it would be in vain.
-    #[must_use]
-    pub fn is_due(&self, behind: Behind, installs: bool) -> bool {
+    fn is_due(&self, behind: Behind, installs: bool) -> bool {
         let mut max_entries = self.bounds.every;
         let mut max_bytes = self.bounds.due_bytes(behind.snapshot);
         if installs {
@@ -89,23 +151,15 @@ impl Snapshotting {
         behind.fresh_bytes > self.bounds.max_log_bytes
     }
 
-    /// The driver asks for one, though none is due.
-    pub fn ask(&mut self) {
+    fn ask(&mut self) {
         self.is_asked = true;
         self.not_before = Index::ZERO;
     }
 
-    /// Whether one is being built.
-    #[must_use]
-    pub fn is_running(&self) -> bool {
-        self.running.is_some()
-    }
-
     /// Whether one may begin: none is being built, and the last did not fail just now.
-    #[must_use]
-    pub fn may_begin(&self, behind: Behind) -> bool {
+    fn may_begin(&self, behind: Behind) -> bool {
         let is_time = behind.applied >= self.not_before || self.is_full(behind);
-        !self.is_running() && is_time
+        self.running.is_none() && is_time
     }
 
     /// This task builds one.
@@ -113,16 +167,22 @@ impl Snapshotting {
         self.running = Some(task);
     }
 
-    /// A task has ended. `None` if it was not the one that built a snapshot; else whether the driver had
-    /// asked for it, and nothing should be kept behind it.
-    pub fn end(&mut self, task: TaskId) -> Option<bool> {
+    /// A task has ended, with what it built if it could. The snapshot that takes the place of the newest, if it
+    /// was this task that built one and it holds more. If it could not, the next attempt waits for half as much
+    /// again.
+    pub fn ended(
+        &mut self,
+        task: TaskId,
+        built: Option<(Index, Blob)>,
+        behind: Behind,
+    ) -> Option<Built> {
         self.running.take_if(|running| *running == task)?;
-        Some(core::mem::take(&mut self.is_asked))
-    }
-
-    /// None could be built: the next attempt waits for half as much again.
-    pub fn failed(&mut self, behind: Behind) {
-        self.not_before = Index(behind.applied.0 + behind.entries() / 2 + 1);
+        let was_asked = core::mem::take(&mut self.is_asked);
+        if built.is_none() {
+            self.not_before = Index(behind.applied.0 + behind.entries() / 2 + 1);
+        }
+        let (index, blob) = built?;
+        (index > behind.covered()).then_some(Built { index, blob, was_asked })
     }
 }
 
@@ -179,13 +239,16 @@ mod tests {
         assert_eq!(due(10, 5000), [false, false], "it would hold nothing new");
     }
 
+    const BLOB: Blob = Blob { id: 2, size_bytes: 1, checksum: 0 };
+
     #[test]
     fn after_a_failure_it_waits_for_half_as_much_again_unless_asked_or_full() {
         let mut snapshots = Snapshotting::new(BOUNDS);
         snapshots.begin(TaskId(1));
-        assert!(snapshots.is_running() && !snapshots.may_begin(behind(110, 0)));
-        assert_eq!([snapshots.end(TaskId(2)), snapshots.end(TaskId(1))], [None, Some(false)]);
-        snapshots.failed(behind(110, 0));
+        assert!(!snapshots.may_begin(behind(110, 0)), "one is being built");
+        assert_eq!(snapshots.ended(TaskId(2), None, behind(110, 0)), None);
+        assert!(!snapshots.may_begin(behind(110, 0)), "that was another task");
+        assert_eq!(snapshots.ended(TaskId(1), None, behind(110, 0)), None);
         let may = |applied, bytes| snapshots.may_begin(behind(applied, bytes));
         assert_eq!(
             [may(160, 0), may(161, 0), may(110, 1024), may(110, 1025)],
@@ -193,9 +256,46 @@ mod tests {
         );
         snapshots.ask();
         assert!(snapshots.may_begin(behind(110, 0)));
-        snapshots.begin(TaskId(3));
-        assert_eq!([snapshots.end(TaskId(3)), snapshots.end(TaskId(3))], [Some(true), None]);
-        snapshots.begin(TaskId(4));
-        assert_eq!(snapshots.end(TaskId(4)), Some(false), "what was asked for was given");
+    }
+
+    #[test]
+    fn what_was_built_counts_once_if_it_holds_more_and_what_was_asked_for_was_given() {
+        let mut snapshots = Snapshotting::new(BOUNDS);
+        let mut built = |task, asks, index| {
+            if asks {
+                snapshots.ask();
+            }
+            snapshots.begin(TaskId(task));
+            let mut end =
+                || snapshots.ended(TaskId(task), Some((Index(index), BLOB)), behind(20, 0));
+            let (first, again) = (end(), end());
+            assert_eq!(again, None);
+            first.map(|built| (built.index.0, built.was_asked))
+        };
+        assert_eq!(built(1, true, 11), Some((11, true)));
+        assert_eq!(built(2, false, 11), Some((11, false)));
+        assert_eq!(built(3, true, 10), None, "the newest reaches as far");
+        assert_eq!(built(4, false, 11), Some((11, false)));
+    }
+
+    #[test]
+    fn each_cause_wants_what_it_can_have() {
+        let applied = Cause::Applied { installs: false };
+        let wanted = |cause, behind| Snapshotting::new(BOUNDS).wanted(cause, behind, true);
+        assert_eq!(wanted(applied, behind(109, 0)), Wanted::Nothing, "not due");
+        assert_eq!(wanted(applied, behind(110, 0)), Wanted::Snapshot);
+        assert_eq!(wanted(Cause::Passing, behind(110, 1024)), Wanted::Nothing, "not full");
+        assert_eq!(wanted(Cause::Passing, behind(11, 1025)), Wanted::Snapshot);
+        assert_eq!(wanted(Cause::Passing, behind(10, 1025)), Wanted::Nothing, "it holds no more");
+        assert_eq!(wanted(Cause::Asked, behind(11, 0)), Wanted::Snapshot);
+        assert_eq!(wanted(Cause::Asked, behind(10, 0)), Wanted::Checkpoint);
+        let nothing = Behind { snapshot: None, ..behind(0, 0) };
+        assert_eq!(wanted(Cause::Asked, nothing), Wanted::Nothing, "nothing is applied");
+        let mut busy = Snapshotting::new(BOUNDS);
+        assert_eq!(busy.wanted(applied, behind(110, 0), false), Wanted::Nothing, "no member yet");
+        busy.begin(TaskId(1));
+        for (cause, applied) in [(applied, 110), (Cause::Asked, 110), (Cause::Asked, 10)] {
+            assert_eq!(busy.wanted(cause, behind(applied, 0), true), Wanted::Nothing);
+        }
     }
 }

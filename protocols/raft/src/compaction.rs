@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 
 use synod_consensus::{Event, Index, Membership, Snapshot, Task};
 use synod_engine::{Blob, TaskId};
-use synod_log::{EntryId, Log};
+use synod_log::{Built, Cause, EntryId, Log, Wanted};
 
 use crate::Rules;
 use crate::record::{Checkpoint, Record};
@@ -30,44 +30,23 @@ impl<R: Rules> State<R> {
         self.persist(context, Record::Checkpoint(checkpoint));
     }
 
-    /// Starts a snapshot if one is due (§7). `installs` is whether a follower installs the newest one.
-    pub(crate) fn snapshot_if_due(&mut self, context: &mut Context<'_, R>, installs: bool) {
-        if self.snapshots.is_due(self.behind(), installs) {
-            self.begin_snapshot(context);
-        }
-    }
-
-    /// Starts one if the log is as long as it may become, and it would hold more than the last.
-    pub(crate) fn snapshot_if_full(&mut self, context: &mut Context<'_, R>) {
-        if self.is_log_full() && self.applied > self.snapshot_id().index {
-            self.begin_snapshot(context);
+    /// Starts a snapshot, or gives up what is kept behind the newest, if there is cause to.
+    pub(crate) fn snapshot_for(&mut self, context: &mut Context<'_, R>, cause: Cause) {
+        let is_member = !self.members.at(self.applied).is_empty();
+        match self.snapshots.wanted(cause, self.behind(), is_member) {
+            Wanted::Nothing => {}
+            Wanted::Checkpoint => self.write_checkpoint_with(context, 0),
+            Wanted::Snapshot => {
+                let id = self.new_task();
+                self.snapshots.begin(id);
+                context.start_task(id, Task::Snapshot);
+            }
         }
     }
 
     /// Whether the bound on what is not in a snapshot is reached.
     pub(crate) fn is_log_full(&self) -> bool {
         self.snapshots.is_full(self.behind())
-    }
-
-    /// The disk is short of room: starts a snapshot that is not due, if it holds more than the last. What
-    /// is kept behind it for late followers is given up.
-    pub(crate) fn snapshot_asked(&mut self, context: &mut Context<'_, R>) {
-        if self.applied > self.snapshot_id().index {
-            self.snapshots.ask();
-            self.begin_snapshot(context);
-        } else if self.applied > Index::ZERO && !self.snapshots.is_running() {
-            self.write_checkpoint_with(context, 0);
-        }
-    }
-
-    fn begin_snapshot(&mut self, context: &mut Context<'_, R>) {
-        // A node that joined and has not read yet who belongs to the group cannot write it down.
-        let is_member = !self.members.at(self.applied).is_empty();
-        if is_member && self.snapshots.may_begin(self.behind()) {
-            let id = self.new_task();
-            self.snapshots.begin(id);
-            context.start_task(id, Task::Snapshot);
-        }
     }
 
     /// A snapshot was built, or could not be: checkpoints, and compacts the log behind it.
@@ -77,17 +56,13 @@ impl<R: Rules> State<R> {
         id: TaskId,
         built: Option<(Index, Blob)>,
     ) {
-        let Some(was_asked) = self.snapshots.end(id) else { return };
-        let Some((index, blob)) = built else {
-            return self.snapshots.failed(self.behind());
-        };
-        if index > self.snapshot_id().index {
-            let epoch = self.log.epoch_at(index).expect("applied entries are in the log");
-            self.snapshot = Some(Snapshot { index, epoch, blob });
-            self.members.rebase(index, self.members.at(index).clone());
-            let keep_log_bytes = if was_asked { 0 } else { self.config.bounds.keep_log_bytes };
-            self.write_checkpoint_with(context, keep_log_bytes);
-        }
+        let Some(built) = self.snapshots.ended(id, built, self.behind()) else { return };
+        let Built { index, blob, was_asked } = built;
+        let epoch = self.log.epoch_at(index).expect("applied entries are in the log");
+        self.snapshot = Some(Snapshot { index, epoch, blob });
+        self.members.rebase(index, self.members.at(index).clone());
+        let keep_log_bytes = if was_asked { 0 } else { self.config.bounds.keep_log_bytes };
+        self.write_checkpoint_with(context, keep_log_bytes);
     }
 
     /// Takes over the state of a leader's snapshot; keeps the entries behind it if the logs agree

@@ -11,7 +11,7 @@ use synod_consensus::{
 use synod_engine::{
     Context, Corrupt, Engine, Input, Instant, LinkState, NodeId, Sound, TaskId, Token,
 };
-use synod_log::{Log, ReadId, Transfer};
+use synod_log::{Cause, Log, ReadId, Transfer};
 
 use crate::role::{Asks, Becomes, Campaign, Candidate, Follower, Leader, Role};
 use crate::state::State;
@@ -79,7 +79,7 @@ impl<R: Rules> Engine for Raft<R> {
             Input::Timer(Timer::Heartbeat) => {
                 if let Role::Leader(leader) = &mut self.role {
                     leader.heartbeat(&self.state, context);
-                    self.state.snapshot_if_full(context);
+                    self.state.snapshot_for(context, Cause::Passing);
                 }
             }
             Input::Timer(Timer::Transfer) => {
@@ -116,7 +116,7 @@ impl<R: Rules> Engine for Raft<R> {
             Input::TaskDone { id, output } => self.task_done(context, id, output),
             Input::Applied(position) => {
                 self.state.applied(Index(position));
-                self.state.snapshot_if_due(context, self.role.installs());
+                self.state.snapshot_for(context, Cause::Applied { installs: self.role.installs() });
             }
             Input::Flush => {
                 let becomes = match &mut self.role {
@@ -341,7 +341,7 @@ impl<R: Rules> Raft<R> {
         match (output, &mut self.role) {
             (Output::Snapshot { index, blob }, _) => {
                 self.state.snapshot_done(context, id, Some((index, blob)));
-                self.state.snapshot_if_due(context, self.role.installs());
+                self.state.snapshot_for(context, Cause::Applied { installs: self.role.installs() });
             }
             (Output::SnapshotFailed, _) => self.state.snapshot_done(context, id, None),
             (Output::Log(batches), Role::Leader(leader)) => {
@@ -369,7 +369,7 @@ impl<R: Rules> Raft<R> {
             (Role::Follower(follower), Request::Read) => {
                 follower.read(&self.state, context, token);
             }
-            (_, Request::Compact) => self.state.snapshot_asked(context),
+            (_, Request::Compact) => self.state.snapshot_for(context, Cause::Asked),
             (Role::Follower(follower), Request::Propose(command)) => {
                 follower.forward(&self.state, context, token, command);
             }

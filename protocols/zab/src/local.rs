@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use synod_consensus::{Event, Output, Refusal, Request};
 use synod_engine::{Context, TaskId, Token};
+use synod_log::Cause;
 
 use crate::role::Role;
 use crate::{Rules, Zab};
@@ -19,7 +20,9 @@ impl<R: Rules> Zab<R> {
         let read = match output {
             Output::Snapshot { index, blob } => {
                 self.state.snapshot_done(context, id, Some((index, blob)));
-                return self.state.snapshot_if_due(context, self.role.installs());
+                return self
+                    .state
+                    .snapshot_for(context, Cause::Applied { installs: self.role.installs() });
             }
             Output::SnapshotFailed => return self.state.snapshot_done(context, id, None),
             Output::Log(batches) => batches,
@@ -38,7 +41,7 @@ impl<R: Rules> Zab<R> {
         request: Request,
     ) {
         match (&mut self.role, request) {
-            (_, Request::Compact) => self.state.snapshot_asked(context),
+            (_, Request::Compact) => self.state.snapshot_for(context, Cause::Asked),
             (Role::Leader(leader), Request::Propose(command)) => {
                 leader.propose(&self.state, context, token, command);
             }

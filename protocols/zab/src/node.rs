@@ -11,7 +11,7 @@ use synod_consensus::{
 };
 use synod_election::fle;
 use synod_engine::{Context, Corrupt, Engine, Input, Instant, LinkState, NodeId, Sound};
-use synod_log::{Log, ReadId, ReadResult};
+use synod_log::{Cause, Log, ReadId, ReadResult};
 
 use crate::role::{Becomes, Discovery, Follower, Leader, Looking, Role};
 use crate::state::State;
@@ -92,7 +92,7 @@ impl<R: Rules> Engine for Zab<R> {
             Input::TaskDone { id, output } => self.task_done(context, id, output),
             Input::Applied(position) => {
                 self.state.applied(Index(position));
-                self.state.snapshot_if_due(context, self.role.installs());
+                self.state.snapshot_for(context, Cause::Applied { installs: self.role.installs() });
             }
             Input::Flush => {
                 let becomes = match &mut self.role {
@@ -335,7 +335,7 @@ impl<R: Rules> Zab<R> {
             (Timer::Limit, Role::Leader(leader)) => leader.check_quorum(state, context),
             (Timer::Ping, Role::Leader(leader)) => {
                 leader.heartbeat(state, context);
-                state.snapshot_if_full(context);
+                state.snapshot_for(context, Cause::Passing);
                 Becomes::Same
             }
             (Timer::Ping, Role::Discovery(discovery)) => {

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use synod_consensus::{Event, Index, Membership, Snapshot, Task};
 use synod_engine::{Blob, TaskId};
-use synod_log::Behind;
+use synod_log::{Behind, Built, Cause, Wanted};
 
 use crate::multi::Rules;
 use crate::multi::record::{Checkpoint, Record};
@@ -34,17 +34,17 @@ impl<R: Rules> State<R> {
         self.persist(context, Record::Checkpoint(checkpoint));
     }
 
-    /// Starts a snapshot if one is due. While somebody `installs` the newest one, the next waits longer.
-    pub(crate) fn snapshot_if_due(&mut self, context: &mut Context<'_, R>, installs: bool) {
-        if self.snapshots.is_due(self.behind(), installs) {
-            self.begin_snapshot(context);
-        }
-    }
-
-    /// The log is as long as it may become: starts a snapshot if it holds more than the last.
-    pub(crate) fn snapshot_if_full(&mut self, context: &mut Context<'_, R>) {
-        if self.is_log_full() && self.applied > self.snapshot_index() {
-            self.begin_snapshot(context);
+    /// Starts a snapshot, or gives up what is kept behind the newest, if there is cause to.
+    pub(crate) fn snapshot_for(&mut self, context: &mut Context<'_, R>, cause: Cause) {
+        let is_member = !self.members.at(self.applied).is_empty();
+        match self.snapshots.wanted(cause, self.behind(), is_member) {
+            Wanted::Nothing => {}
+            Wanted::Checkpoint => self.write_checkpoint_with(context, 0),
+            Wanted::Snapshot => {
+                let id = self.new_task();
+                self.snapshots.begin(id);
+                context.start_task(id, Task::Snapshot);
+            }
         }
     }
 
@@ -53,30 +53,9 @@ impl<R: Rules> State<R> {
         self.snapshots.is_full(self.behind())
     }
 
-    /// The disk is short of room: starts a snapshot that is not due, if it holds more than the last. What
-    /// is kept behind it for nodes that are late is given up.
-    pub(crate) fn snapshot_asked(&mut self, context: &mut Context<'_, R>) {
-        if self.applied > self.snapshot_index() {
-            self.snapshots.ask();
-            self.begin_snapshot(context);
-        } else if self.applied > Index::ZERO && !self.snapshots.is_running() {
-            self.write_checkpoint_with(context, 0);
-        }
-    }
-
     fn behind(&self) -> Behind {
         let Self { snapshot, applied, fresh_bytes, .. } = *self;
         Behind { snapshot, applied, fresh_bytes }
-    }
-
-    fn begin_snapshot(&mut self, context: &mut Context<'_, R>) {
-        // A node that joined and has not read yet who belongs to the group cannot write it down.
-        let is_member = !self.members.at(self.applied).is_empty();
-        if is_member && self.snapshots.may_begin(self.behind()) {
-            let id = self.new_task();
-            self.snapshots.begin(id);
-            context.start_task(id, Task::Snapshot);
-        }
     }
 
     /// A snapshot was built, or could not be: checkpoints, and compacts the log behind it.
@@ -86,17 +65,13 @@ impl<R: Rules> State<R> {
         id: TaskId,
         built: Option<(Index, Blob)>,
     ) {
-        let Some(was_asked) = self.snapshots.end(id) else { return };
-        let Some((index, blob)) = built else {
-            return self.snapshots.failed(self.behind());
-        };
-        if index > self.snapshot_index() {
-            let epoch = self.slots.epoch_at(index).expect("what is applied was accepted");
-            self.snapshot = Some(Snapshot { index, epoch, blob });
-            self.members.rebase(index, self.members.at(index).clone());
-            let keep_log_bytes = if was_asked { 0 } else { self.config.bounds.keep_log_bytes };
-            self.write_checkpoint_with(context, keep_log_bytes);
-        }
+        let Some(built) = self.snapshots.ended(id, built, self.behind()) else { return };
+        let Built { index, blob, was_asked } = built;
+        let epoch = self.slots.epoch_at(index).expect("what is applied was accepted");
+        self.snapshot = Some(Snapshot { index, epoch, blob });
+        self.members.rebase(index, self.members.at(index).clone());
+        let keep_log_bytes = if was_asked { 0 } else { self.config.bounds.keep_log_bytes };
+        self.write_checkpoint_with(context, keep_log_bytes);
     }
 
     /// Takes over the state of a peer's snapshot. What was accepted behind it stays.

@@ -11,7 +11,7 @@ use synod_consensus::{
 use synod_engine::{
     Context, Corrupt, Engine, Input, Instant, LinkState, NodeId, Sound, TaskId, Token,
 };
-use synod_log::{ReadId, ReadResult, Transfer};
+use synod_log::{Cause, ReadId, ReadResult, Transfer};
 
 use crate::Ballot;
 use crate::multi::role::{Becomes, Candidate, CandidateAnswer, Follower, Leader, Role};
@@ -305,7 +305,7 @@ impl<R: Rules> MultiPaxos<R> {
             (Timer::Election, _) => self.election_timeout(context),
             (Timer::Heartbeat, Role::Leader(leader)) => {
                 leader.heartbeat(&mut self.state, context);
-                self.state.snapshot_if_full(context);
+                self.state.snapshot_for(context, Cause::Passing);
             }
             (Timer::Heartbeat, Role::Candidate(candidate)) => {
                 candidate.ask_again(&mut self.state, context);
@@ -349,7 +349,7 @@ impl<R: Rules> MultiPaxos<R> {
 
     fn snapshot_if_due(&mut self, context: &mut Context<'_, Self>) {
         let installs = self.role.installs(&self.state);
-        self.state.snapshot_if_due(context, installs);
+        self.state.snapshot_for(context, Cause::Applied { installs });
     }
 
     fn request(&mut self, context: &mut Context<'_, Self>, token: Token, request: Request) {
@@ -367,7 +367,7 @@ impl<R: Rules> MultiPaxos<R> {
             (Role::Follower(follower), Request::Read) => {
                 follower.read(&self.state, context, token);
             }
-            (_, Request::Compact) => self.state.snapshot_asked(context),
+            (_, Request::Compact) => self.state.snapshot_for(context, Cause::Asked),
             (Role::Follower(follower), Request::Propose(command)) => {
                 follower.forward(&self.state, context, token, command);
             }
