@@ -2,8 +2,6 @@
 
 mod keeper;
 
-use std::path::Path;
-
 use synod_consensus::{Batch, Epoch};
 use synod_election::fle::Zxid;
 use synod_engine::NodeId;
@@ -42,23 +40,8 @@ impl Subject for Scripted {
     }
 }
 
-macro_rules! scripts {
-    ($($(#[$doc:meta])* $name:ident)+) => {
-        $(
-            $(#[$doc])*
-            #[test]
-            fn $name() {
-                let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
-                let script = scripts.join(concat!(stringify!($name), ".txt"));
-                if let Err(error) = synod_script::check::<Scripted>(script) {
-                    panic!("{error}");
-                }
-            }
-        )+
-    };
-}
-
-scripts! {
+synod_script::scripts! {
+    Scripted:
     fle_start_up
     fle_leader_crash
     fle_all_at_once

@@ -2,7 +2,6 @@
 //! ballot shows as `2.n1` in messages and records; users are told it as an epoch, 65,536 times its round
 //! and the node's number: 131,073.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use synod_consensus::{Batch, Epoch, Index, Membership};
@@ -51,23 +50,8 @@ impl Subject for Scripted {
     }
 }
 
-macro_rules! scripts {
-    ($($(#[$doc:meta])* $name:ident)+) => {
-        $(
-            $(#[$doc])*
-            #[test]
-            fn $name() {
-                let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
-                let script = scripts.join(concat!(stringify!($name), ".txt"));
-                if let Err(error) = synod_script::check::<Scripted>(script) {
-                    panic!("{error}");
-                }
-            }
-        )+
-    };
-}
-
-scripts! {
+synod_script::scripts! {
+    Scripted:
     stable_leader
     out_of_order
     leader_crash

@@ -6,12 +6,9 @@
 
 #![allow(clippy::unwrap_used, reason = "what cannot be read has changed")]
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use synod_consensus::{
     BadChange, Batch, Contact, Epoch, Index, Member, Membership, Payload, Refusal, Seat, Snapshot,
 };
@@ -19,6 +16,7 @@ use synod_engine::{Blob, Incarnation, NodeId};
 use synod_raft::{
     AppendResult, Checkpoint, EntryId, HardState, Message, ReadId, ReadResult, Record,
 };
+use synod_stage::assert_frozen;
 
 const TERM: Epoch = Epoch(300);
 const LAST: EntryId = EntryId { epoch: Epoch(299), index: Index(70_000) };
@@ -129,34 +127,12 @@ fn records() -> Vec<Record> {
     ]
 }
 
-/// Compares each value with its line of `frozen`, both ways.
-#[track_caller]
-fn compare<T>(values: &[T], frozen: &str)
-where
-    T: Serialize + DeserializeOwned + PartialEq + Debug,
-{
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let lines: Vec<&str> = frozen.lines().collect();
-    let mut now = Vec::new();
-    for value in values {
-        let mut bytes = Vec::new();
-        synod_codec::encode(value, &mut bytes);
-        now.push(hex(&bytes));
-    }
-    assert_eq!(now, lines, "encoded");
-    for (value, line) in values.iter().zip(lines) {
-        let byte = |at| u8::from_str_radix(&line[at..at + 2], 16).unwrap();
-        let bytes: Vec<u8> = (0..line.len()).step_by(2).map(byte).collect();
-        assert_eq!(synod_codec::decode::<T>(&bytes).as_ref(), Ok(value), "decoded from {line}");
-    }
-}
-
 #[test]
 fn messages_of_versions_2_and_3() {
-    compare(&messages(), include_str!("frozen/messages_2.txt"));
+    assert_frozen(&messages(), include_str!("frozen/messages_2.txt"));
 }
 
 #[test]
 fn records_of_version_1() {
-    compare(&records(), include_str!("frozen/records_1.txt"));
+    assert_frozen(&records(), include_str!("frozen/records_1.txt"));
 }

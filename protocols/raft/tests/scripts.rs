@@ -1,6 +1,5 @@
 //! Scenarios of Raft, written by hand in `scripts/*.txt`; the vocabulary is in `testkit/script`.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use synod_consensus::{Batch, Epoch, Membership};
@@ -45,23 +44,8 @@ impl Subject for Scripted {
     }
 }
 
-macro_rules! scripts {
-    ($($(#[$doc:meta])* $name:ident)+) => {
-        $(
-            $(#[$doc])*
-            #[test]
-            fn $name() {
-                let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
-                let script = scripts.join(concat!(stringify!($name), ".txt"));
-                if let Err(error) = synod_script::check::<Scripted>(script) {
-                    panic!("{error}");
-                }
-            }
-        )+
-    };
-}
-
-scripts! {
+synod_script::scripts! {
+    Scripted:
     election
     split_vote
     log_replication

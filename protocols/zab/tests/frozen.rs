@@ -6,18 +6,16 @@
 
 #![allow(clippy::unwrap_used, reason = "what cannot be read has changed")]
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use synod_consensus::{
     BadChange, Batch, Contact, Epoch, Index, Member, Membership, Payload, Refusal, Seat, Snapshot,
 };
 use synod_election::fle::{Notification, Round, State, Vote, Zxid};
 use synod_engine::{Blob, Incarnation, NodeId};
 use synod_log::{EntryId, ReadId, ReadResult};
+use synod_stage::assert_frozen;
 use synod_zab::{Checkpoint, Epochs, Message, Record, Summary};
 
 const EPOCH: Epoch = Epoch(300);
@@ -131,34 +129,12 @@ fn records() -> Vec<Record> {
     ]
 }
 
-/// Compares each value with its line of `frozen`, both ways.
-#[track_caller]
-fn compare<T>(values: &[T], frozen: &str)
-where
-    T: Serialize + DeserializeOwned + PartialEq + Debug,
-{
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let lines: Vec<&str> = frozen.lines().collect();
-    let mut now = Vec::new();
-    for value in values {
-        let mut bytes = Vec::new();
-        synod_codec::encode(value, &mut bytes);
-        now.push(hex(&bytes));
-    }
-    assert_eq!(now, lines, "encoded");
-    for (value, line) in values.iter().zip(lines) {
-        let byte = |at| u8::from_str_radix(&line[at..at + 2], 16).unwrap();
-        let bytes: Vec<u8> = (0..line.len()).step_by(2).map(byte).collect();
-        assert_eq!(synod_codec::decode::<T>(&bytes).as_ref(), Ok(value), "decoded from {line}");
-    }
-}
-
 #[test]
 fn messages_of_version_1() {
-    compare(&messages(), include_str!("frozen/messages_1.txt"));
+    assert_frozen(&messages(), include_str!("frozen/messages_1.txt"));
 }
 
 #[test]
 fn records_of_version_1() {
-    compare(&records(), include_str!("frozen/records_1.txt"));
+    assert_frozen(&records(), include_str!("frozen/records_1.txt"));
 }

@@ -1,6 +1,5 @@
 //! Scenarios of ZAB, written by hand in `scripts/*.txt`; the vocabulary is in `testkit/script`.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use synod_consensus::{Batch, Epoch, Index, Membership};
@@ -52,23 +51,8 @@ impl Subject for Scripted {
     }
 }
 
-macro_rules! scripts {
-    ($($(#[$doc:meta])* $name:ident)+) => {
-        $(
-            $(#[$doc])*
-            #[test]
-            fn $name() {
-                let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
-                let script = scripts.join(concat!(stringify!($name), ".txt"));
-                if let Err(error) = synod_script::check::<Scripted>(script) {
-                    panic!("{error}");
-                }
-            }
-        )+
-    };
-}
-
-scripts! {
+synod_script::scripts! {
+    Scripted:
     start_up
     leader_crash
     diff_and_trunc

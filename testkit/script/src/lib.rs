@@ -67,6 +67,24 @@
 //!
 //! Read on: [`check`], [`Subject`], `command.rs`, `cluster.rs`, `node.rs`.
 
+/// Each of these scripts, `tests/scripts/NAME.txt`, as a test of this subject.
+#[macro_export]
+macro_rules! scripts {
+    ($Subject:ty: $($(#[$doc:meta])* $name:ident)+) => {
+        $(
+            $(#[$doc])*
+            #[test]
+            fn $name() {
+                let file = concat!("tests/scripts/", stringify!($name), ".txt");
+                let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+                if let Err(error) = $crate::check::<$Subject>(script) {
+                    panic!("{error}");
+                }
+            }
+        )+
+    };
+}
+
 mod book;
 mod cluster;
 mod command;
