@@ -59,7 +59,7 @@
 //!
 //! ZooKeeper's notifications carry the configuration, so that who has an old one learns the new one while
 //! it looks. Here members come with the log; until then a node hears whoever stands higher than itself,
-//! known or not, and counts whom it knows. Its finalize wait begins anew with every message and deafens
+//! known or not, begins the round of whom it knows, and counts those. Its finalize wait begins anew with every message and deafens
 //! to higher rounds; here it has a fixed end and hears all. Its observers vote among themselves; here they
 //! ask. Weights and groups of voters come with [`Quorum`](synod_quorum::Quorum).
 //!

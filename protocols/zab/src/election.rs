@@ -44,6 +44,10 @@ impl<R: Rules> Zab<R> {
         message: fle::Notification,
     ) {
         self.elect(context, Input::Message { from, message });
+        if self.is_surpassed_by(from, message) {
+            self.become_(context, Becomes::Looking);
+            self.elect(context, Input::Message { from, message });
+        }
         let looks = message.state == fle::State::Looking && self.state.quorum().contains(from);
         if let Role::Follower(follower) = &mut self.role
             && looks
@@ -51,6 +55,21 @@ impl<R: Rules> Zab<R> {
             let becomes = follower.hear_of_look();
             self.become_(context, becomes);
         }
+    }
+
+    /// Whether a stranger who looks is better than whom this node has elected, and nothing came of that yet. It
+    /// may know newer members than this node does, and need its vote; but nobody tells it when this node looks,
+    /// and that lasts for moments only.
+    fn is_surpassed_by(&self, from: NodeId, said: fle::Notification) -> bool {
+        let is_open = match &self.role {
+            Role::Looking(_) | Role::Leader(_) => false,
+            Role::Discovery(discovery) => discovery.epoch().is_none(),
+            Role::Follower(follower) => !follower.takes_part(),
+        };
+        let is_better = said.vote.is_some_and(|vote| vote.leader == from)
+            && said.vote > self.election.vote()
+            && said.state == fle::State::Looking;
+        is_open && is_better && self.election.is_polled() && !self.state.electorate().contains(from)
     }
 
     /// Whether this is the node's present vote. Its own poll may never end: it counts by the members that it

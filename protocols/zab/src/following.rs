@@ -113,6 +113,26 @@ impl<R: Rules> Zab<R> {
         }
     }
 
+    /// A follower is there. It may take part in the epoch that this node accepted last, of its own, and not know
+    /// that it was given up: it follows again, and accepted no later one.
+    pub(crate) fn ponged(
+        &mut self,
+        context: &mut Context<'_, Self>,
+        from: NodeId,
+        epoch: Epoch,
+        round: u64,
+    ) -> Becomes {
+        let state = &mut self.state;
+        match &mut self.role {
+            Role::Leader(leader) if epoch == state.epoch() => {
+                leader.round_confirmed(state, context, from, round);
+            }
+            Role::Discovery(discovery) => discovery.follower_info(state, context, from, epoch),
+            Role::Leader(_) | Role::Looking(_) | Role::Follower(_) => {}
+        }
+        Becomes::Same
+    }
+
     /// The leader hands over to another, which has all that it has: leads, if it is this node and that is so.
     pub(crate) fn told_to_follow(
         &self,

@@ -167,7 +167,8 @@ pub enum Message {
         /// The round of confirmations to answer.
         round: u64,
     },
-    /// Answer to `Ping`: the follower is there, and has accepted no later epoch.
+    /// Answer to `Ping`: the follower is there, and has accepted no later epoch. To a leader that gave that epoch
+    /// up and was elected again it is a `FollowerInfo`.
     Pong {
         /// The leader's epoch.
         epoch: Epoch,

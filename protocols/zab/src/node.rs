@@ -254,9 +254,7 @@ impl<R: Rules> Zab<R> {
             Message::Ack { epoch, index } => {
                 self.leads(epoch, |it, state| it.acked(state, from, index))
             }
-            Message::Pong { epoch, round } => {
-                self.leads(epoch, |it, state| it.round_confirmed(state, context, from, round))
-            }
+            Message::Pong { epoch, round } => self.ponged(context, from, epoch, round),
             Message::Request { epoch, lane, first, commands } => {
                 self.forwarded(context, (from, epoch), (lane, first), commands)
             }

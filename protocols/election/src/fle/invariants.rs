@@ -14,7 +14,7 @@ use synod_quorum::Quorum;
 use super::node::Fle;
 use super::role::Role;
 use super::role::looking::Looking;
-use super::role::settled::Settled;
+use super::role::settled::{Found, Settled};
 use super::{Round, Rules, State, Vote};
 
 /// The five invariants of the guide.
@@ -79,14 +79,14 @@ impl Safety {
     fn settled(
         &mut self,
         node: NodeId,
-        Settled { state, vote, round, is_told }: &Settled,
+        Settled { state, vote, round, found }: &Settled,
         sometimes: &mut Sometimes,
     ) -> Result<(), Violation> {
         let Some(now) = self.now.get_mut(&node) else { return Ok(()) };
         let (is_news, was_closing) = (now.looks, now.is_closing);
         now.looks = false;
         let seat = (vote.leader, vote.epoch);
-        if !is_news || *is_told {
+        if !is_news || *found == Found::Told {
             self.settled.entry(seat).or_default().insert(node);
             return Ok(());
         }

@@ -9,7 +9,7 @@ use synod_quorum::Quorum;
 
 use super::role::Role;
 use super::role::looking::Looking;
-use super::role::settled::Settled;
+use super::role::settled::{Found, Settled};
 use super::{Config, Event, Notification, Request, Round, Rules, State, Timer, View, Vote, Zxid};
 
 /// A node that elects.
@@ -102,6 +102,12 @@ impl<R: Rules> Fle<R> {
         }
     }
 
+    /// Whether its leader is whom a quorum voted for, and no more is known of that one.
+    #[must_use]
+    pub fn is_polled(&self) -> bool {
+        matches!(&self.role, Role::Settled(Settled { found: Found::Polled, .. }))
+    }
+
     /// The round it votes in, or in which its leader was elected.
     #[must_use]
     pub fn round(&self) -> Round {
@@ -156,7 +162,7 @@ impl<R: Rules> Fle<R> {
         let zxid = known.filter(|vote| vote.leader == leader).map(|vote| vote.zxid);
         let vote = Vote { epoch, zxid: zxid.unwrap_or(Zxid::new(epoch, 0)), leader };
         self.stop_looking(context);
-        self.role = Role::Settled(Settled { state, vote, round: self.round(), is_told: true });
+        self.role = Role::Settled(Settled { state, vote, round: self.round(), found: Found::Told });
     }
 
     fn stop_looking(&self, context: &mut Context<'_, Self>) {

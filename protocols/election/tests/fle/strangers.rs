@@ -69,6 +69,21 @@ fn a_stranger_who_stands_higher_is_voted_for_but_not_counted() {
     assert_eq!(node.fires(Timer::Finalize).elected(), Some((FOLLOWING, 9, 4)));
 }
 
+/// It votes for one whom this node knows no more, as well it may: that one has a vote by the members before. But
+/// votes of other rounds are not counted, so without that they never agree.
+#[test]
+fn the_round_of_a_voter_is_begun_whomever_it_votes_for() {
+    let mut node = Hand::new(2, 3);
+    node.looks(5);
+    let heard = node.hears(3, looking(4, vote(9, 4)));
+    assert_eq!(node.is(), (LOOKING, 4, Some(2)), "with its own vote");
+    assert_eq!(heard.receivers(), [1, 3]);
+    node.hears(1, looking(4, vote(2, 5)));
+    assert!(node.is_closing());
+    assert_eq!(node.hears(3, looking(3, vote(9, 4))).receivers(), [3], "it lags, and is told");
+    assert_eq!((node.is(), node.is_closing()), ((LOOKING, 4, Some(2)), true));
+}
+
 #[test]
 fn a_stranger_who_leads_is_joined_on_its_word_and_that_of_a_quorum_of_those_who_are_known() {
     let mut node = Hand::new(1, 3);

@@ -15,6 +15,7 @@ mod driver;
 mod properties;
 mod requests;
 mod rules;
+mod survivors;
 mod synchronisation;
 #[allow(dead_code, reason = "the regressions use the rest")]
 mod words;

@@ -10,7 +10,7 @@ use core::time::Duration;
 use synod_engine::{Context, NodeId};
 use synod_quorum::Quorum;
 
-use super::settled::Settled;
+use super::settled::{Found, Settled};
 use crate::fle::{Config, Fle, Notification, Round, Rules, State, Timer, Vote};
 
 /// What a node that looks knows.
@@ -79,7 +79,7 @@ impl Looking {
     pub(crate) fn finalize<R: Rules>(&self, config: &Config<R>) -> Option<Settled> {
         let vote = self.vote.filter(|_| self.is_closing)?;
         let state = if vote.leader == config.node { State::Leading } else { State::Following };
-        Some(Settled { state, vote, round: self.round, is_told: false })
+        Some(Settled { state, vote, round: self.round, found: Found::Polled })
     }
 
     /// Somebody said something. What comes of it, if the node no longer looks.
@@ -115,6 +115,12 @@ impl Looking {
         let is_known = |node| self.voters.contains(node);
         let is_heard = (is_known(from) && is_known(vote.leader)) || self.surpasses(vote);
         if !is_heard && config.rules.voters_only() {
+            // The round of a voter is begun whomever it votes for: it counts no vote of a lower one.
+            if said.state == State::Looking && is_known(from) && said.round > self.round {
+                let own = self.own?;
+                self.compare(config, context, said.round, own);
+                self.count(config, context);
+            }
             return None;
         }
         match said.state {
@@ -204,7 +210,7 @@ impl Looking {
         let state = if self.own.is_some() { State::Following } else { State::Observing };
         let round = leads.map_or(self.round, |said| said.round);
         let vote = leads.and_then(|said| said.vote).unwrap_or(vote);
-        Some(Settled { state, vote, round, is_told: false })
+        Some(Settled { state, vote, round, found: Found::Joined })
     }
 
     /// Whether a quorum votes as this node does, and since when.

@@ -13,8 +13,19 @@ pub(crate) struct Settled {
     pub(crate) vote: Vote,
     /// The round that elected it.
     pub(crate) round: Round,
-    /// Whether the outer engine says so: no election vouches for it.
-    pub(crate) is_told: bool,
+    /// How it knows.
+    pub(crate) found: Found,
+}
+
+/// How a node knows who leads.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Found {
+    /// A quorum voted as it does.
+    Polled,
+    /// A quorum follows that one already.
+    Joined,
+    /// The outer engine says so: no election vouches for it.
+    Told,
 }
 
 impl Settled {
