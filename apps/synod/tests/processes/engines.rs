@@ -26,7 +26,6 @@ macro_rules! tell {
                 a_leader_that_hears_nobody_is_replaced,
                 a_follower_that_is_cut_off_costs_neither_writes_nor_the_leader,
                 a_chain_with_the_leader_at_its_end_keeps_its_leader,
-                a_bridge_that_alone_sees_a_majority_comes_to_lead,
                 a_leader_that_is_suspended_while_it_is_cut_off_wakes_up_replaced,
             );
             tell!(@ $name, churn:
