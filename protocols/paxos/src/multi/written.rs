@@ -172,4 +172,16 @@ mod tests {
         written.retain(1);
         assert_eq!(written.holding(Index(2), 1), None);
     }
+
+    #[test]
+    fn what_is_retained_is_the_newest_records_and_no_more() {
+        let mut written = Written::new(0);
+        (1..=4).for_each(|index| written.values(&batch(index, index)));
+        assert_eq!(written.count(), 4);
+        written.retain(2);
+        let held = [1, 2, 3, 4].map(|index| written.holding(Index(index), 1).is_some());
+        assert_eq!(held, [false, false, true, true]);
+        written.retain(9);
+        assert!(written.holding(Index(3), 1).is_some(), "more than there are");
+    }
 }

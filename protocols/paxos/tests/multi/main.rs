@@ -1,5 +1,6 @@
 //! Multi-Paxos: stories of a few nodes, and runs in the simulator.
 
+mod bounds;
 mod catch_up;
 mod cluster;
 mod driver;

@@ -8,7 +8,7 @@ use crate::cluster::{Cluster, Founded as _};
 use crate::driver::{Disk, Node, ballot, values};
 
 /// What each node was told, as words; a no-op is a dash.
-fn told(cluster: &Cluster, id: u64) -> Vec<String> {
+pub(crate) fn told(cluster: &Cluster, id: u64) -> Vec<String> {
     let events = cluster.nodes[&id].events.iter();
     let batches = events.filter_map(|event| match event {
         Event::Committed { batch, .. } => Some(batch),
