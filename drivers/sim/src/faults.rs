@@ -112,6 +112,10 @@ pub struct Mix {
     pub duplicate: Odds,
     /// Ordered messages that are lost, and end their session.
     pub session_loss: Odds,
+    /// How long it takes until an end notices that its session is over.
+    pub notice: Span,
+    /// How long an attempt to begin a session takes.
+    pub reconnect: Span,
     /// Partitions: a random split or one node alone, in both directions or one.
     pub partition: Often,
     /// Of a million partitions, how many have another shape: a chain, a star around one node that does
@@ -159,6 +163,8 @@ impl Mix {
             loss_ppm: self.loss.draw(dice),
             duplicate_ppm: self.duplicate.draw(dice),
             session_loss_ppm: self.session_loss.draw(dice),
+            notice: self.notice,
+            reconnect: self.reconnect,
             partition: self.partition.draw(dice),
             shapes_ppm: self.shapes_ppm,
             clog: self.clog.draw(dice),
@@ -188,6 +194,8 @@ pub(crate) struct Faults {
     pub(crate) loss_ppm: u32,
     pub(crate) duplicate_ppm: u32,
     pub(crate) session_loss_ppm: u32,
+    pub(crate) notice: Span,
+    pub(crate) reconnect: Span,
     pub(crate) partition: Option<Recurring>,
     pub(crate) shapes_ppm: u32,
     pub(crate) clog: Option<Recurring>,

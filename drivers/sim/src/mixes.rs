@@ -1,10 +1,17 @@
 //! The mixes of faults that have a name.
 
+use std::time::Duration;
+
 use crate::faults::{Mix, Odds, Often, Span};
 
 const MOST: u32 = 800_000;
 const HALF: u32 = 500_000;
 const FEW: u32 = 250_000;
+
+/// Ends notice late that a session is over, each in its own time.
+const NOTICE: Span = Span { low: Duration::ZERO, high: Duration::from_nanos(299_999_999) };
+/// An attempt to begin a session.
+const RECONNECT: Span = Span { low: Duration::from_nanos(1), high: Duration::from_millis(200) };
 
 impl Mix {
     /// Nothing goes wrong; delays and disks differ a little.
@@ -17,6 +24,8 @@ impl Mix {
         loss: Odds::NEVER,
         duplicate: Odds::NEVER,
         session_loss: Odds::NEVER,
+        notice: NOTICE,
+        reconnect: RECONNECT,
         partition: Often::NEVER,
         shapes_ppm: 0,
         clog: Often::NEVER,
@@ -44,6 +53,8 @@ impl Mix {
         loss: Odds { runs_ppm: HALF, low_ppm: 100, high_ppm: 100_000 },
         duplicate: Odds { runs_ppm: HALF, low_ppm: 100, high_ppm: 100_000 },
         session_loss: Odds { runs_ppm: HALF, low_ppm: 10, high_ppm: 10_000 },
+        notice: NOTICE,
+        reconnect: RECONNECT,
         partition: Often {
             runs_ppm: HALF,
             gap: Span::millis(1_000, 20_000),

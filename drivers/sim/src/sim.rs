@@ -277,6 +277,23 @@ where
         }
     }
 
+    /// Asks the engine of `node` for all of this at one moment, past its local user: so many of them are one
+    /// batch as the mix lets a batch have.
+    pub fn request_all(
+        &mut self,
+        node: NodeId,
+        requests: impl IntoIterator<Item = (Token, E::Request)>,
+    ) {
+        if let Some(node) = self.world.index(node)
+            && self.nodes[node as usize].engine.is_some()
+        {
+            let inputs = requests.into_iter();
+            let inputs = inputs.map(|(token, request)| Input::Request { token, request });
+            self.nodes[node as usize].body.inbox.extend(inputs);
+            self.pump(node);
+        }
+    }
+
     /// Asks the engine of `node` for something after this long, if it lives that long.
     pub fn request_after(
         &mut self,

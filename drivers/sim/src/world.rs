@@ -18,10 +18,6 @@ use crate::slab::Slab;
 use crate::trace::Trace;
 use crate::workload::ClientId;
 
-/// How long it takes until an end notices that its session is over, at most.
-const NOTICE_NANOS: u64 = 300_000_000;
-/// How long an attempt to begin a session takes, at most.
-const RECONNECT_NANOS: u64 = 200_000_000;
 /// How long a byte of an attachment takes.
 const NANOS_PER_BYTE: u64 = 10;
 
@@ -234,7 +230,7 @@ impl<E: Engine, A: App<E>> World<E, A> {
         let mut both_know = 0;
         for end in 0..2u8 {
             if open[usize::from(end)] {
-                let notices = self.dice.network.below(NOTICE_NANOS);
+                let notices = self.faults.notice.draw(&mut self.dice.network);
                 both_know = both_know.max(notices);
                 self.queue.push(self.now + notices, Due::Closed { link, end });
             }
@@ -244,7 +240,7 @@ impl<E: Engine, A: App<E>> World<E, A> {
 
     /// Tries to begin a session some time after `nanos` have passed.
     pub(crate) fn reconnect_after(&mut self, link: u32, nanos: u64) {
-        let attempt = 1 + self.dice.network.below(RECONNECT_NANOS);
+        let attempt = self.faults.reconnect.draw(&mut self.dice.network);
         self.queue.push(self.now + nanos + attempt, Due::Reconnect(link));
     }
 
