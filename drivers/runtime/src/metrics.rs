@@ -26,6 +26,7 @@ pub(crate) struct Metrics {
     pub(crate) installs: Counter,
     pub(crate) bytes_in: Counter,
     pub(crate) bytes_out: Counter,
+    pub(crate) messages_out: Counter,
     pub(crate) sessions: Counter,
     pub(crate) overflows: Counter,
     pub(crate) dropped: Counter,
@@ -59,6 +60,7 @@ impl Metrics {
             installs: Counter::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
+            messages_out: Counter::default(),
             sessions: Counter::default(),
             overflows: Counter::default(),
             dropped: Counter::default(),
@@ -102,6 +104,11 @@ impl Metrics {
             ("snapshots_installed", "Snapshots installed", &self.installs),
             ("peer_sessions", "Sessions opened with peers", &self.sessions),
             ("peer_overflows", "Sessions ended by a full queue", &self.overflows),
+            (
+                "peer_out_messages",
+                "Messages for peers, of which many may share a frame",
+                &self.messages_out,
+            ),
             ("peer_messages_dropped", "Messages dropped for want of room", &self.dropped),
             (
                 "stall_handovers",

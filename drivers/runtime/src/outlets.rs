@@ -99,8 +99,8 @@ pub(crate) struct Link {
     pub(crate) session: Option<Session>,
     /// Whether somebody sees to it that there is a session.
     pub(crate) is_dialled: bool,
-    /// Whether something was queued in this turn.
-    is_dirty: bool,
+    /// How many messages were queued in this turn.
+    queued: u64,
 }
 
 /// A session of a link.
@@ -113,7 +113,7 @@ pub(crate) struct Session {
 
 impl Link {
     pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
-        Self { outbox, session: None, is_dialled: false, is_dirty: false }
+        Self { outbox, session: None, is_dialled: false, queued: 0 }
     }
 
     /// Queues the message of `group` that `write` appends, in the session that the engines know.
@@ -126,7 +126,7 @@ impl Link {
     ) -> Sent {
         let Some(session) = self.session else { return Sent::NoSession };
         let sent = self.outbox.push(session.number, control, group, max, write);
-        self.is_dirty |= sent == Sent::Queued;
+        self.queued += u64::from(sent == Sent::Queued);
         sent
     }
 }
@@ -179,7 +179,9 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> Shared<L, S, R> {
     /// Gives away what was gathered in a turn; true if some of it was applied at once.
     pub(crate) fn hand_over(&mut self) -> bool {
         for link in self.links.values_mut() {
-            if std::mem::take(&mut link.is_dirty) {
+            let queued = std::mem::take(&mut link.queued);
+            if queued > 0 {
+                self.metrics.messages_out.inc_by(queued);
                 link.outbox.wake();
             }
         }

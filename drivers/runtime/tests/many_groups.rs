@@ -178,6 +178,8 @@ async fn each_group_has_its_own_log_and_all_survive_a_restart() {
             assert_eq!(add(&nodes, *group, bytes).await, round * bytes as u64);
         }
     }
+    let said: u64 = nodes.iter().map(|node| metric(node, "synod_peer_out_messages_total")).sum();
+    assert!(said >= 20 * 3, "each write asks two others and waits for one of them: {said}");
     assert!(nodes[0].group(GroupId(1)).is_none());
     let names: Vec<_> = nodes[0].groups().map(|(group, _)| group.0).collect();
     assert_eq!(names, [0, 3, 7, 70]);
