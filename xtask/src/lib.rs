@@ -13,10 +13,13 @@
 //! | [`purity`] | `core`, `protocols` and `services` name nothing impure |
 //! | [`words`] | no unfinished business, no path of somebody's machine |
 //! | [`links`] | links between documents lead somewhere |
+//!
+//! [`lines`] counts lines of code; it has no complaints.
 
 pub mod house;
 pub mod idle;
 pub mod layers;
+pub mod lines;
 pub mod links;
 pub mod purity;
 pub mod reach;

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 use synod_engine::ClusterId;
 
 use crate::commands::bench::{BenchArgs, FailoverArgs, MachineArgs};
+use crate::commands::compare::CompareArgs;
 use crate::commands::kv::Operation;
 use crate::commands::paxos::Paxos;
 use crate::commands::sim::SimArgs;
@@ -85,6 +86,9 @@ pub(crate) enum Sim {
     /// are judged
     #[command(alias = "raft")]
     Kv(Box<SimArgs>),
+    /// The replicated logs side by side: what writes and reads cost, how soon another leads, what becomes of
+    /// writing where only some hear each other
+    Compare(CompareArgs),
 }
 
 #[derive(Args, Debug)]

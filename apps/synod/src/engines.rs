@@ -103,6 +103,12 @@ pub trait Wired: ReplicatedLog {
 }
 
 impl EngineName {
+    /// Whether it does not have this knob.
+    #[must_use]
+    pub fn lacks(self, knob: &str) -> bool {
+        with_engine!(self, Log => Log::LACKS.contains(&knob))
+    }
+
     /// The names of its safety rules.
     #[must_use]
     pub fn rules(self) -> &'static [&'static str] {

@@ -1,6 +1,7 @@
 //! One module per subcommand.
 
 pub(crate) mod bench;
+pub(crate) mod compare;
 pub(crate) mod kv;
 mod members;
 mod node;
@@ -32,7 +33,10 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
             Bench::Machine(args) => bench::machine::run(&args),
         },
         Command::Paxos { what } => paxos::run(what, cli.log_format),
-        Command::Sim { what: Sim::Kv(args) } => sim::run(&args),
+        Command::Sim { what } => match what {
+            Sim::Kv(args) => sim::run(&args),
+            Sim::Compare(args) => Ok(compare::run(&args)),
+        },
         Command::Recover(args) => recover::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Completions { shell } => {
