@@ -192,7 +192,7 @@ fn unknown(token: Token) -> Event {
 pub type Answer = Result<Index, Refusal>;
 
 /// Answers for one follower: who it is, the lane, the number of the first, and what became of each.
-pub type Run = (NodeId, u64, u64, Vec<Answer>);
+pub type Receipt = (NodeId, u64, u64, Vec<Answer>);
 
 /// Which numbers of which lanes a leader has taken, and what it has still to answer.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -233,10 +233,10 @@ impl Lanes {
     }
 
     /// What to tell followers now: of what was refused, and of what was `placed` in the log.
-    pub fn answers(
+    pub fn receipts(
         &mut self,
         placed: impl Iterator<Item = (Forwarded, Index)>,
-    ) -> impl Iterator<Item = Run> {
+    ) -> impl Iterator<Item = Receipt> {
         let mut answers = core::mem::take(&mut self.answers);
         answers.extend(placed.map(|(forwarded, index)| (forwarded, Ok(index))));
         answers.sort_by_key(|(forwarded, _)| *forwarded);
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_go_out_in_runs() {
+    fn answers_to_numbers_that_follow_each_other_go_out_together() {
         let forwarded = |from, lane, number| Forwarded { from: NodeId(from), lane, number };
         let mut lanes = Lanes::default();
         lanes.refuse(forwarded(2, 7, 1), Refusal::Busy);
@@ -352,14 +352,14 @@ mod tests {
             .into_iter()
             .zip(10..)
             .map(|((from, lane, number), index)| (forwarded(from, lane, number), Index(index)));
-        let runs: Vec<_> = lanes.answers(placed).collect();
+        let receipts: Vec<_> = lanes.receipts(placed).collect();
         let busy = Err(Refusal::Busy);
         let first = vec![Ok(Index(12)), busy, Ok(Index(10))];
         let (second, third) = (vec![busy], vec![Ok(Index(11))]);
         let expected =
             [(NodeId(2), 7, 0, first), (NodeId(2), 7, 5, second), (NodeId(3), 7, 3, third)];
-        assert_eq!(runs, expected);
-        assert_eq!(lanes.answers([].into_iter()).count(), 0, "once");
+        assert_eq!(receipts, expected);
+        assert_eq!(lanes.receipts([].into_iter()).count(), 0, "once");
     }
 
     #[test]

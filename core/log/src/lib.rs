@@ -4,7 +4,8 @@
 //! entry counts as committed. Much of the rest is the same: entries lie in batches, a checkpoint keeps
 //! the records that are still needed, each request of a user ends once, a round of confirmations answers
 //! many reads, a lease saves the round. That is here, as small values with no protocol in them: they
-//! send nothing, persist nothing, set no timer. An engine owns them and decides.
+//! send nothing, persist nothing, set no timer, and return what is to be told. An engine owns them and
+//! decides.
 //!
 //! | value | what it knows | who owns one |
 //! |---|---|---|
@@ -54,7 +55,7 @@ mod window;
 mod written;
 
 pub use bounds::Bounds;
-pub use forwards::{Answer, Forwards, Lanes, Parcel, Run};
+pub use forwards::{Answer, Forwards, Lanes, Parcel, Receipt};
 pub use histories::{Histories, Places};
 pub use lease::{Lease, LeaseRules, Promise, Promises};
 pub use log::{EntryId, Log};

@@ -65,7 +65,7 @@ impl Leader {
         context: &mut Context<'_, R>,
     ) {
         let term = state.term();
-        for (from, lane, first, answers) in self.lanes.answers(self.proposals.placed()) {
+        for (from, lane, first, answers) in self.lanes.receipts(self.proposals.placed()) {
             context.send_now(from, Message::Forwarded { term, lane, first, answers });
         }
     }

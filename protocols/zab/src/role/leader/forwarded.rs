@@ -73,7 +73,7 @@ impl Leader {
         context: &mut Context<'_, R>,
     ) {
         let epoch = state.epoch();
-        for (from, lane, first, answers) in self.lanes.answers(self.proposals.placed()) {
+        for (from, lane, first, answers) in self.lanes.receipts(self.proposals.placed()) {
             context.send_now(from, Message::Requested { epoch, lane, first, answers });
         }
     }

@@ -70,7 +70,7 @@ impl Leader {
         context: &mut Context<'_, R>,
     ) {
         let ballot = state.promised;
-        for (from, lane, first, answers) in self.lanes.answers(self.proposals.placed()) {
+        for (from, lane, first, answers) in self.lanes.receipts(self.proposals.placed()) {
             context.send_now(from, Message::Forwarded { ballot, lane, first, answers });
         }
     }
