@@ -39,8 +39,8 @@
 //! 2. **Nobody votes below himself**: a voter's vote is for a standing (epoch, then zxid) at least as high
 //!    as its own. With 1: no voter of the quorum that elects surpasses the one who is elected.
 //! 3. **Votes rise**: while a voter looks, its round never falls, and within a round its vote never does.
-//! 4. **Voters lead, voters follow**: who is elected is a voter, or stands higher than who elects it and may
-//!    be one by now; observers lead nobody and are counted nowhere.
+//! 4. **Voters lead, voters follow**: who is elected is a voter, or beats who elects it and may be one by
+//!    now; observers lead nobody and are counted nowhere.
 //! 5. **One leader is followed**: at any moment a quorum has settled on at most one node that leads.
 //!
 //! and, where in the end messages arrive and timers fire in time and whoever follows nobody that leads

@@ -91,7 +91,7 @@ impl Safety {
             return Ok(());
         }
         let voters = now.voters.clone();
-        let surpasses = now.own.is_none_or(|own| vote.standing() > own.standing());
+        let surpasses = now.own.is_none_or(|own| *vote > own);
         let right = match state {
             State::Leading => vote.leader == node && voters.contains(node),
             State::Following => vote.leader != node && voters.contains(node),

@@ -110,17 +110,24 @@ fn who_joins_a_leader_whom_no_quorum_follows_is_found() {
 }
 
 #[test]
-fn who_elects_a_stranger_that_knows_no_more_is_found() {
+fn who_joins_a_stranger_that_knows_less_is_found() {
     let mut safety = Safety::default();
-    let mut hands = [1, 2, 3].map(|id| Hand::without("voters_only", id, 3));
-    for (hand, id) in hands.iter_mut().zip(1..) {
-        hand.looks(5);
-        hand.hears(id % 3 + 1, looking(1, vote(9, 5)));
-        assert_eq!(step(&mut safety, id, hand), Ok(()));
+    for other in [2, 3] {
+        let mut settled = Hand::new(other, 3);
+        settled.looks(1);
+        assert_eq!(step(&mut safety, other, &settled), Ok(()));
+        settled.is_led(9, 1);
+        assert_eq!(step(&mut safety, other, &settled), Ok(()));
     }
-    hands[0].fires(Timer::Finalize);
-    assert_eq!(hands[0].is(), (State::Following, 1, Some(9)));
-    let stranger = step(&mut safety, 1, &hands[0]);
+    let mut hand = Hand::without("voters_only", 1, 3);
+    hand.looks(5);
+    assert_eq!(step(&mut safety, 1, &hand), Ok(()));
+    hand.hears(9, leading(7, vote(9, 4)));
+    for other in [2, 3] {
+        hand.hears(other, following(7, vote(9, 4)));
+    }
+    assert_eq!((hand.is().0, hand.is().2), (State::Following, Some(9)));
+    let stranger = step(&mut safety, 1, &hand);
     assert_eq!(found(stranger), Some("Voters lead, voters follow"));
 }
 
@@ -145,19 +152,21 @@ fn a_violation_tells_what_was_and_what_is() {
     assert_eq!(falls.detail, "n1 went from n3 (epoch 1, zxid 1.7) to n3 (epoch 1, zxid 1.6)");
 }
 
-/// A voter elects a stranger that knows more than it does: it may be a voter by now.
+/// A voter elects a stranger that beats it: it may be a voter by now.
 #[test]
-fn who_elects_a_stranger_that_knows_more_is_fine() {
-    let mut safety = Safety::default();
-    let mut hands = [1, 2, 3].map(|id| Hand::new(id, 3));
-    for (hand, id) in hands.iter_mut().zip(1..) {
-        hand.looks(5);
-        hand.hears(id % 3 + 1, looking(1, vote(9, 6)));
-        assert_eq!(step(&mut safety, id, hand), Ok(()));
+fn who_elects_a_stranger_that_is_better_is_fine() {
+    for counter in [5, 6] {
+        let mut safety = Safety::default();
+        let mut hands = [1, 2, 3].map(|id| Hand::new(id, 3));
+        for (hand, id) in hands.iter_mut().zip(1..) {
+            hand.looks(5);
+            hand.hears(id % 3 + 1, looking(1, vote(9, counter)));
+            assert_eq!(step(&mut safety, id, hand), Ok(()));
+        }
+        hands[0].fires(Timer::Finalize);
+        assert_eq!(hands[0].is(), (State::Following, 1, Some(9)));
+        assert_eq!(step(&mut safety, 1, &hands[0]), Ok(()));
     }
-    hands[0].fires(Timer::Finalize);
-    assert_eq!(hands[0].is(), (State::Following, 1, Some(9)));
-    assert_eq!(step(&mut safety, 1, &hands[0]), Ok(()));
 }
 
 /// Two follow this node, which did not say that it leads.
