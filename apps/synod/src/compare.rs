@@ -2,7 +2,7 @@
 //! another leads, and what becomes of writing where only some hear each other.
 //!
 //! Equal options give equal tables, to the byte: `synod sim compare` prints them, and a test compares them with
-//! `docs/comparison.md`. [`stand`] is the cluster that is measured, [`probe`] its users, [`tally`] counts
+//! `docs/comparison.md`. `stand` is the cluster that is measured, `probe` its users, `tally` counts
 //! what is said; then a module for each table.
 
 mod alone;

@@ -1,8 +1,9 @@
 //! The one binary: parse, wire, run.
 //!
 //! `cli` says what can be typed, `commands` has a module for each subcommand. `engines` binds the replicated
-//! logs by name, `sim` and `compare` run them in the simulator, `config` has the files that describe nodes and clusters, `place` finds the cluster that a command is about,
-//! `exit` says how commands end, `output` how they speak to people and to programs.
+//! logs by name, `sim` and `compare` run them in the simulator, `config` has the files that describe nodes and
+//! clusters, `place` finds the cluster that a command is about, `exit` says how commands end, `output` how they
+//! speak to people and to programs.
 
 mod cli;
 mod commands;

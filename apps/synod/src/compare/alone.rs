@@ -67,9 +67,9 @@ impl fmt::Display for Path {
 
 /// Costs of writes and reads at the leader and at a follower, of every engine.
 pub(super) fn table() -> Table {
-    let columns = ["members", "what", "engine", "told after", "all told after", "messages"];
-    let mut table = Table::new("One at a time", &columns);
-    table.columns.extend(["bytes", "syncs", "which messages"].map(str::to_owned));
+    let head = "members | what | engine | told after | all told after | messages | bytes | syncs | \
+                which messages";
+    let mut table = Table::new("One at a time", head);
     for members in MEMBERS {
         for (errand, follower, name) in [
             (Errand::Write, false, "write at the leader"),

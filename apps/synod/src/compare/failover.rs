@@ -26,9 +26,9 @@ struct Outage {
 
 /// How long writing stands still when the leader is gone, over so many seeds.
 pub(super) fn table(seeds: u64) -> Table {
-    let columns = ["members", "the leader's", "engine", "least ms", "p50 ms", "p90 ms", "most ms"];
-    let mut table = Table::new("A new leader", &columns);
-    table.columns.push("messages, median".to_owned());
+    let head = "members | the leader's | engine | least ms | p50 ms | p90 ms | most ms | \
+                messages, median";
+    let mut table = Table::new("A new leader", head);
     for members in MEMBERS {
         for (transport, what) in
             [(Transport::Sessions, "process dies"), (Transport::Datagrams, "machine dies")]
@@ -67,8 +67,7 @@ fn outage<L: Measured>(members: u64, transport: Transport, seed: u64) -> Outage 
             stand.ask(node, value());
         }
         stand.sim.run_for(TRY_EVERY);
-        let done = stand.first_done(first);
-        if let Some(at) = done {
+        if let Some(at) = stand.first_done(first) {
             let messages = stand.spent().since(&before).messages;
             return Outage { time: at - crashed, messages };
         }

@@ -134,7 +134,7 @@ struct Aftermath {
 /// What becomes of writing under each partition, over so many seeds.
 pub(super) fn table(transport: Transport, title: &'static str, seeds: u64) -> Table {
     let engines = EngineName::value_variants();
-    let mut table = Table::new(title, &["members", "partition"]);
+    let mut table = Table::new(title, "members | partition");
     table.columns.extend(engines.iter().map(ToString::to_string));
     for (members, shapes) in [(3, &Shape::OF_THREE[..]), (5, &Shape::OF_FIVE)] {
         let possible = |shape: &&Shape| transport == Transport::Datagrams || !shape.is_one_way();

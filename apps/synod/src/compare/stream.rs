@@ -22,9 +22,9 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// Costs of writes that follow each other closely, at three members.
 pub(super) fn table() -> Table {
-    let columns = ["writes each D/4", "engine", "told after, median", "messages/write"];
-    let mut table = Table::new("A stream of writes", &columns);
-    table.columns.extend(["bytes/write", "syncs/write"].map(str::to_owned));
+    let head = "writes each D/4 | engine | told after, median | messages/write | bytes/write | \
+                syncs/write";
+    let mut table = Table::new("A stream of writes", head);
     for (count, follower) in [(1, false), (16, false), (256, false), (16, true)] {
         for &engine in EngineName::value_variants() {
             let (median, spent) = with_engine!(engine, Log => stream::<Log>(count, follower));
@@ -71,9 +71,8 @@ fn stream<L: Measured>(count: u64, follower: bool) -> (Duration, Spent) {
 
 /// What nodes say that have nothing to do.
 pub(super) fn idle() -> Table {
-    let columns =
-        ["members", "engine", "messages/s", "bytes/s", "syncs/s", "in a heartbeat of 50 ms"];
-    let mut table = Table::new("Idle", &columns);
+    let head = "members | engine | messages/s | bytes/s | syncs/s | in a heartbeat of 50 ms";
+    let mut table = Table::new("Idle", head);
     for members in MEMBERS {
         for &engine in EngineName::value_variants() {
             let spent = with_engine!(engine, Log => nothing::<Log>(members));

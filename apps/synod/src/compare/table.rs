@@ -16,8 +16,9 @@ pub struct Table {
 }
 
 impl Table {
-    pub(super) fn new(title: &'static str, columns: &[&str]) -> Self {
-        let columns = columns.iter().map(ToString::to_string).collect();
+    /// A table with this head, its columns as they are printed.
+    pub(super) fn new(title: &'static str, head: &str) -> Self {
+        let columns = head.split(" | ").map(str::to_owned).collect();
         Self { title, columns, rows: Vec::new() }
     }
 
@@ -60,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_table_is_the_same_for_people_and_for_programs() {
-        let mut table = Table::new("Names", &["node", "name"]);
+        let mut table = Table::new("Names", "node | name");
         table.rows.push(vec!["1".into(), "a".into()]);
         assert_eq!(table.to_string(), "| node | name |\n|---|---|\n| 1 | a |\n");
         assert_eq!(table.as_json().to_string(), r#"[{"name":"a","node":"1"}]"#);
