@@ -7,10 +7,12 @@
 //! follow those of earlier leaders.
 
 use alloc::collections::VecDeque;
+use alloc::format;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 use synod_consensus::{Batch, Epoch, Index};
+use synod_engine::Corrupt;
 
 use crate::Runs;
 
@@ -51,16 +53,36 @@ impl Log {
         self.base
     }
 
-    /// The base is this entry; only its index was known.
+    /// Takes in entries that an earlier life wrote, in place of what it had from their first on. Of what was
+    /// before the first ones of all nothing is known but where it ended: [`settle_base`](Self::settle_base).
     ///
-    /// # Panics
-    /// If it is another place.
-    pub fn name_base(&mut self, base: EntryId) {
-        assert_eq!(base.index, self.base.index, "it has another name, not another place");
-        if self.evicted.index == base.index {
-            self.evicted = base;
+    /// # Errors
+    /// [`Corrupt`], if they leave a gap or their epoch is lower than the one before.
+    pub fn replay(&mut self, batch: Batch, is_first: bool) -> Result<(), Corrupt> {
+        let before = Index(batch.first().0 - 1);
+        if is_first {
+            *self = Self::after(EntryId { index: before, epoch: Epoch::default() });
         }
-        self.base = base;
+        self.truncate(batch.first());
+        let last = self.last();
+        if last.index != before || batch.epoch() < last.epoch {
+            return Err(Corrupt(format!("entries {batch} after {last}")));
+        }
+        self.append(batch);
+        Ok(())
+    }
+
+    /// Of the entry before the first one that was replayed only the index is known. If it is the last that the
+    /// snapshot contains, that says its epoch; if not, the first takes its place.
+    pub fn settle_base(&mut self, snapshot: EntryId) {
+        if self.base.index == snapshot.index {
+            if self.evicted.index == snapshot.index {
+                self.evicted = snapshot;
+            }
+            self.base = snapshot;
+        } else if self.base.epoch == Epoch::default() && self.base.index > Index::ZERO {
+            self.compact(self.base.index.next());
+        }
     }
 
     /// The last entry of which only the epoch is known here; the base if all others are in memory.
@@ -275,6 +297,31 @@ mod tests {
         assert!(log.holds(id(6, 5)) && log.holds(id(7, 5)) && !log.holds(id(5, 4)));
         log.compact(Index(9));
         assert_eq!((log.base(), log.last(), log.size_bytes()), (id(9, 6), id(9, 6), 0));
+    }
+
+    #[test]
+    fn what_is_replayed_has_no_gap_and_what_was_before_it_is_settled_by_a_snapshot() {
+        let batch = |first, epoch| Batch::new(Index(first), Epoch(epoch), vec![Payload::Noop; 2]);
+        let mut log = Log::default();
+        log.replay(batch(5, 3), true).unwrap();
+        log.replay(batch(6, 4), false).unwrap();
+        assert_eq!(
+            (log.base(), log.last()),
+            (id(4, 0), id(7, 4)),
+            "6 took the place of what was there"
+        );
+        assert!(log.clone().replay(batch(9, 4), false).is_err(), "a gap");
+        assert!(log.clone().replay(batch(8, 3), false).is_err(), "epochs do not fall");
+        let settled = |snapshot| {
+            let mut log = log.clone();
+            log.settle_base(snapshot);
+            (log.base(), log.evicted())
+        };
+        assert_eq!(settled(id(4, 2)), (id(4, 2), id(4, 2)));
+        assert_eq!(settled(id(6, 4)), (id(5, 3), id(5, 3)), "the epoch of 4 stays unknown");
+        let mut log = figure_7();
+        log.settle_base(id(6, 5));
+        assert_eq!(log, figure_7(), "nothing is before the first entry");
     }
 
     #[test]

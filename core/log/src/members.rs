@@ -6,7 +6,7 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 
-use synod_consensus::{Change, Index, Member, Membership, Refusal, Seat};
+use synod_consensus::{Batch, Change, Index, Member, Membership, Refusal, Seat};
 use synod_engine::NodeId;
 use synod_quorum::Quorum;
 
@@ -127,6 +127,14 @@ impl Members {
         fell_back
     }
 
+    /// These entries take the place of those from their first on; returns whether another membership counts now.
+    pub fn replaced_by(&mut self, batch: &Batch) -> bool {
+        let fell_back = self.truncate(batch.first());
+        let Some(membership) = batch.members() else { return fell_back };
+        self.adopt(batch.first(), membership.clone());
+        true
+    }
+
     /// A snapshot reaches to `index`, as of which `membership` counts; what its entries said is not
     /// asked for any more.
     pub fn rebase(&mut self, index: Index, membership: Arc<Membership>) {
@@ -147,6 +155,10 @@ impl Members {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
+    use synod_consensus::{Epoch, Payload};
+
     use super::*;
 
     fn founded(count: u64) -> Arc<Membership> {
@@ -157,6 +169,20 @@ mod tests {
         let mut members = Members::none(true);
         members.rebase(Index(index), founded(count));
         members
+    }
+
+    #[test]
+    fn entries_that_replace_others_may_bring_a_membership_or_take_one() {
+        let mut members = from(5, 3);
+        let mut counts = |index, payload| {
+            let changed = members.replaced_by(&Batch::new(Index(index), Epoch(1), vec![payload]));
+            (changed, members.current().quorum().incoming().len())
+        };
+        assert_eq!(counts(6, Payload::Noop), (false, 3));
+        assert_eq!(counts(7, Payload::Members(founded(4))), (true, 4));
+        assert_eq!(counts(7, Payload::Members(founded(5))), (true, 5));
+        assert_eq!(counts(8, Payload::Noop), (false, 5));
+        assert_eq!(counts(7, Payload::Noop), (true, 3));
     }
 
     #[test]

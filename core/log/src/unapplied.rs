@@ -5,6 +5,8 @@ use alloc::collections::VecDeque;
 
 use synod_consensus::{Batch, Index};
 
+use crate::Bounds;
+
 /// The batches between the commit index and what is applied, by size.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Unapplied {
@@ -26,10 +28,10 @@ impl Unapplied {
         }
     }
 
-    /// Bytes of entries that it has not taken in.
+    /// Whether it is too far behind to be given more, while so many entries are committed and not applied.
     #[must_use]
-    pub fn size_bytes(&self) -> usize {
-        self.size_bytes
+    pub fn lags(&self, bounds: &Bounds, entries: u64) -> bool {
+        entries > bounds.max_unapplied_entries || self.size_bytes > bounds.max_unapplied_bytes
     }
 }
 
@@ -50,8 +52,21 @@ mod tests {
         let noop = Payload::Noop.size_bytes();
         let left = [2, 3, 5, 6, 6].map(|index| {
             unapplied.applied(Index(index));
-            unapplied.size_bytes()
+            unapplied.size_bytes
         });
         assert_eq!(left, [6 * noop, 3 * noop, 3 * noop, 0, 0]);
+    }
+
+    #[test]
+    fn it_lags_beyond_a_bound_of_entries_or_of_bytes() {
+        let mut unapplied = Unapplied::default();
+        unapplied.committed(&Batch::new(Index(1), Epoch(1), vec![Payload::Noop; 3]));
+        let lags = |max_unapplied_bytes, entries| {
+            let max_unapplied_entries = 3;
+            let bounds = Bounds { max_unapplied_entries, max_unapplied_bytes, ..Bounds::default() };
+            unapplied.lags(&bounds, entries)
+        };
+        let bytes = 3 * Payload::Noop.size_bytes();
+        assert_eq!([lags(bytes, 3), lags(bytes, 4), lags(bytes - 1, 3)], [false, true, true]);
     }
 }

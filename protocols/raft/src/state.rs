@@ -166,23 +166,11 @@ impl<R: Rules> State<R> {
 
     /// The log has no gaps, and terms do not fall in it.
     fn replay_entries(&mut self, batch: Batch) -> Result<(), Corrupt> {
-        let before = Index(batch.first().0 - 1);
-        if self.written.is_empty() {
-            self.log = Log::after(EntryId { index: before, epoch: Term::default() });
-        }
-        self.log.truncate(batch.first());
-        self.members.truncate(batch.first());
-        let last = self.log.last();
-        if last.index != before || batch.epoch() < last.epoch {
-            return Err(Corrupt(format!("entries {batch} after {last}")));
-        }
+        let is_first = self.written.is_empty();
+        self.members.replaced_by(&batch);
         self.written.entries(&batch);
         self.fresh_bytes += batch.size_bytes();
-        if let Some(members) = batch.members() {
-            self.members.adopt(batch.first(), members.clone());
-        }
-        self.log.append(batch);
-        Ok(())
+        self.log.replay(batch, is_first)
     }
 
     fn replay_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), Corrupt> {
@@ -204,22 +192,11 @@ impl<R: Rules> State<R> {
             self.log = Log::after(id);
             self.members.truncate(id.index.next());
         } else if self.log.base().index <= id.index {
-            self.settle_base(id);
+            self.log.settle_base(id);
         }
         self.fresh_bytes = self.written.bytes_beyond(id.index);
         self.evict(id.index);
         Ok(())
-    }
-
-    /// Of the entry before the first one that was replayed only the index is known. If it is not the
-    /// snapshot's last, then the first takes its place.
-    fn settle_base(&mut self, snapshot: EntryId) {
-        let base = self.log.base();
-        if base.index == snapshot.index {
-            self.log.name_base(snapshot);
-        } else if base.epoch == Term::default() && base.index > Index::ZERO {
-            self.log.compact(base.index.next());
-        }
     }
 
     /// Makes a record durable.
@@ -241,11 +218,7 @@ impl<R: Rules> State<R> {
     /// membership in it counts from here on, and one that it replaces counts no more.
     pub(crate) fn store(&mut self, context: &mut Context<'_, R>, batch: Batch) {
         self.log.truncate(batch.first());
-        let mut changed = self.members.truncate(batch.first());
-        if let Some(members) = batch.members() {
-            self.members.adopt(batch.first(), members.clone());
-            changed = true;
-        }
+        let changed = self.members.replaced_by(&batch);
         self.fresh_bytes += batch.size_bytes();
         self.log.append(batch.clone());
         self.persist(context, Record::Entries(batch));
@@ -286,8 +259,8 @@ impl<R: Rules> State<R> {
 
     /// Whether the state machine is too far behind to be given more.
     pub(crate) fn applying_lags(&self) -> bool {
-        self.commit.0.saturating_sub(self.applied.0) > self.config.bounds.max_unapplied_entries
-            || self.unapplied.size_bytes() > self.config.bounds.max_unapplied_bytes
+        let entries = self.commit.0.saturating_sub(self.applied.0);
+        self.unapplied.lags(&self.config.bounds, entries)
     }
 
     /// The state machine has reached `index`.

@@ -325,8 +325,8 @@ impl<R: Rules> State<R> {
 
     /// Whether the state machine is too far behind to be given more.
     pub(crate) fn applying_lags(&self) -> bool {
-        self.commit.0.saturating_sub(self.applied.0) > self.config.bounds.max_unapplied_entries
-            || self.unapplied.size_bytes() > self.config.bounds.max_unapplied_bytes
+        let entries = self.commit.0.saturating_sub(self.applied.0);
+        self.unapplied.lags(&self.config.bounds, entries)
     }
 
     /// The state machine has reached `index`.
