@@ -152,9 +152,15 @@ mod tests {
     fn every_knob_is_refused_from_its_bound_on() {
         type Set = fn(&mut Config, u64);
         let day_ms = 86_400_000;
-        let knobs: [(&str, Set, u64, u64); 12] = [
+        let knobs: [(&str, Set, u64, u64); 13] = [
             ("heartbeat_ms", |it, to| it.heartbeat_ms = to, 1, 0),
             ("sync_limit_ms", |it, to| it.sync_limit_ms = to, 100, 99),
+            (
+                "sync_limit_ms",
+                |it, to| (it.sync_limit_ms, it.init_limit_ms) = (to, to),
+                day_ms,
+                day_ms + 1,
+            ),
             ("init_limit_ms", |it, to| it.init_limit_ms = to, 400, 399),
             ("init_limit_ms", |it, to| it.init_limit_ms = to, day_ms, day_ms + 1),
             ("finalize_ms", |it, to| it.finalize_ms = to, day_ms, day_ms + 1),

@@ -190,6 +190,27 @@ mod tests {
         assert!((0..10).all(|_| !progress.is_stuck()), "it has everything");
     }
 
+    #[test]
+    fn who_installs_a_snapshot_is_sent_it_again_after_a_while() {
+        let mut progress = Progress::new(Presence::default());
+        assert!(!progress.installs());
+        progress.enter(Stage::Installs { index: Index(9), age: 0 });
+        assert!(progress.installs());
+        let asked: alloc::vec::Vec<_> = (1..=50).filter(|_| progress.is_stuck()).collect();
+        assert_eq!(asked, [20, 40]);
+    }
+
+    #[test]
+    fn that_a_follower_follows_is_news_once_in_each_synchronisation() {
+        let mut progress = Progress::new(Presence::default());
+        progress.enter(Stage::Announced);
+        assert!(progress.syncs(Index(4)));
+        assert!(!progress.syncs(Index(4)), "a doubled acknowledgement");
+        assert!(progress.syncs(Index(5)), "more entries are news");
+        progress.enter(Stage::Announced);
+        assert!(progress.syncs(Index(5)), "synchronised anew");
+    }
+
     /// It should hear of its removal, but not for ever.
     #[test]
     fn a_member_that_was_removed_has_left_once_it_knows_or_after_so_many_heartbeats() {

@@ -77,15 +77,18 @@ impl Summary {
 
 #[cfg(test)]
 mod tests {
+    use alloc::sync::Arc;
     use alloc::vec;
     use alloc::vec::Vec;
 
-    use synod_consensus::{Batch, Index, Payload};
-    use synod_engine::NodeId;
+    use synod_consensus::{Batch, Index, Membership, Payload, Snapshot};
+    use synod_engine::{Blob, NodeId};
+    use synod_log::ReadId;
 
     use super::*;
 
     const EPOCH: Epoch = Epoch(4);
+    const BLOB: Blob = Blob { id: 1, size_bytes: 1, checksum: 0 };
 
     fn id(index: u64, epoch: u64) -> EntryId {
         EntryId { epoch: Epoch(epoch), index: Index(index) }
@@ -151,5 +154,67 @@ mod tests {
         let cuts_nothing = Message::Trunc { epoch, last: id(9, 4), to: id(9, 3) };
         let begins_later = Message::NewLeader { epoch, last: id(9, 4), began: Index(10) };
         assert!(!cuts_nothing.makes_sense() && !begins_later.makes_sense());
+    }
+
+    #[test]
+    fn nothing_lies_beyond_what_can_be_counted() {
+        let (epoch, began, base) = (EPOCH, Index(5), id(2, 1));
+        let command = || vec![bytes::Bytes::new()];
+        let said = |index: Index| {
+            let entry = EntryId { index, ..id(0, 4) };
+            let snapshot = Snapshot { index, epoch, blob: BLOB };
+            let members: Arc<Membership> =
+                Arc::new(Membership::founded_by(&[NodeId(1)].into_iter().collect()));
+            let (lane, first) = (1, index.0);
+            let result = ReadResult::Index(index);
+            [
+                Message::Diff { epoch, after: entry },
+                Message::Trunc { epoch, last: entry, to: base },
+                Message::NewLeader { epoch, last: entry, began },
+                Message::HandOver { epoch, successor: NodeId(1), last: entry },
+                Message::Snap { epoch, snapshot, began, members },
+                Message::Request { epoch, lane, first, commands: command() },
+                Message::Requested { epoch, lane, first, answers: vec![Ok(Index(1))] },
+                Message::Requested { epoch, lane, first: 0, answers: vec![Ok(index)] },
+                Message::SyncReply { epoch, id: ReadId { life: 1, number: 1 }, result },
+            ]
+        };
+        for message in said(Index(LAST_INDEX.0 - 1)) {
+            assert!(message.makes_sense(), "{message}");
+        }
+        for message in said(LAST_INDEX) {
+            assert!(!message.makes_sense(), "{message}");
+        }
+        assert!(!Message::Request { epoch, lane: 1, first: 0, commands: vec![] }.makes_sense());
+    }
+
+    #[test]
+    fn a_cut_leaves_less_and_a_snapshot_holds_more_than_before_its_epoch() {
+        let (epoch, base) = (EPOCH, id(2, 1));
+        let trunc = |last, to| Message::Trunc { epoch, last, to };
+        assert!(!trunc(base, base).makes_sense(), "nothing is cut");
+        assert!(!trunc(id(2, 4), base).makes_sense(), "another entry at the same place");
+        assert!(!trunc(base, id(9, 4)).makes_sense(), "backwards");
+        let snap = |index, of, nodes: &[NodeId]| {
+            let snapshot = Snapshot { index: Index(index), epoch: Epoch(of), blob: BLOB };
+            let members = Arc::new(Membership::founded_by(&nodes.iter().copied().collect()));
+            Message::Snap { epoch, snapshot, began: Index(5), members }
+        };
+        let one = [NodeId(1)];
+        assert!(snap(6, 4, &one).makes_sense());
+        assert!(!snap(5, 4, &one).makes_sense(), "it ends where its epoch began");
+        assert!(!snap(6, 5, &one).makes_sense(), "of an epoch after the leader's");
+        let Message::Snap { snapshot, began, .. } = snap(6, 4, &one) else { unreachable!() };
+        let nobody = Message::Snap { epoch, snapshot, began, members: Arc::default() };
+        assert!(!nobody.makes_sense(), "whose members are nobody");
+        let ends = Message::NewLeader { epoch, last: id(5, 4), began: Index(5) };
+        assert!(ends.makes_sense(), "an epoch without entries");
+    }
+
+    #[test]
+    fn what_follows_an_election_names_its_epoch() {
+        assert_eq!(Message::Look { epoch: EPOCH }.epoch(), Some(EPOCH));
+        assert_eq!(propose(id(7, 3), 8, 3).epoch(), Some(EPOCH), "its leader's, not its entries'");
+        assert_eq!(Message::FollowerInfo { accepted: EPOCH }.epoch(), None);
     }
 }

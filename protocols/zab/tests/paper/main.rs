@@ -13,6 +13,7 @@ mod discovery;
 #[allow(dead_code, reason = "the regressions use the rest")]
 mod driver;
 mod properties;
+mod records;
 mod requests;
 mod rules;
 mod survivors;
