@@ -12,6 +12,7 @@ mod cluster;
 mod discovery;
 #[allow(dead_code, reason = "the regressions use the rest")]
 mod driver;
+mod late;
 mod properties;
 mod records;
 mod requests;
