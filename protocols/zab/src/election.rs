@@ -122,7 +122,9 @@ impl<R: Rules> Zab<R> {
         let seeks = match &self.role {
             Role::Looking(_) => true,
             Role::Discovery(discovery) => discovery.epoch().is_none() && leader != self.state.me(),
-            Role::Leader(_) | Role::Follower(_) => false,
+            // One who was elected called, and the poll went on to another.
+            Role::Follower(follower) => !follower.takes_part() && follower.leader != leader,
+            Role::Leader(_) => false,
         };
         if seeks {
             let is_me = leader == self.state.me();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use synod_consensus::{Change, Epoch};
+use synod_consensus::{Change, Epoch, Index};
 use synod_election::fle::{self, State, Vote};
 use synod_engine::NodeId;
 use synod_zab::{Message, Phase, Timer, Zxid};
@@ -112,4 +112,23 @@ fn a_follower_of_an_epoch_that_was_given_up_follows_who_is_elected_again() {
     let mut node = elected(1, 3, &past);
     let answer = node.answer(2, Message::Pong { epoch: Epoch(2), round: 0 });
     assert_eq!(answer, [new_epoch(3)]);
+}
+
+/// Found by the paper tests' survivors (seed 12937): one who was elected by others calls a voter that votes for
+/// it so far, and can never lead; the voter's own poll comes to a better one. It stayed with the first until its
+/// patience was over, and the better one looked and called in the meantime.
+#[test]
+fn who_follows_a_call_leaves_when_its_own_poll_comes_to_a_better_one() {
+    let votes = |node: u64, epoch: u32| {
+        let vote = Vote { epoch, zxid: Zxid::new(epoch, 0), leader: NodeId(node) };
+        says(State::Looking, vote)
+    };
+    let (epoch, commit) = (Epoch(0), Index::ZERO);
+    let mut node = recover(config(1, 3), []);
+    node.hear(3, votes(3, 0));
+    node.hear(3, Message::Ping { epoch, established: false, commit, round: 0 });
+    assert_eq!((node.view().phase, node.view().leader), (Phase::Discovery, Some(NodeId(3))));
+    node.hear(2, votes(2, 1));
+    node.fire(Timer::Election(fle::Timer::Finalize));
+    assert_eq!((node.view().phase, node.view().leader), (Phase::Discovery, Some(NodeId(2))));
 }
