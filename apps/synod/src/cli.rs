@@ -7,6 +7,7 @@ use clap_complete::Shell;
 use synod_engine::ClusterId;
 
 use crate::commands::bench::{BenchArgs, FailoverArgs, MachineArgs};
+use crate::commands::check::CheckArgs;
 use crate::commands::compare::CompareArgs;
 use crate::commands::kv::Operation;
 use crate::commands::paxos::Paxos;
@@ -59,6 +60,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Paxos,
     },
+    /// Judge a recorded history: is it linearizable
+    Check(CheckArgs),
     /// Bring back a node whose log or snapshots are damaged, as a newcomer
     Repair(RepairArgs),
     /// Make one survivor of a majority that is lost for good a cluster of its own; loses data

@@ -22,7 +22,7 @@ Exit codes:
   6  a data directory cannot be used; nothing was changed
   7  an address is in use or cannot be used; nothing was changed
   8  a node stopped because it could not go on
-  9  a simulation found a violation, or could not decide
+  9  a simulation or a check found a violation, or could not decide
  10  a simulation found none, but missed a point that it should have reached
  11  done, but what it had to tell could not be written";
 

@@ -126,7 +126,7 @@ pub struct ReadError {
 }
 
 impl ReadError {
-    fn at(line: u64, why: impl fmt::Display) -> Self {
+    pub(crate) fn at(line: u64, why: impl fmt::Display) -> Self {
         Self { line, why: why.to_string() }
     }
 }

@@ -14,6 +14,8 @@
 //! | [`Verdict`] | legal, illegal with the evidence, or undecided |
 //! | [`registers`] | the model of a key-value store, one key at a time |
 //! | [`mod@file`] | histories as lines of JSON |
+//! | [`jepsen`] | histories as Jepsen writes them |
+//! | [`draw`] | a violation as a picture |
 //! | [`watch`] | whether what a watcher was told is what happened |
 //!
 //! Rules of evidence:
@@ -50,7 +52,9 @@
 //! P-compositionality* (2015).
 
 mod check;
+mod drawing;
 pub mod file;
+pub mod jepsen;
 mod model;
 mod operation;
 pub mod registers;
@@ -62,6 +66,7 @@ mod verdict;
 pub mod watch;
 
 pub use check::{DEFAULT_MAX_STEPS, check};
+pub use drawing::draw;
 pub use model::Model;
 pub use operation::{Operation, Return};
 pub use verdict::{Counterexample, Verdict};

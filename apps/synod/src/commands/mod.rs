@@ -1,6 +1,7 @@
 //! One module per subcommand.
 
 pub(crate) mod bench;
+pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod kv;
 mod members;
@@ -37,6 +38,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
             Sim::Kv(args) => sim::run(&args),
             Sim::Compare(args) => Ok(compare::run(&args)),
         },
+        Command::Check(args) => check::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Completions { shell } => {

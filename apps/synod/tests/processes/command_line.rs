@@ -166,3 +166,40 @@ fn what_could_not_be_told_is_no_success() {
     let ended = ended.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(11), "{ended:?}");
 }
+
+#[tokio::test]
+async fn a_history_is_judged_and_its_violation_drawn() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let header = "{\"history\":\"synod\",\"version\":1}\n";
+    let put = "{\"client\":1,\"invoked\":1,\"input\":{\"put\":{\"key\":\"a\",\"value\":\"1\"}},\
+               \"returned\":{\"at\":2,\"output\":{\"written\":{}}}}\n";
+    let get = |value: &str| {
+        format!(
+            "{{\"client\":2,\"invoked\":3,\"input\":{{\"get\":{{\"key\":\"a\"}}}},\
+             \"returned\":{{\"at\":4,\"output\":{{\"value\":{{\"value\":{value}}}}}}}}}\n"
+        )
+    };
+    std::fs::write(path("sound"), format!("{header}{put}{}", get("\"1\""))).unwrap();
+    std::fs::write(path("stale"), format!("{header}{put}{}", get("null"))).unwrap();
+    std::fs::write(path("broken"), format!("{header}{put}{{")).unwrap();
+    let jepsen =
+        "0\t:invoke\t:write\t1\n0\t:ok\t:write\t1\n1\t:invoke\t:read\tnil\n1\t:ok\t:read\t2\n";
+    std::fs::write(path("jepsen"), jepsen).unwrap();
+    let check = |arguments: &[&str]| run(synod(dir.path()).arg("check").args(arguments));
+
+    let sound = check(&["sound"]);
+    assert_eq!(sound.code, Some(0), "{sound:?}");
+    assert_eq!(sound.out, "2 operations of 2 clients on 1 keys: linearizable\n");
+    let stale = check(&["stale", "--svg", "stale.svg"]);
+    assert_eq!(stale.code, Some(9), "{stale:?}");
+    assert!(stale.out.contains("One of these would have to be next"), "{stale:?}");
+    assert!(std::fs::read_to_string(path("stale.svg")).unwrap().contains("None of the red ones"));
+    let jepsen = check(&["jepsen", "--json"]);
+    assert_eq!(jepsen.code, Some(9), "{jepsen:?}");
+    assert!(jepsen.out.contains("\"verdict\":\"illegal\""), "{jepsen:?}");
+    let broken = check(&["broken"]);
+    assert_eq!(broken.code, Some(2), "{broken:?}");
+    assert!(broken.err.contains("line 3 of the history"), "{broken:?}");
+    assert_eq!(check(&["nowhere"]).code, Some(2));
+}
