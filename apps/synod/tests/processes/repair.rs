@@ -16,7 +16,8 @@ fn repair(cluster: &Cluster, node: usize, flags: &[&str]) -> Ran {
     run(synod(Path::new(".")).arg("repair").arg(dir).args(flags))
 }
 
-/// Flips a bit in the middle of what was written of the first file in `node/directory`.
+/// Flips a bit in the middle of what was written of the first file in `node/directory`: not in the zeros that
+/// fill a block, which are nobody's.
 fn damage(cluster: &Cluster, directory: &str) -> PathBuf {
     let mut files: Vec<PathBuf> = std::fs::read_dir(cluster.path(directory))
         .unwrap()
@@ -25,7 +26,8 @@ fn damage(cluster: &Cluster, directory: &str) -> PathBuf {
     files.sort();
     let mut bytes = std::fs::read(&files[0]).unwrap();
     let written = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-    bytes[written / 2] ^= 1;
+    let middle = bytes[..=written / 2].iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[middle] ^= 1;
     std::fs::write(&files[0], bytes).unwrap();
     files.swap_remove(0)
 }
