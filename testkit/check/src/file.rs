@@ -102,7 +102,12 @@ pub fn read<I: DeserializeOwned, O: DeserializeOwned>(
     Ok(history)
 }
 
-fn next_line(from: &mut impl BufRead, line: &mut Vec<u8>, number: u64) -> Result<bool, ReadError> {
+/// Reads the next line, of bounded length; whether there was one.
+pub(crate) fn next_line(
+    from: &mut impl BufRead,
+    line: &mut Vec<u8>,
+    number: u64,
+) -> Result<bool, ReadError> {
     line.clear();
     let read = from.by_ref().take(MAX_LINE_BYTES + 1).read_until(b'\n', line);
     let length = read.map_err(|error| ReadError::at(number, error))?;

@@ -11,17 +11,14 @@
 //! unknown; what failed had no effect and is left out.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead};
+use std::io::BufRead;
 
 use bytes::Bytes;
 use clojure_reader::edn::{self, Edn};
 
 use crate::Operation;
-use crate::file::ReadError;
+use crate::file::{ReadError, next_line};
 use crate::registers::{Input, Output};
-
-/// Longest line in bytes.
-const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// Most brackets that are open at once: the reader of values recurses.
 const MAX_DEPTH: usize = 32;
@@ -55,16 +52,15 @@ enum Value {
 ///
 /// # Errors
 /// [`ReadError`], with the number of the line.
-pub fn read(from: impl BufRead) -> Result<Vec<Operation<Input, Output>>, ReadError> {
+pub fn read(mut from: impl BufRead) -> Result<Vec<Operation<Input, Output>>, ReadError> {
     let mut events = Vec::new();
-    for (line, text) in (1..).zip(from.lines()) {
-        let text = text.map_err(|error: io::Error| ReadError::at(line, error))?;
-        if text.len() > MAX_LINE_BYTES {
-            return Err(ReadError::at(line, format!("longer than {MAX_LINE_BYTES} bytes")));
+    let mut text = Vec::new();
+    for line in 1.. {
+        if !next_line(&mut from, &mut text, line)? {
+            break;
         }
-        if let Some(event) = parse(line, text.trim())? {
-            events.push(event);
-        }
+        let text = str::from_utf8(&text).map_err(|error| ReadError::at(line, error))?;
+        events.extend(parse(line, text.trim())?);
     }
     let is_pair = |event: &Event| matches!(event.value, Value::Pair(_));
     let mut plain = events.iter().filter(|event| event.asks != "cas");
