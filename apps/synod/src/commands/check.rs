@@ -71,7 +71,7 @@ fn judge(args: &CheckArgs) -> Result<Exit> {
         tell(&json!({ "verdict": word, "operations": operations, "clients": clients, "keys": keys,
                       "told": story.unwrap_or_else(|| verdict.to_string()) }));
     } else {
-        say!("{operations} operations of {clients} clients on {keys} keys: {verdict}");
+        say!("operations {operations}, clients {clients}, keys {keys}: {verdict}");
         if let Some(story) = story {
             say!("{}", story.trim_end());
         }

@@ -190,7 +190,7 @@ async fn a_history_is_judged_and_its_violation_drawn() {
 
     let sound = check(&["sound"]);
     assert_eq!(sound.code, Some(0), "{sound:?}");
-    assert_eq!(sound.out, "2 operations of 2 clients on 1 keys: linearizable\n");
+    assert_eq!(sound.out, "operations 2, clients 2, keys 1: linearizable\n");
     let stale = check(&["stale", "--svg", "stale.svg"]);
     assert_eq!(stale.code, Some(9), "{stale:?}");
     assert!(stale.out.contains("One of these would have to be next"), "{stale:?}");
