@@ -249,6 +249,26 @@ async fn a_snapshot_that_is_offered_again_while_it_is_cleared_away_is_not_lost()
 }
 
 #[tokio::test]
+async fn a_snapshot_outlives_the_stop_of_its_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let addresses = addresses(3);
+    let mut config = config(2, dir.path(), &addresses);
+    // Somebody looks for what is to be removed all the time, and while the node stops.
+    config.limits.disk_watch_ms = 1;
+    let node = begin(&config).unwrap();
+    let bytes = file(&lines());
+    stream(addresses[1], &install(&bytes), &bytes).await;
+    let handle = node.handle();
+    until("it is installed", || handle.status().log.applied == Index(50)).await;
+    node.shutdown().await;
+    for _ in 0..100 {
+        let node = begin(&config).unwrap();
+        assert_eq!(node.handle().status().log.applied, Index(50));
+        node.shutdown().await;
+    }
+}
+
+#[tokio::test]
 async fn a_snapshot_whose_message_is_dropped_goes_while_the_node_runs() {
     let dir = tempfile::tempdir().unwrap();
     let addresses = addresses(3);

@@ -56,6 +56,14 @@ impl Ledger {
     }
 }
 
+impl Drop for Ledger {
+    /// The core ends, or has panicked: what it knew of stays for the next start, whoever sweeps.
+    fn drop(&mut self) {
+        let replaced = self.replaced.drain(..).map(|(_, claim)| claim);
+        std::mem::take(&mut self.known).into_values().chain(replaced).for_each(Claim::keep);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -126,6 +134,19 @@ mod tests {
         ledger.persisted(Position(3), true, Some(1)).unwrap();
         ledger.durable(Position(3));
         assert_eq!(left(&store, dir.path()), ["1"]);
+    }
+
+    #[test]
+    fn what_the_core_knew_of_outlives_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, mut ledger) = (store(dir.path()), Ledger::default());
+        ledger.learned(blob(&store, 1));
+        ledger.persisted(Position(1), true, Some(1)).unwrap();
+        ledger.learned(blob(&store, 2));
+        ledger.persisted(Position(2), true, Some(2)).unwrap();
+        // The second checkpoint is not durable yet: the first counts for the next start.
+        drop(ledger);
+        assert_eq!(left(&store, dir.path()), ["1", "2"]);
     }
 
     #[test]

@@ -189,6 +189,14 @@ impl Claim {
         Ok(())
     }
 
+    /// The blob stays until the store is opened anew, whoever gives up what.
+    pub(crate) fn keep(self) {
+        if let Some(blob) = self.store.lock().get_mut(&self.id) {
+            // Nobody holds this one, so nobody gives it up.
+            blob.claims += 1;
+        }
+    }
+
     /// Removes the bytes of a part that is good for nothing.
     pub(crate) fn discard(&self) -> io::Result<()> {
         match fs::remove_file(self.part_path()) {
