@@ -44,6 +44,9 @@ macro_rules! tell {
                 a_node_with_a_damaged_log_comes_back_as_a_newcomer_that_nobody_counts,
                 a_damaged_or_missing_snapshot_is_told_and_repaired,
             );
+            tell!(@ $name, torture:
+                a_cluster_survives_torture_and_the_torture_goes_on_where_it_ended,
+            );
             tell!(@ $name, watches:
                 watchers_are_told_everything_once_while_nodes_are_killed,
             );
