@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use synod_consensus::ReplicatedLog;
 use synod_engine::{ConfigError, Incarnation, Invariants};
 use synod_log::Part;
+use synod_sim::Wipe;
 
 use knobs::LogKnobs;
 
@@ -98,8 +99,8 @@ pub trait Wired: ReplicatedLog {
     /// [`ConfigError`], naming the knob.
     fn check(config: &Self::Config) -> Result<(), ConfigError>;
 
-    /// The same node after it lost all that it had: it founds nothing, and waits to be admitted.
-    fn reborn(config: &Self::Config, incarnation: Incarnation) -> Self::Config;
+    /// The same node after it lost all that it had.
+    fn after(config: &Self::Config, wipe: Wipe, incarnation: Incarnation) -> Self::Config;
 }
 
 impl EngineName {

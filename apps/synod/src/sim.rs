@@ -54,5 +54,5 @@ where
         (node, L::config(Part { node, initial_voters, incarnation: None }, &knobs, rules))
     });
     let sim = Sim::new(plan, engines, app, L::Invariants::default(), Clients::new(habits));
-    sim.with_wipes(L::reborn)
+    sim.with_wipes(L::after)
 }

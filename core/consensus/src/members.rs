@@ -107,6 +107,9 @@ pub enum BadChange {
     /// It votes, and would go on under another incarnation or address: that is another voter. Remove it
     /// first, and promote it once that is committed.
     OtherLife(NodeId),
+    /// It takes itself for a founder, and its directory is another than the founder's: drivers say so, who
+    /// keep account of lives. A [newcomer](synod_engine::Incarnation::is_newcomer) may be made a member.
+    Founder(NodeId),
 }
 
 /// The members of a group at one moment, in order of their ids.
@@ -385,6 +388,11 @@ impl fmt::Display for BadChange {
             Self::OtherLife(node) => write!(
                 f,
                 "{node} votes: its next life is added once it is removed, and promoted after that"
+            ),
+            Self::Founder(node) => write!(
+                f,
+                "{node} takes itself for a founder, and its directory is not the founder's: it was emptied; \
+                 stop it, run `synod repair --force` there, and start it again"
             ),
         }
     }

@@ -59,25 +59,27 @@ id! {
 }
 
 impl Incarnation {
-    /// A life that lost what an earlier one promised ends in so many zero bits.
+    /// A life that founds nothing ends in so many zero bits.
     const MARK_BITS: u32 = 16;
 
-    /// The first life of a directory, named by these random bits.
+    /// The life of a directory that founds its groups, named by these random bits.
     #[must_use]
-    pub const fn first(random: u64) -> Self {
+    pub const fn founder(random: u64) -> Self {
         Self(random | 1)
     }
 
-    /// The life of a directory whose log was given up, named by these random bits. It shows, so that even
-    /// one who never met the life before does not take it for a member of the first hour.
+    /// The life of a directory that is to join groups which others founded, or whose log was given up,
+    /// named by these random bits. It shows, so that even one who never met the life before does not take
+    /// it for a member of the first hour.
     #[must_use]
-    pub const fn repaired(random: u64) -> Self {
+    pub const fn newcomer(random: u64) -> Self {
         Self((random | 1) << Self::MARK_BITS)
     }
 
-    /// Whether an earlier life of it promised what it may have forgotten.
+    /// Whether it takes no part in a group before the members name it. One that is none takes itself for a
+    /// founder, and may be one whose directory was emptied behind its back.
     #[must_use]
-    pub const fn is_repaired(self) -> bool {
+    pub const fn is_newcomer(self) -> bool {
         self.0.trailing_zeros() >= Self::MARK_BITS
     }
 }
@@ -87,11 +89,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_repaired_life_shows_whatever_its_bits_and_a_first_one_never_looks_like_it() {
+    fn a_newcomer_shows_whatever_its_bits_and_a_founder_never_looks_like_one() {
         for random in [0, 1, 1 << 15, 1 << 16, 1 << 63, 0xffff_0000, u64::MAX] {
-            assert!(!Incarnation::first(random).is_repaired(), "{random:x}");
-            let repaired = Incarnation::repaired(random);
-            assert!(repaired.is_repaired() && repaired != Incarnation(0), "{random:x}");
+            assert!(!Incarnation::founder(random).is_newcomer(), "{random:x}");
+            let newcomer = Incarnation::newcomer(random);
+            assert!(newcomer.is_newcomer() && newcomer != Incarnation(0), "{random:x}");
         }
     }
 }

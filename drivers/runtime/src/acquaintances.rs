@@ -89,7 +89,7 @@ mod tests {
 
     fn acquaintances(dir: &std::path::Path) -> (Lock, Acquaintances) {
         let lock = Lock::take(dir).unwrap();
-        let identity = lock.identity(ClusterId(1), NodeId(1), None).unwrap();
+        let identity = lock.identity(ClusterId(1), NodeId(1), None, false).unwrap();
         (lock, Acquaintances::new(dir.to_owned(), identity))
     }
 

@@ -8,8 +8,10 @@
 //! Another life is refused, as is whoever is no member, by a node that knows who leads: so it hears why.
 //! A node that knows no leader lets both in, since the members may have changed while it was away: of what
 //! they say, only that is dropped which its receiver would count in a quorum
-//! ([`Message::counts`](synod_engine::Message::counts)). A leader is followed whoever it was before. Only
-//! the life that was met first, where the members name another, is refused always: it is surely older.
+//! ([`Message::counts`](synod_engine::Message::counts)). A leader is followed whoever it was before. Two are
+//! refused always: the life that was met first, where the members name another, since it is surely older; and
+//! another life that takes itself for a founder, since its directory was emptied: with one vote it would lead
+//! with an empty log. So only a [newcomer](synod_engine::Incarnation::is_newcomer) is made a member.
 //!
 //! A link is shared by all groups, and they may name different lives: so it is judged twice, for the node
 //! when it is made, and for each group by [`Lives::count`].
@@ -44,7 +46,7 @@ impl Lives {
         match self.0.get(&peer) {
             Some(Some(named)) => *named == life,
             // Whoever never met the life before this one must not count it either.
-            Some(None) => !life.is_repaired() && first.is_none_or(|first| first == life),
+            Some(None) => !life.is_newcomer() && first.is_none_or(|first| first == life),
             None => true,
         }
     }
@@ -93,7 +95,7 @@ impl Admissions {
             }
         }
         let founder = groups.iter().any(|lives| lives.0.get(&peer) == Some(&None));
-        if founder && life.is_repaired() {
+        if founder && life.is_newcomer() {
             return Admission::Replaced { by: Incarnation(0) };
         }
         if founder { Admission::Open } else { admission }
@@ -157,7 +159,7 @@ mod tests {
     #[test]
     fn a_founder_that_was_repaired_counts_for_nobody_not_even_who_never_met_it_before() {
         let lives = members(&[None]);
-        let repaired = Incarnation::repaired(5);
+        let repaired = Incarnation::newcomer(5);
         assert!(!lives.count(PEER, repaired, None) && !lives.count(PEER, repaired, Some(repaired)));
         let admissions = Admissions::new(vec![lives]);
         let refused = Admission::Replaced { by: Incarnation(0) };

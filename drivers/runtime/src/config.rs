@@ -28,6 +28,9 @@ pub struct NodeConfig {
     /// Where the members of the first hour listen, and whom a new node may ask to be let in. An entry
     /// for this node itself is ignored. Who is a member is said by the log, not here.
     pub peers: BTreeMap<NodeId, SocketAddr>,
+    /// Whether a new directory is to join groups that others founded, rather than found them with its
+    /// peers: its incarnation shows it.
+    pub joins: bool,
     /// Every bound.
     pub limits: Limits,
     /// How the free space is found out.
@@ -55,6 +58,7 @@ impl NodeConfig {
             dir: dir.into(),
             listen,
             peers,
+            joins: false,
             limits: Limits::default(),
             free_space: FreeSpace::default(),
             log_disk: LogDisk::default(),

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use synod_consensus::{Refusal, ReplicatedLog, StateMachine};
+use synod_consensus::{BadChange, Refusal, ReplicatedLog, StateMachine};
 use synod_engine::{Input, Instant, LinkState, NodeId, Position};
 
 use crate::host::Host;
@@ -122,6 +122,8 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> Group<L, S, R> {
                 shared.refuse(call, Refusal::DiskFull { node: shared.net.me, reserve_bytes });
             } else if is_proposal && shared.journal.undurable_bytes() > limits.max_undurable_bytes {
                 shared.refuse(call, Refusal::Busy);
+            } else if let Some(node) = call.emptied(&shared.net.acquaintances) {
+                shared.refuse(call, Refusal::BadChange(BadChange::Founder(node)));
             } else {
                 *(if is_proposal { &mut taken.proposals } else { &mut taken.reads }) += 1;
                 bytes += call.size_bytes();

@@ -10,6 +10,7 @@ use synod_consensus::{Change, Epoch, Outcome, Refusal, Role, StateMachine, Statu
 use synod_engine::{Incarnation, NodeId};
 use tokio::sync::watch;
 
+use crate::acquaintances::Acquaintances;
 use crate::door::Door;
 use crate::{Answer, Oneshot, PeerVersion, Reply};
 
@@ -197,6 +198,22 @@ impl<S: StateMachine, R> Call<S, R> {
             Self::Propose { command, .. } => command.len(),
             Self::Read { .. } | Self::Local { .. } | Self::Operate { .. } => 0,
         }
+    }
+
+    /// A node that this call would make a member though it takes itself for a founder that it is not: its
+    /// directory was emptied.
+    pub(crate) fn emptied(&self, known: &Acquaintances) -> Option<NodeId> {
+        let Self::Operate { operation: Operation::Change(wishes), .. } = self else { return None };
+        wishes.iter().find_map(|wish| match wish {
+            Change::Add { node, contact } if !contact.incarnation.is_newcomer() => {
+                known.first(*node).filter(|first| *first != contact.incarnation).map(|_| *node)
+            }
+            Change::Add { .. }
+            | Change::Promote(_)
+            | Change::Demote(_)
+            | Change::Remove(_)
+            | Change::Prioritise { .. } => None,
+        })
     }
 
     /// The same call, refused.

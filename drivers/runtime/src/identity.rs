@@ -198,7 +198,8 @@ impl Lock {
         &self.dir
     }
 
-    /// The identity of the locked directory; a new one, with a random incarnation, if it is empty.
+    /// The identity of the locked directory; a new one, with a random incarnation, if it is empty: a
+    /// [newcomer](Incarnation::is_newcomer) if the node `joins` what others founded.
     ///
     /// # Errors
     /// [`IdentityError`]; nothing in the directory was changed.
@@ -207,8 +208,11 @@ impl Lock {
         cluster: ClusterId,
         node: NodeId,
         engine: Option<&str>,
+        joins: bool,
     ) -> Result<Identity, IdentityError> {
-        let Some(identity) = self.read()? else { return self.create(cluster, node, engine) };
+        let Some(identity) = self.read()? else {
+            return self.create(cluster, node, engine, joins);
+        };
         if identity.cluster != cluster {
             let (found, expected) = (identity.cluster.0, cluster.0);
             return Err(IdentityError::Cluster { dir: self.dir.clone(), found, expected });
@@ -270,6 +274,7 @@ impl Lock {
         cluster: ClusterId,
         node: NodeId,
         engine: Option<&str>,
+        joins: bool,
     ) -> Result<Identity, IdentityError> {
         let data = ["log", "blobs"].into_iter().find(|name| self.dir.join(name).exists());
         if let Some(name) = data {
@@ -277,7 +282,9 @@ impl Lock {
             return Err(IdentityError::Damaged { file: self.file(), why });
         }
         let io = |error| IdentityError::Io { path: self.dir.clone(), error };
-        let incarnation = Incarnation::first(directory::random_u64().map_err(io)?);
+        let random = directory::random_u64().map_err(io)?;
+        let incarnation =
+            if joins { Incarnation::newcomer(random) } else { Incarnation::founder(random) };
         let peers = BTreeMap::new();
         let (log_begun, is_repaired) = (false, false);
         let engine = engine.map(str::to_owned);

@@ -152,7 +152,7 @@ where
         return Err(StartError::Version(config.peer_version));
     }
     let lock = Lock::take(&config.dir)?;
-    let mut identity = lock.identity(config.cluster, config.node, config.engine)?;
+    let mut identity = lock.identity(config.cluster, config.node, config.engine, config.joins)?;
     let mut seeds: Vec<_> = groups(&identity).into_iter().collect();
     seeds.sort_by_key(|seed| seed.group);
     let groups = Groups::new(seeds.iter().map(|seed| seed.group).collect());

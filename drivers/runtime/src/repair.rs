@@ -195,7 +195,7 @@ pub fn give_up(lock: &Lock, cluster: Option<ClusterId>) -> Result<Renewed, Repai
         Some(aside)
     };
     // Last: with the old incarnation and no log the node does not start.
-    let incarnation = Incarnation::repaired(directory::random_u64().map_err(failed(dir))?);
+    let incarnation = Incarnation::newcomer(directory::random_u64().map_err(failed(dir))?);
     if let Some(cluster) = cluster {
         identity = identity.refounded(cluster);
     }

@@ -92,7 +92,7 @@ impl<E: Engine> Net<E> {
     /// Whether this life of `peer` is let in. One met for the first time is remembered durably: may wait
     /// for the disk.
     ///
-    /// While nobody is known to lead, another life than the one that is known is let in too: it may have
+    /// While nobody is known to lead, a newcomer is let in too, where another life is known: it may have
     /// been admitted while this node was away, and lead. What it says counts in no quorum. Not so the life
     /// that was met first, where the members name another: that one is surely older.
     pub(crate) fn recognise(&self, peer: NodeId, life: Incarnation) -> io::Result<Acquaintance> {
@@ -103,7 +103,9 @@ impl<E: Engine> Net<E> {
         };
         match met {
             Acquaintance::Replaced { .. }
-                if self.peers.is_astray() && self.acquaintances.first(peer) != Some(life) =>
+                if life.is_newcomer()
+                    && self.peers.is_astray()
+                    && self.acquaintances.first(peer) != Some(life) =>
             {
                 Ok(Acquaintance::Known)
             }

@@ -104,12 +104,12 @@ async fn a_message_for_a_group_that_is_not_hosted_here_is_dropped_and_harms_no_o
 }
 
 /// The hello of node 1 in a life in which it never was admitted.
-fn reborn() -> Vec<u8> {
+fn reborn(life: Incarnation) -> Vec<u8> {
     let mut out = Vec::new();
     frame::write(HELLO, 0, &mut out, |out| {
         out.extend_from_slice(b"synod/p2");
         out.extend_from_slice(&2u16.to_le_bytes());
-        synod_codec::encode(&(CLUSTER, NodeId(1), NodeId(2), Incarnation(8), 0u8), out);
+        synod_codec::encode(&(CLUSTER, NodeId(1), NodeId(2), life, 0u8), out);
     });
     out
 }
@@ -120,19 +120,27 @@ async fn a_peer_that_comes_back_as_another_is_refused_even_after_a_restart() {
     let addresses = addresses(2);
     let node = lonely_in(&dir, &addresses);
     admit(&node).await;
-    assert_eq!(refusal(say(addresses[1], &reborn())), 4, "known by another incarnation");
+    assert_eq!(
+        refusal(say(addresses[1], &reborn(Incarnation::newcomer(8)))),
+        4,
+        "known by another incarnation"
+    );
     node.shutdown().await;
     let node = lonely_in(&dir, &addresses);
     write(&[&node], "it leads again").await;
-    assert_eq!(refusal(say(addresses[1], &reborn())), 4, "known by another incarnation");
+    assert_eq!(
+        refusal(say(addresses[1], &reborn(Incarnation::newcomer(8)))),
+        4,
+        "known by another incarnation"
+    );
 }
 
 #[tokio::test]
-async fn who_knows_no_leader_hears_a_peer_that_comes_back_as_another() {
+async fn who_knows_no_leader_hears_a_peer_that_comes_back_as_another_unless_it_was_emptied() {
     let dir = tempfile::tempdir().unwrap();
     let addresses = addresses(2);
     let _waits_for_the_other = begin(&config(2, dir.path(), &addresses)).unwrap();
-    for hello in [hello(2, CLUSTER, 1, 2), reborn()] {
+    for hello in [hello(2, CLUSTER, 1, 2), reborn(Incarnation::newcomer(8))] {
         let mut stream = TcpStream::connect(addresses[1]).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         stream.write_all(&hello).unwrap();
@@ -140,4 +148,6 @@ async fn who_knows_no_leader_hears_a_peer_that_comes_back_as_another() {
         stream.read_exact(&mut welcome).unwrap();
         assert_eq!(welcome[13], WELCOME);
     }
+    let emptied = reborn(Incarnation::founder(8));
+    assert_eq!(refusal(say(addresses[1], &emptied)), 4, "it takes itself for a founder");
 }

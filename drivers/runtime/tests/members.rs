@@ -38,6 +38,7 @@ impl World {
         };
         config.limits.departure_ms = 300;
         config.limits.redial_max_ms = 50;
+        config.joins = !self.founders.contains(&node);
         config
     }
 

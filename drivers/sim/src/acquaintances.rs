@@ -8,39 +8,63 @@ use std::collections::BTreeMap;
 
 use synod_engine::Incarnation;
 
+use crate::life::Wipe;
+
 /// The incarnation of a node that never lost anything.
-const FIRST: u64 = 1;
+const FIRST: Incarnation = Incarnation::founder(0);
 
 /// Who is known to whom.
 #[derive(Debug, Default)]
 pub(crate) struct Acquaintances {
     /// Of nodes that lost all that they had.
-    incarnations: BTreeMap<u32, u64>,
+    reborn: BTreeMap<u32, Reborn>,
     /// By observer and node: what was met first, where that is not the first incarnation.
-    met: BTreeMap<(u32, u32), u64>,
+    met: BTreeMap<(u32, u32), Incarnation>,
     /// By observer and node: what the members say.
-    told: BTreeMap<(u32, u32), u64>,
+    told: BTreeMap<(u32, u32), Incarnation>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reborn {
+    /// How often it lost all.
+    times: u64,
+    incarnation: Incarnation,
 }
 
 impl Acquaintances {
     /// Which incarnation a node is now.
     pub(crate) fn incarnation(&self, node: u32) -> Incarnation {
-        Incarnation(self.incarnations.get(&node).copied().unwrap_or(FIRST))
+        self.reborn.get(&node).map_or(FIRST, |reborn| reborn.incarnation)
     }
 
     /// A node lost all that it had: it is new. Others that did so before are no more to it than to anybody:
     /// it shows that they did.
-    pub(crate) fn lost_all(&mut self, node: u32) {
-        *self.incarnations.entry(node).or_insert(FIRST) += 1;
+    pub(crate) fn lost_all(&mut self, node: u32, wipe: Wipe) {
+        let incarnation = self.next(node, wipe);
+        let times = self.times(node) + 1;
+        self.reborn.insert(node, Reborn { times, incarnation });
         self.told.retain(|(observer, _), _| *observer != node);
         self.met.retain(|(observer, _), _| *observer != node);
+    }
+
+    /// Which incarnation a node will be that loses all that it has now.
+    pub(crate) fn next(&self, node: u32, wipe: Wipe) -> Incarnation {
+        let name = 2 * (self.times(node) + 1);
+        match wipe {
+            Wipe::Repaired => Incarnation::newcomer(name),
+            Wipe::Emptied => Incarnation::founder(name),
+        }
+    }
+
+    fn times(&self, node: u32) -> u64 {
+        self.reborn.get(&node).map_or(0, |reborn| reborn.times)
     }
 
     /// Everybody takes this node for what it is now, and it takes everybody so.
     pub(crate) fn admit(&mut self, node: u32, nodes: u32) {
         for other in (0..nodes).filter(|other| *other != node) {
-            self.met.insert((node, other), self.incarnation(other).0);
-            self.met.insert((other, node), self.incarnation(node).0);
+            self.met.insert((node, other), self.incarnation(other));
+            self.met.insert((other, node), self.incarnation(node));
         }
     }
 
@@ -51,25 +75,29 @@ impl Acquaintances {
         contacts: impl Iterator<Item = (u32, Incarnation)>,
     ) {
         self.told.retain(|(by, _), _| *by != observer);
-        self.told.extend(contacts.map(|(node, incarnation)| ((observer, node), incarnation.0)));
+        self.told.extend(contacts.map(|(node, incarnation)| ((observer, node), incarnation)));
     }
 
     /// Whether `node` is the incarnation that `observer` counts on.
     pub(crate) fn knows(&self, observer: u32, node: u32) -> bool {
-        if self.incarnations.is_empty() {
+        if self.reborn.is_empty() {
             return true;
         }
         let pair = (observer, node);
         let meant = self.told.get(&pair).or_else(|| self.met.get(&pair)).copied();
-        Incarnation(meant.unwrap_or(FIRST)) == self.incarnation(node)
+        meant.unwrap_or(FIRST) == self.incarnation(node)
+    }
+
+    /// Whether `observer` lets `node` not speak at all: its directory was emptied, and it does not show.
+    pub(crate) fn refuses(&self, observer: u32, node: u32) -> bool {
+        let is_emptied =
+            self.reborn.get(&node).is_some_and(|reborn| !reborn.incarnation.is_newcomer());
+        is_emptied && !self.knows(observer, node)
     }
 
     /// Changes whenever one of the two loses all that it had.
     pub(crate) fn generation(&self, a: u32, b: u32) -> u64 {
-        if self.incarnations.is_empty() {
-            return 2 * FIRST;
-        }
-        self.incarnation(a).0 + self.incarnation(b).0
+        self.times(a) + self.times(b)
     }
 }
 
@@ -82,21 +110,23 @@ mod tests {
         let mut all = Acquaintances::default();
         assert!(all.knows(0, 1));
         let before = all.generation(0, 1);
-        all.lost_all(1);
+        all.lost_all(1, Wipe::Repaired);
         assert!(!all.knows(0, 1) && !all.knows(2, 1));
         assert!(all.knows(1, 0) && all.knows(0, 2), "who lost nothing is known to all");
         assert_ne!(all.generation(0, 1), before);
+        assert!(all.incarnation(1).is_newcomer(), "a repaired directory shows");
         all.told(0, [(1, all.incarnation(1))].into_iter());
         assert!(all.knows(0, 1) && !all.knows(2, 1), "0 was told of it, 2 was not");
         all.told(0, std::iter::empty());
         assert!(!all.knows(0, 1), "its admission was undone");
-        all.told(0, [(1, Incarnation(1))].into_iter());
+        all.told(0, [(1, FIRST)].into_iter());
         assert!(!all.knows(0, 1), "another life of it is meant");
         all.admit(1, 3);
         assert!(all.knows(2, 1));
-        all.lost_all(1);
+        all.lost_all(1, Wipe::Repaired);
         assert!(!all.knows(2, 1));
-        all.lost_all(2);
+        all.lost_all(2, Wipe::Emptied);
         assert!(!all.knows(2, 1), "though it never met another");
+        assert!(all.refuses(0, 2) && !all.refuses(0, 1), "only who takes itself for a founder");
     }
 }

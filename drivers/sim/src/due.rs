@@ -40,7 +40,7 @@ where
             Due::Heal(partition) => self.heal_partition(partition),
             Due::Turn { partition, hub } => self.turn_partition(partition, hub),
             Due::Follow(partition) => self.follow_leaders(partition),
-            Due::Wipe(node) => self.wipe_by_order(node),
+            Due::Wipe(node, wipe) => self.wipe_by_order(node, wipe),
             Due::Mischief(mischief) => self.mischief(mischief),
             Due::Client(client) => {
                 self.world.event(u32::MAX, u64::from(client));
@@ -58,11 +58,14 @@ where
             Route::Ordered { session, .. } => self.world.links.session(to, from) == Some(session),
         };
         let is_full = node.body.disk.is_full(self.world.now) && message.fills_disk();
+        let is_refused = self.world.network.refuses(to, from);
         let is_strange = message.counts() && !self.world.network.knows(to, from);
         let is_late = self.world.network.generation(from, to) != generation;
-        if !arrives || is_full || is_strange || is_late {
+        if !arrives || is_full || is_refused || is_strange || is_late {
             self.world.counts.lost += 1;
-            if is_strange {
+            if is_refused {
+                self.world.sometimes.reached("emptied founder refused");
+            } else if is_strange {
                 self.world.sometimes.reached("promise of a stranger dropped");
             }
             if is_full {
@@ -116,7 +119,11 @@ where
         let [a, b] = self.world.links.get(link).ends;
         let up = |node: u32| self.nodes[node as usize].engine.is_some();
         let network = &self.world.network;
-        let possible = up(a) && up(b) && !network.blocks(a, b) && !network.blocks(b, a);
+        let possible = up(a)
+            && up(b)
+            && !network.blocks(a, b)
+            && !network.blocks(b, a)
+            && !network.refuses(a, b);
         if possible && self.world.links.open(link) {
             self.tell_link(a, b, LinkState::Opened);
             self.tell_link(b, a, LinkState::Opened);

@@ -139,6 +139,7 @@ pub use blobs::Pieces;
 pub use decisions::{Decisions, DecisionsError};
 pub use dice::Dice;
 pub use faults::{Mix, Odds, Often, Recurring, Span};
+pub use life::Wipe;
 pub use plan::{Chance, Plan, Transport};
 pub use report::{Counts, Report, Verdict};
 pub use sim::{Newborn, Sim};

@@ -1,6 +1,6 @@
 //! How nodes start, crash and come back.
 
-use synod_engine::{Engine, Incarnation, Input, Invariants, Random};
+use synod_engine::{Engine, Input, Invariants, Random};
 
 use crate::app::{App, Desk};
 use crate::clock::Clock;
@@ -9,6 +9,15 @@ use crate::queue::Due;
 use crate::report::Verdict;
 use crate::sim::Sim;
 use crate::workload::Workload;
+
+/// How a node loses all that it has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wipe {
+    /// By order: it founds nothing from then on, which its incarnation shows.
+    Repaired,
+    /// Behind its back, of which nothing remains: it takes itself for the founder that it was.
+    Emptied,
+}
 
 impl<E, A, I, W> Sim<E, A, I, W>
 where
@@ -98,14 +107,14 @@ where
     }
 
     /// A node dies and loses all that it had; its next life is another incarnation's.
-    pub(crate) fn wipe_now(&mut self, node: u32, config: E::Config) {
+    pub(crate) fn wipe_now(&mut self, node: u32, wipe: Wipe, config: E::Config) {
         self.crash_now(node, "wiped");
         let it = &mut self.nodes[node as usize];
         it.config = config;
         it.body.lose_all();
         self.invariants.wiped(it.body.id);
         let world = &mut self.world;
-        world.network.acquaintances().lost_all(node);
+        world.network.acquaintances().lost_all(node, wipe);
         world.counts.wipes += 1;
         world.sometimes.reached("node wiped");
         world.event(node, world.counts.wipes);
@@ -113,11 +122,11 @@ where
     }
 
     /// A client, in its part as operator, had this node wiped; it comes back after a while.
-    pub(crate) fn wipe_by_order(&mut self, node: u32) {
+    pub(crate) fn wipe_by_order(&mut self, node: u32, wipe: Wipe) {
         if let Some(newborn) = self.newborn {
-            let incarnation = self.world.network.acquaintances().incarnation(node);
-            let config = newborn(&self.nodes[node as usize].config, Incarnation(incarnation.0 + 1));
-            self.wipe_now(node, config);
+            let incarnation = self.world.network.acquaintances().next(node, wipe);
+            let config = newborn(&self.nodes[node as usize].config, wipe, incarnation);
+            self.wipe_now(node, wipe, config);
             self.restart_later(node);
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use synod_engine::{Engine, Invariants, NodeId};
 
 use crate::app::App;
+use crate::life::Wipe;
 use crate::queue::{Due, Mischief};
 use crate::sim::Sim;
 use crate::workload::Workload;
@@ -65,9 +66,9 @@ where
     /// from the lost one arrives. Peers count on the incarnation that is gone and take no
     /// [promise](synod_engine::Message::counts) of the new one, until [`admit`](Self::admit) or until
     /// they are [told](crate::Desk::contacts) of it.
-    pub fn wipe(&mut self, node: NodeId, config: E::Config) {
+    pub fn wipe(&mut self, node: NodeId, wipe: Wipe, config: E::Config) {
         if let Some(node) = self.world.index(node) {
-            self.wipe_now(node, config);
+            self.wipe_now(node, wipe, config);
         }
     }
 

@@ -100,6 +100,12 @@ impl Network {
         self.acquaintances.knows(observer, node)
     }
 
+    /// Whether one of them refuses the other: it takes itself for the founder that the other counts on, and
+    /// is not.
+    pub(crate) fn refuses(&self, a: u32, b: u32) -> bool {
+        self.acquaintances.refuses(a, b) || self.acquaintances.refuses(b, a)
+    }
+
     /// Changes whenever one of the two loses all that it had: what was sent before is not for it.
     pub(crate) fn generation(&self, from: u32, to: u32) -> u64 {
         self.acquaintances.generation(from, to)

@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use crate::life::Wipe;
+
 /// One thing that will happen; small, so that the heap moves little.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Due {
@@ -27,7 +29,7 @@ pub(crate) enum Due {
     /// A partition that follows the leaders takes its next shape.
     Follow(u32),
     /// A node loses all that it had.
-    Wipe(u32),
+    Wipe(u32, Wipe),
     /// A fault of this kind is due.
     Mischief(Mischief),
     /// A client wakes.

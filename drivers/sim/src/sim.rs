@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::decisions::Decisions;
 use crate::dice::Streams;
 use crate::disk::Disk;
+use crate::life::Wipe;
 use crate::node::{Body, Node};
 use crate::plan::{Plan, Transport};
 use crate::queue::Due;
@@ -18,7 +19,7 @@ use crate::workload::{Outside, Workload};
 use crate::world::{Later, World};
 
 /// Makes of a node's configuration the one of its next incarnation, which is this one.
-pub type Newborn<C> = fn(&C, Incarnation) -> C;
+pub type Newborn<C> = fn(&C, Wipe, Incarnation) -> C;
 
 /// A cluster of engines in virtual time.
 ///
@@ -89,7 +90,7 @@ where
     }
 
     /// Nodes may be wiped by the workload, and come back with what `newborn` makes of their
-    /// configuration: that of a node which is to join. Without this, [`Outside::wipe`] does nothing.
+    /// configuration: see [`Wipe`]. Without this, [`Outside::wipe`] does nothing.
     #[must_use]
     pub fn with_wipes(mut self, newborn: Newborn<E::Config>) -> Self {
         self.newborn = Some(newborn);

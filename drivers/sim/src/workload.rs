@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use synod_engine::{Engine, Incarnation, NodeId, Violation};
 
+use crate::life::Wipe;
 use crate::queue::Due;
 use crate::world::World;
 use crate::{App, Dice};
@@ -76,9 +77,9 @@ impl<E: Engine, A: App<E>> Outside<'_, E, A> {
     /// Has a node lose all that it had, at once: see [`Sim::wipe`](crate::Sim::wipe). It comes back by
     /// itself, as [`Sim::with_wipes`](crate::Sim::with_wipes) says, and counts again for those who are
     /// [told](crate::Desk::contacts) of its new incarnation.
-    pub fn wipe(&mut self, node: NodeId) {
+    pub fn wipe(&mut self, node: NodeId, wipe: Wipe) {
         if let Some(node) = self.world.index(node) {
-            self.world.queue.push(self.world.now, Due::Wipe(node));
+            self.world.queue.push(self.world.now, Due::Wipe(node, wipe));
         }
     }
 

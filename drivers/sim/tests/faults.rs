@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use synod_engine::{Blob, LinkState, NodeId, Sometimes, TaskId, Token};
-use synod_sim::{App, Caller, Desk, Mix, Plan, Sim, Swarm, Transport, Unchecked};
+use synod_sim::{App, Caller, Desk, Mix, Plan, Sim, Swarm, Transport, Unchecked, Wipe};
 use toy::{Ask, Config, Promises, Toy};
 
 const A: NodeId = NodeId(1);
@@ -109,7 +109,7 @@ fn a_wiped_node_remembers_nothing_and_counts_for_nobody_until_it_is_admitted() {
             sim.engine(node).is_some_and(|engine| engine.durable.contains(&late))
         };
         assert!(sim.run_until(SECOND, |sim| is_sent(sim, A) && is_sent(sim, B)));
-        sim.wipe(B, config);
+        sim.wipe(B, Wipe::Repaired, config);
         assert!(sim.engine(B).is_none());
         sim.restart(B);
         assert!(sim.engine(B).unwrap().kept.is_empty());

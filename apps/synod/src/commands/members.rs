@@ -75,6 +75,14 @@ impl Desk {
             let members = self.leader().await?.log.members;
             let seated = members.member(old).and_then(|member| member.contact.as_ref());
             if seated != Some(&contact) {
+                if !contact.incarnation.is_newcomer() {
+                    let what = format!(
+                        "node {old} at {address} takes itself for a founder, not for one that is taken in: if \
+                         its directory was emptied, stop it, run `synod repair --force` there, and start it \
+                         again; nothing was changed"
+                    );
+                    return Err(Failure::new(Exit::NotDone, what));
+                }
                 self.change(vec![Change::Remove(old)]).await?;
             }
             self.change(vec![Change::Add { node: new, contact }]).await?;

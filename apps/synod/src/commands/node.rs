@@ -141,6 +141,7 @@ fn start(config: &Node, peer: SocketAddr, store: Watched) -> Result<Running> {
         limits: config.limits.runtime(),
         peer_version: config.limits.peer_version(),
         engine: config.engine.written(),
+        joins: config.join,
         ..NodeConfig::new(config.id(), config.cluster(), &config.dir, peer, config.peers()?)
     };
     let part = |identity: &Identity| {

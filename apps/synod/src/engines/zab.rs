@@ -2,6 +2,7 @@
 
 use synod_engine::{ConfigError, Incarnation};
 use synod_log::Part;
+use synod_sim::Wipe;
 use synod_zab::{Config, Invariants, Rules, Zab};
 
 use super::Wired;
@@ -48,7 +49,11 @@ impl<R: Rules> Wired for Zab<R> {
         config.check()
     }
 
-    fn reborn(config: &Config<R>, incarnation: Incarnation) -> Config<R> {
-        Config { part: config.part.reborn(incarnation), ..config.clone() }
+    fn after(config: &Config<R>, wipe: Wipe, incarnation: Incarnation) -> Config<R> {
+        let part = match wipe {
+            Wipe::Repaired => config.part.reborn(incarnation),
+            Wipe::Emptied => Part { incarnation: Some(incarnation), ..config.part.clone() },
+        };
+        Config { part, ..config.clone() }
     }
 }

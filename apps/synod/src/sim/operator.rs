@@ -18,7 +18,7 @@ use synod_kv::Store;
 use synod_kv::message::{Answer, Query, Response};
 use synod_kv::rules::Rules;
 use synod_sim::replicated::{Answer as Reply, Call, Replica};
-use synod_sim::{ClientId, Dice, Outside};
+use synod_sim::{ClientId, Dice, Outside, Wipe};
 
 type World<'a, L, R> = Outside<'a, L, Replica<Store<R>>>;
 
@@ -40,6 +40,8 @@ pub(super) struct Operator {
     waits: Option<(u64, Job, Duration)>,
     /// A voter whose directory was emptied: the members still count on what it was.
     wiped: Option<NodeId>,
+    /// A founder whose directory was emptied behind its back, and has not been repaired yet.
+    emptied: Option<NodeId>,
     /// Nodes whose directories were emptied and that are to be members again.
     strangers: BTreeSet<NodeId>,
     /// When a call was last left unanswered.
@@ -73,6 +75,7 @@ impl Operator {
             node: 0,
             waits: None,
             wiped: None,
+            emptied: None,
             strangers: BTreeSet::new(),
             in_doubt: Duration::ZERO,
             settled: Duration::ZERO,
@@ -175,6 +178,9 @@ impl Operator {
         world: &mut World<'_, L, R>,
         members: &Arc<Membership>,
     ) {
+        if let Some(node) = self.emptied.take_if(|_| world.dice().chance(300_000)) {
+            return world.wipe(node, Wipe::Repaired);
+        }
         let step = match self.repair(world, members) {
             Some(wishes) => Step::Change(wishes),
             None if self.is_closing => Step::Nothing,
@@ -191,7 +197,15 @@ impl Operator {
                     self.wiped = Some(node);
                     world.reached("voter wiped");
                 }
-                world.wipe(node);
+                let founder = members.member(node).is_some_and(|member| member.contact.is_none());
+                let wipe = if founder && world.dice().chance(500_000) {
+                    world.reached("founder emptied");
+                    self.emptied = Some(node);
+                    Wipe::Emptied
+                } else {
+                    Wipe::Repaired
+                };
+                world.wipe(node, wipe);
             }
             Step::Nothing => {}
         }
@@ -205,6 +219,9 @@ impl Operator {
     ) -> Option<Vec<Change>> {
         let node = self.wiped.or_else(|| self.strangers.first().copied())?;
         let contact = contact(world, node);
+        if self.emptied.is_some() {
+            return members.contains(node).then(|| vec![Change::Remove(node)]);
+        }
         match members.member(node) {
             Some(member) if member.contact.as_ref() == Some(&contact) => {
                 Some(vec![Change::Promote(node)])

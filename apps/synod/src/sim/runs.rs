@@ -41,6 +41,8 @@ const POINTS: &[&str] = &[
     "leadership moved",
     "promise of a stranger dropped",
     "voter wiped",
+    "founder emptied",
+    "emptied founder refused",
     "wiped node votes again",
 ];
 

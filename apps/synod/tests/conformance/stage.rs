@@ -115,7 +115,7 @@ impl<L: Wired<Rules = Sound>> Stage<L> {
         let plan = Plan { mix: Mix::CALM, max_events: u64::MAX, ..Plan::default() };
         let app = Replicated::new(Lines::default());
         let sim = Sim::new(plan, engines, app, L::Invariants::default(), Asker::default());
-        Self { sim: sim.with_wipes(L::reborn), count }
+        Self { sim: sim.with_wipes(L::after), count }
     }
 
     /// Three founders with the default knobs.

@@ -42,10 +42,8 @@ macro_rules! tell {
             );
             tell!(@ $name, repair:
                 a_node_with_a_damaged_log_comes_back_as_a_newcomer_that_nobody_counts,
+                a_founder_whose_directory_was_removed_is_heard_by_nobody_until_it_is_repaired,
                 a_damaged_or_missing_snapshot_is_told_and_repaired,
-            );
-            tell!(@ $name, torture:
-                a_cluster_survives_torture_and_the_torture_goes_on_where_it_ended,
             );
             tell!(@ $name, watches:
                 watchers_are_told_everything_once_while_nodes_are_killed,

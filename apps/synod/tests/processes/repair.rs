@@ -105,6 +105,59 @@ pub(crate) async fn a_node_with_a_damaged_log_comes_back_as_a_newcomer_that_nobo
     assert_eq!(cluster.synod(&["kv", "get", "k7"]).out, "v\n");
 }
 
+/// Node 1 lags behind what 2 and 3 acknowledged, 3 is down, and of 2 everything is gone: were it heard as the
+/// founder that it takes itself for, the two of them would begin anew.
+pub(crate) async fn a_founder_whose_directory_was_removed_is_heard_by_nobody_until_it_is_repaired(
+    engine: EngineName,
+) {
+    let mut cluster = Cluster::start_on(engine, 3, "").await;
+    cluster.kill(1);
+    for number in 0..20 {
+        let key = format!("k{number}");
+        assert_eq!(cluster.synod(&["kv", "put", &key, "v"]).code, Some(0));
+    }
+    cluster.kill_all();
+    std::fs::remove_dir_all(cluster.path("node2")).unwrap();
+    cluster.run(1);
+    cluster.run(2);
+    let log = cluster.path("node2.log");
+    until("it is refused", async || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        log.contains("the directory was emptied, repaired or replaced").then_some(())
+    })
+    .await;
+    let put = cluster.synod(&["kv", "put", "k", "w", "--timeout-ms", "3000"]);
+    assert!(matches!(put.code, Some(3..=5)), "{put:?}");
+    cluster.run(3);
+    until("two of the old ones decide", async || {
+        (cluster.synod(&["kv", "put", "k", "w"]).code == Some(0)).then_some(())
+    })
+    .await;
+    for number in 0..20 {
+        assert_eq!(cluster.synod(&["kv", "get", &format!("k{number}")]).out, "v\n");
+    }
+
+    let address = cluster.clients[1].clone();
+    let replace = ["members", "--timeout-ms", "30000", "replace", "2", &address];
+    let refused = ["takes itself for a founder", "synod repair --force", "nothing was changed"];
+    assert_says(&cluster.synod(&replace), 3, &refused);
+    assert_eq!(cluster.synod(&["members", "remove", "2"]).code, Some(0));
+    let add = ["members", "add", &address];
+    assert_says(&cluster.synod(&add), 3, &["it was emptied", "synod repair --force"]);
+    cluster.kill(2);
+    assert_says(&repair(&cluster, 2, &["--force"]), 0, &["a member of nothing"]);
+    cluster.run(2);
+    until("it runs", async || cluster.status(2).await).await;
+    assert_says(&cluster.synod(&replace), 0, &[]);
+    cluster.ready().await;
+    cluster.kill(1);
+    until("it counts", async || {
+        (cluster.synod(&["kv", "put", "k", "x"]).code == Some(0)).then_some(())
+    })
+    .await;
+    assert_eq!(cluster.synod(&["kv", "get", "k7"]).out, "v\n");
+}
+
 pub(crate) async fn a_damaged_or_missing_snapshot_is_told_and_repaired(engine: EngineName) {
     let mut cluster = Cluster::start_on(engine, 1, "[log]\nsnapshot_every = 10").await;
     for number in 0..40 {

@@ -49,7 +49,7 @@ pub fn start<E: HostedEngine, U: User<E>>(
 ) -> Result<Node<E>, StartError> {
     let io = |error| StartError::Io { path: config.dir.clone(), error };
     let lock = Lock::take(&config.dir)?;
-    let mut identity = lock.identity(config.cluster, config.node, Some(ENGINE))?;
+    let mut identity = lock.identity(config.cluster, config.node, Some(ENGINE), false)?;
     let listen = |error| StartError::Listen { address: config.listen, error };
     let socket = UdpSocket::bind(config.listen).map_err(listen)?;
     socket.set_nonblocking(true).map_err(io)?;

@@ -72,7 +72,7 @@ pub(crate) enum Refusal {
     Stranger,
     /// The other side knew this node by another incarnation: its directory was emptied or replaced.
     Replaced {
-        /// What it was; 0 if the other side never met it, and sees that it was repaired.
+        /// What it was; 0 if the other side never met it, and sees that it is no founder.
         known: Incarnation,
     },
     /// The other side knows the node, and no group of it has it as a member any more.
@@ -102,8 +102,8 @@ impl fmt::Display for Refusal {
             }
             Self::Replaced { known: Incarnation(0) } => write!(
                 f,
-                "this node was repaired and lost what it had promised; `synod members replace` takes it in \
-                 under its new incarnation"
+                "this node was repaired, or is to join, and is not the founder that the members count on; \
+                 `synod members replace` takes it in under its new incarnation"
             ),
             Self::Replaced { known } => write!(
                 f,
@@ -155,7 +155,10 @@ impl fmt::Display for Failure {
                 )
             }
             Self::Refuses(node, Refusal::Replaced { known: Incarnation(0) }) => {
-                write!(f, "refused {node}: it was repaired, and is not taken in again yet")
+                write!(
+                    f,
+                    "refused {node}: it was repaired or is to join, and the members do not name it yet"
+                )
             }
             Self::Refuses(node, Refusal::Replaced { known }) => write!(
                 f,

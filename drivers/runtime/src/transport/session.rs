@@ -249,7 +249,7 @@ mod tests {
     fn net() -> (Arc<Net<Raft>>, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let lock = Lock::take(dir.path()).unwrap();
-        let identity = lock.identity(ClusterId(1), NodeId(1), None).unwrap();
+        let identity = lock.identity(ClusterId(1), NodeId(1), None, false).unwrap();
         let limits = Limits { link_timeout_ms: 60_000, ..Limits::default() };
         let groups = Groups::new(vec![GroupId(0)]).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
