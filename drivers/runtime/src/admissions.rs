@@ -8,10 +8,10 @@
 //! Another life is refused, as is whoever is no member, by a node that knows who leads: so it hears why.
 //! A node that knows no leader lets both in, since the members may have changed while it was away: of what
 //! they say, only that is dropped which its receiver would count in a quorum
-//! ([`Message::counts`](synod_engine::Message::counts)). A leader is followed whoever it was before. Two are
-//! refused always: the life that was met first, where the members name another, since it is surely older; and
-//! another life that takes itself for a founder, since its directory was emptied: with one vote it would lead
-//! with an empty log. So only a [newcomer](synod_engine::Incarnation::is_newcomer) is made a member.
+//! ([`Message::counts`](synod_engine::Message::counts)). A leader is followed whoever it was before. Refused
+//! always is another life that takes itself for a founder: it is over, or its directory was emptied, and with
+//! one vote it would lead with an empty log. So only a
+//! [newcomer](synod_engine::Incarnation::is_newcomer) is made a member.
 //!
 //! A link is shared by all groups, and they may name different lives: so it is judged twice, for the node
 //! when it is made, and for each group by [`Lives::count`].

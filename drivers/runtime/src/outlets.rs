@@ -270,7 +270,8 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> GroupOutlets<'_, L, S, R> {
     }
 
     /// The group knows these members from here on. A session with a peer that counts no more, or does
-    /// now, ends: whoever comes again is judged anew.
+    /// now, ends: whoever comes again is judged anew. Not that with a leader that counts no more: on the way
+    /// through an old log, members may name a life of it that is over.
     fn members(&mut self, members: &Arc<Membership>) {
         let Self { shared, own } = self;
         own.members = members.clone();
@@ -286,7 +287,8 @@ impl<L: HostedLog, S: HostedState, R: Reply<S>> GroupOutlets<'_, L, S, R> {
             let Some(Session { number, life }) = link.session else { continue };
             let counted = !own.strange.contains(peer);
             let counts = own.judge(*peer, life, shared.net.acquaintances.first(*peer));
-            if counts != counted && link.outbox.close(number) {
+            let ends = counts != counted && (counts || own.leader != Some(*peer));
+            if ends && link.outbox.close(number) {
                 info!(%peer, group = %own.group, "the members name another life of it");
                 let closed = Control::Closed { peer: *peer, session: number };
                 shared.net.inbox.put(|arrivals| arrivals.control.push_back(closed));

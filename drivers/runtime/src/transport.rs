@@ -93,8 +93,8 @@ impl<E: Engine> Net<E> {
     /// for the disk.
     ///
     /// While nobody is known to lead, a newcomer is let in too, where another life is known: it may have
-    /// been admitted while this node was away, and lead. What it says counts in no quorum. Not so the life
-    /// that was met first, where the members name another: that one is surely older.
+    /// been admitted while this node was away, and lead. What it says counts in no quorum. Not so who takes
+    /// itself for a founder: its life is over, or its directory was emptied.
     pub(crate) fn recognise(&self, peer: NodeId, life: Incarnation) -> io::Result<Acquaintance> {
         let met = match self.admissions.judge(peer, life) {
             Admission::Named => Acquaintance::Known,
@@ -102,11 +102,7 @@ impl<E: Engine> Net<E> {
             Admission::Open => self.acquaintances.meet(peer, life)?,
         };
         match met {
-            Acquaintance::Replaced { .. }
-                if life.is_newcomer()
-                    && self.peers.is_astray()
-                    && self.acquaintances.first(peer) != Some(life) =>
-            {
+            Acquaintance::Replaced { .. } if life.is_newcomer() && self.peers.is_astray() => {
                 Ok(Acquaintance::Known)
             }
             Acquaintance::Known | Acquaintance::Replaced { .. } => Ok(met),

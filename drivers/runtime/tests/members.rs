@@ -203,3 +203,27 @@ async fn who_was_away_follows_a_leader_of_whom_it_never_heard() {
     .await;
     assert_eq!(four.handle().status().log.role, Role::Leader);
 }
+
+/// Found by torture of real processes: the newcomer met the leader's new life first, took it for the older one
+/// when its way through the log came to the old, and let it in no more.
+#[tokio::test]
+async fn a_newcomer_follows_its_leader_through_a_past_that_names_another_life_of_it() {
+    let world = World::new(4, [1, 2]);
+    let [one, two] = [world.begin(1), world.begin(2)];
+    write(&[&one, &two], "first").await;
+    let three = world.begin(3);
+    add(&world, &[&one, &two], &three).await;
+    // So many that they do not travel with what comes after them.
+    for _ in 0..20 {
+        write(&[&one, &two, &three], &"long ".repeat(50_000)).await;
+    }
+    change(&[&one, &two, &three], Change::Remove(NodeId(3))).await;
+    three.shutdown().await;
+    std::fs::remove_dir_all(world.dirs[2].path()).unwrap();
+    let three = world.begin(3);
+    add(&world, &[&one, &two], &three).await;
+    lead(&[&one, &two, &three], &three).await;
+    let four = world.begin(4);
+    add(&world, &[&one, &two, &three], &four).await;
+    assert_eq!(three.handle().status().log.role, Role::Leader);
+}
