@@ -12,6 +12,7 @@ use crate::commands::compare::CompareArgs;
 use crate::commands::kv::Operation;
 use crate::commands::paxos::Paxos;
 use crate::commands::sim::SimArgs;
+use crate::commands::torture::TortureArgs;
 use crate::engines::EngineName;
 use crate::exit::CODES;
 
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     },
     /// Judge a recorded history: is it linearizable
     Check(CheckArgs),
+    /// Break a cluster of real processes, again and again, and judge what its clients saw
+    Torture(Box<TortureArgs>),
     /// Bring back a node whose log or snapshots are damaged, as a newcomer
     Repair(RepairArgs),
     /// Make one survivor of a majority that is lost for good a cluster of its own; loses data

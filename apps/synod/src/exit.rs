@@ -22,9 +22,10 @@ Exit codes:
   6  a data directory cannot be used; nothing was changed
   7  an address is in use or cannot be used; nothing was changed
   8  a node stopped because it could not go on
-  9  a simulation or a check found a violation, or could not decide
+  9  a simulation, a check or a torture found a violation, or could not decide
  10  a simulation found none, but missed a point that it should have reached
- 11  done, but what it had to tell could not be written";
+ 11  done, but what it had to tell could not be written
+ 12  a tortured cluster stood still: all was well again, and writes were not";
 
 /// How a command ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +42,7 @@ pub(crate) enum Exit {
     Violation = 9,
     Missed = 10,
     Untold = 11,
+    Stalled = 12,
 }
 
 impl From<Exit> for ExitCode {
@@ -99,6 +101,7 @@ impl Failure {
                 Exit::Violation => "violation",
                 Exit::Missed => "missed",
                 Exit::Untold => "untold",
+                Exit::Stalled => "stalled",
             };
             tell(&json!({ "error": self.what, "kind": kind }));
         }

@@ -2,7 +2,7 @@
 //!
 //! `cli` says what can be typed, `commands` has a module for each subcommand. `engines` binds the replicated
 //! logs by name, `sim` and `compare` run them in the simulator, `config` has the files that describe nodes and
-//! clusters, `place` finds the cluster that a command is about, `exit` says how commands end, `output` how they
+//! clusters, `torture` breaks real processes, with `network` between them, `place` finds the cluster that a command is about, `exit` says how commands end, `output` how they
 //! speak to people and to programs.
 
 mod cli;
@@ -11,9 +11,11 @@ pub mod compare;
 mod config;
 pub mod engines;
 mod exit;
+pub mod network;
 mod output;
 mod place;
 pub mod sim;
+mod torture;
 
 use std::process::ExitCode;
 

@@ -58,10 +58,11 @@ mod watching;
 pub use clerk::{Changes, Clerk, Range, Reads, Swap};
 pub use connection::OpenError;
 pub use error::{ConnectError, ReadError, Reason, Trouble, WriteError};
-pub use operator::{Operated, operate, status_of};
+pub use operator::{Operated, look, operate, status_of};
 pub use options::Options;
 pub use synod_kv::message::{
-    Action, Compare, Done, Entry, Event, Expect, Relation, Revision, Span, Target, Txn, TxnDone,
+    Action, Answer, Compare, Done, Entry, Event, Expect, Query, Relation, Revision, Span, Target,
+    Txn, TxnDone,
 };
 pub use synod_kv::wire::{Filter, NodeReport, Operation};
 pub use watch::{Happened, WatchError, WatchOptions, Watcher};

@@ -1,10 +1,14 @@
-//! What an operator asks of a whole group: who belongs to it, and who leads.
+//! What an operator asks of a whole group, who belongs to it and who leads, and of one node, how it is and
+//! what it holds.
 //!
 //! Only the leader can do it; whoever else is asked says who leads. A change that is made already is
 //! refused as unchanged, so asking again does no harm.
 
 use synod_consensus::Refusal;
-use synod_kv::wire::{FromServer, NodeReport, Operation, Outcome, write_operation, write_status};
+use synod_kv::message::{Answer, Query, Revision};
+use synod_kv::wire::{
+    FromServer, NodeReport, Operation, Outcome, write_operation, write_stale, write_status,
+};
 use tokio::time::timeout;
 
 use crate::connection::{Connection, OpenError};
@@ -33,6 +37,24 @@ pub enum Operated {
 pub async fn status_of(address: &str, options: &Options) -> Result<NodeReport, OpenError> {
     match ask(address, options, |out| write_status(0, out)).await? {
         Outcome::Status(report) => Ok(report),
+        _ => Err(OpenError::NoWelcome),
+    }
+}
+
+/// What the node at `address`, and no other, answers from what it has applied; `None` if it has not come
+/// as far as revision `at_least`.
+///
+/// # Errors
+/// [`OpenError`] if it cannot be reached or does not answer in time.
+pub async fn look(
+    address: &str,
+    query: &Query,
+    at_least: Revision,
+    options: &Options,
+) -> Result<Option<Answer>, OpenError> {
+    match ask(address, options, |out| write_stale(0, query, at_least, out)).await? {
+        Outcome::Read(answer) => Ok(Some(answer)),
+        Outcome::Behind { .. } => Ok(None),
         _ => Err(OpenError::NoWelcome),
     }
 }

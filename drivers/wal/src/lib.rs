@@ -47,7 +47,7 @@
 //! refused then. [`SyncError::Full`] comes only when that is used up too, and loses nothing.
 //!
 //! Read on: [`Batch`], [`Log`], [`Reader`], `format` (the bytes), `recovery` (the judgement at a start),
-//! `copy` (copying forward), `supply` and `segment` (files ahead of need).
+//! `copy` (copying forward), [`Survey`] (for those who break logs on purpose), `supply` and `segment` (files ahead of need).
 
 #![forbid(unsafe_code)]
 
@@ -67,6 +67,7 @@ mod replay;
 mod scan;
 mod segment;
 mod supply;
+mod survey;
 
 pub use batch::{Batch, RecordTooLarge};
 pub use error::{OpenError, SyncError};
@@ -78,3 +79,4 @@ pub use reader::Reader;
 pub use recovery::Cut;
 pub use replay::Entry;
 pub use supply::Preparation;
+pub use survey::Survey;

@@ -11,7 +11,8 @@ mod recover;
 mod repair;
 pub(crate) mod sim;
 mod status;
-mod up;
+pub(crate) mod torture;
+pub(crate) mod up;
 
 use std::future::Future;
 
@@ -41,6 +42,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Check(args) => check::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Repair(args) => repair::run(&args),
+        Command::Torture(args) => torture::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "synod", &mut script);

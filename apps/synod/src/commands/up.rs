@@ -20,7 +20,7 @@ use crate::output::{say, table, tell};
 use crate::place::Sign;
 
 mod children;
-mod layout;
+pub(crate) mod layout;
 
 use children::{Children, Ended};
 

@@ -11,7 +11,7 @@ use synod_engine::Random;
 use crate::cluster::{Cluster, until};
 use crate::members::{members, up, voters};
 use crate::partitions::{ends_well, load};
-use crate::proxy::{Fate, Network};
+use synod::network::{Fate, Network};
 
 /// Cuts that come and go. Each leaves a majority that can talk to each other.
 struct Weather {

@@ -14,7 +14,7 @@ use synod_clerk::{Clerk, NodeReport, Options, Reads, status_of};
 use synod_consensus::Role;
 use tempfile::TempDir;
 
-use crate::proxy::Network;
+use synod::network::Network;
 
 /// Longest wait for anything; far beyond what any of it takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -70,7 +70,7 @@ impl Cluster {
         let [client, listen, http] =
             [0, 1, 2].map(|next| SocketAddr::from(([127, 0, 0, 1], first + next)));
         let id = self.clients.len() + 1;
-        let lead = |network: &Arc<Network>| network.lead_to(id, listen);
+        let lead = |network: &Arc<Network>| network.lead_to(id, listen).unwrap();
         let peer: SocketAddr = self.network.as_ref().map_or(listen, lead);
         self.members += &format!(
             "[[node]]\nid = {id}\nclient = \"{client}\"\npeer = \"{peer}\"\nhttp = \"{http}\"\n"
@@ -130,7 +130,7 @@ impl Cluster {
 
     /// The same, with a network between them that can be cut.
     pub(crate) async fn start_in_network(engine: EngineName, nodes: usize, knobs: &str) -> Self {
-        let network = Some(Arc::new(Network::new()));
+        let network = Some(Arc::new(Network::start().unwrap()));
         let mut cluster = Self::make_in(network, engine, nodes, knobs);
         cluster.run_all();
         cluster.ready().await;
@@ -255,7 +255,8 @@ impl Cluster {
         tokio::task::spawn_blocking(move || run(&mut command)).await.unwrap()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// A command about this cluster.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = synod(self.dir.path());
         command.env("SYNOD_CLUSTER", self.path("cluster.toml")).args(arguments);
         command

@@ -45,6 +45,9 @@ macro_rules! tell {
                 a_founder_whose_directory_was_removed_is_heard_by_nobody_until_it_is_repaired,
                 a_damaged_or_missing_snapshot_is_told_and_repaired,
             );
+            tell!(@ $name, torture:
+                a_cluster_survives_torture_and_the_torture_goes_on_where_it_ended,
+            );
             tell!(@ $name, watches:
                 watchers_are_told_everything_once_while_nodes_are_killed,
             );

@@ -1,6 +1,6 @@
 //! The binary as people run it: real processes, sockets, disks and signals.
 //!
-//! [`cluster`] starts nodes and takes them down, [`proxy`] is the network between them, [`history`]
+//! [`cluster`] starts nodes and takes them down, [`synod::network`] is between them, [`history`]
 //! drives them and judges what they answered; the others tell stories.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -16,10 +16,10 @@ mod members;
 mod modes;
 mod partitions;
 mod paxos;
-mod proxy;
 mod recover;
 mod repair;
 mod serving;
+mod torture;
 mod up;
 mod upgrade;
 mod watches;

@@ -10,7 +10,7 @@ use synod_consensus::Role;
 
 use crate::cluster::{Cluster, until};
 use crate::history::Load;
-use crate::proxy::Fate;
+use synod::network::Fate;
 
 const CALL: Duration = Duration::from_secs(20);
 

@@ -10,7 +10,7 @@ use crate::engines::EngineName;
 use crate::exit::{Exit, Failure, Result};
 
 /// Describes the cluster to clients.
-pub(super) const CLUSTER_FILE: &str = "cluster.toml";
+pub(crate) const CLUSTER_FILE: &str = "cluster.toml";
 /// Locked while a `synod up` runs the cluster, whose pid it holds.
 const HOLD_FILE: &str = "up.lock";
 /// Nodes of a new cluster unless told otherwise.
@@ -86,17 +86,17 @@ pub(super) fn prepare(
 }
 
 /// A node's configuration.
-pub(super) fn node_file(dir: &Path, node: u64) -> PathBuf {
+pub(crate) fn node_file(dir: &Path, node: u64) -> PathBuf {
     dir.join(format!("node{node}.toml"))
 }
 
 /// What a node says while it runs.
-pub(super) fn log_file(dir: &Path, node: u64) -> PathBuf {
+pub(crate) fn log_file(dir: &Path, node: u64) -> PathBuf {
     dir.join(format!("node{node}.log"))
 }
 
 /// The last line of a file, if it has any.
-pub(super) fn last_line(file: &Path) -> Option<String> {
+pub(crate) fn last_line(file: &Path) -> Option<String> {
     const TAIL_BYTES: u64 = 4 << 10;
     let mut file = File::open(file).ok()?;
     let len = file.metadata().ok()?.len();
@@ -146,10 +146,10 @@ fn are_free(cluster: &Cluster) -> Result<()> {
 
 /// Keeps others from running the cluster in this directory for as long as it is held.
 #[derive(Debug)]
-pub(super) struct Hold(#[expect(dead_code, reason = "held, not read")] File);
+pub(crate) struct Hold(#[expect(dead_code, reason = "held, not read")] File);
 
 /// Takes the directory for this process.
-pub(super) fn hold(dir: &Path) -> Result<Hold> {
+pub(crate) fn hold(dir: &Path) -> Result<Hold> {
     let cannot = |error: std::io::Error| {
         let what = format!("{} cannot be used: {error}; nothing was changed", dir.display());
         Failure::new(Exit::Data, what)
