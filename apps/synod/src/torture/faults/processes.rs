@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use synod_engine::Random;
 use tokio::time::timeout;
 
+use super::members::serves;
 use super::{Kind, span};
 use crate::torture::atlas::Taken;
 use crate::torture::field::Field;
@@ -58,6 +59,11 @@ pub(super) async fn restart(field: &Field, random: &mut Random) -> Result<(), Ve
     }
     for node in nodes {
         let Some(taken) = field.atlas.take(node) else { continue };
+        // What has not begun cannot end in order.
+        tokio::select! {
+            () = serves(field, node) => {}
+            () = field.hold(PATIENCE) => break,
+        }
         match timeout(PATIENCE, field.cluster().end(taken.node, Signal::TERM)).await {
             Ok(Some(status)) if status.success() => {}
             Ok(Some(status)) => {
