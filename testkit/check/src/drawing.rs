@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write};
 
-use crate::{Counterexample, Operation};
+use crate::{Counterexample, Evidence, Operation};
 
 /// How many operations are drawn at the most: those at the end of the order.
 const SHOWN: usize = 60;
@@ -20,19 +20,30 @@ const MOMENT: usize = 64;
 const LANE: usize = 36;
 
 /// An SVG of why `history` is not linearizable.
-pub fn draw<K: fmt::Debug, I: Display, O: Display>(
-    found: &Counterexample<K>,
-    history: &[Operation<I, O>],
-) -> String {
-    let numbers: BTreeMap<usize, usize> =
-        found.order.iter().enumerate().map(|(number, place)| (*place, number + 1)).collect();
-    let end = &found.order[found.order.len().saturating_sub(SHOWN)..];
-    let shown: Vec<usize> = end.iter().chain(&found.candidates).copied().collect();
-    let picture = Picture::new(format!(" {:?}", found.key), history, &shown);
+pub fn draw<I: Display, O: Display>(found: &Counterexample, history: &[Operation<I, O>]) -> String {
+    let Counterexample { about, evidence } = found;
+    let (numbered, red, above): (Vec<usize>, &[usize], _) = match evidence {
+        Evidence::Stuck { order, candidates, state } => {
+            let above = format!(
+                "{about}: {} operations have an order, and leave {state}. None of the red ones can be next.",
+                order.len()
+            );
+            (order.clone(), candidates, above)
+        }
+        Evidence::Cycle(cycle) => {
+            let above =
+                format!("{about}: each must come before the next, and the last before the first.");
+            (cycle.iter().map(|before| before.operation).collect(), &[], above)
+        }
+    };
+    let first = numbered.len().saturating_sub(SHOWN);
+    let shown: Vec<usize> = numbered[first..].iter().chain(red).copied().collect();
+    let picture = Picture::new(about.replacen("key", "", 1), history, &shown);
     let mut svg = String::new();
-    picture.frame(&mut svg, found);
-    for place in shown {
-        picture.operation(&mut svg, &history[place], numbers.get(&place).copied());
+    picture.frame(&mut svg, &above);
+    let numbers = (first + 1..=numbered.len()).map(Some).chain(red.iter().map(|_| None));
+    for (place, number) in shown.iter().zip(numbers) {
+        picture.operation(&mut svg, &history[*place], number);
     }
     svg.push_str("</svg>\n");
     svg
@@ -68,13 +79,8 @@ impl Picture {
     }
 
     /// The lanes, and the words above and below.
-    fn frame<K: fmt::Debug>(&self, svg: &mut String, found: &Counterexample<K>) {
+    fn frame(&self, svg: &mut String, above: &str) {
         let (width, height) = (self.width(), (self.lanes.len() + 3) * LANE);
-        let Counterexample { key, order, state, .. } = found;
-        let above = format!(
-            "Key {key:?}: {} operations have an order, and leave {state}. None of the red ones can be next.",
-            order.len()
-        );
         put(
             svg,
             format_args!(
@@ -82,7 +88,7 @@ impl Picture {
                  font-family=\"sans-serif\" font-size=\"12\">\n\
                  <rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n\
                  <text x=\"8\" y=\"20\">{}</text>",
-                Escaped(&above)
+                Escaped(above)
             ),
         );
         for (client, lane) in &self.lanes {

@@ -26,9 +26,13 @@ pub const MAX_LINE_BYTES: u64 = 8 << 20;
 const NAME: &str = "synod";
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Header {
     history: String,
     version: u32,
+    /// What the operations are; those of a key-value store if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
 }
 
 /// Writes a history, one operation at a time.
@@ -40,20 +44,29 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// Those of `out`.
     pub fn new(out: W) -> io::Result<Self> {
+        Self::with_header(out, None)
+    }
+
+    /// The same, of another model.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn of_model(out: W, model: &str) -> io::Result<Self> {
+        Self::with_header(out, Some(model.into()))
+    }
+
+    fn with_header(out: W, model: Option<String>) -> io::Result<Self> {
         let mut writer = Self(out);
-        writer.line(&Header { history: NAME.into(), version: VERSION })?;
+        writer.line(&Header { history: NAME.into(), version: VERSION, model })?;
         Ok(writer)
     }
 
-    /// Adds an operation.
+    /// Adds an operation, or whatever else a line of such a history is.
     ///
     /// # Errors
     /// Those of the writer beneath; the file may then end in the middle of a line.
-    pub fn write<I: Serialize, O: Serialize>(
-        &mut self,
-        operation: &Operation<I, O>,
-    ) -> io::Result<()> {
-        self.line(operation)
+    pub fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
+        self.line(line)
     }
 
     /// Flushes, and gives the writer beneath back.
@@ -71,35 +84,87 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Reads a whole history.
+/// Reads a whole history of operations.
 ///
 /// # Errors
 /// [`ReadError`], with the number of the line.
 pub fn read<I: DeserializeOwned, O: DeserializeOwned>(
-    mut from: impl BufRead,
+    from: impl BufRead,
 ) -> Result<Vec<Operation<I, O>>, ReadError> {
-    let mut line = Vec::new();
-    let header = next_line(&mut from, &mut line, 1)?.then(|| parse::<Header>(&line, 1));
-    let header = header.ok_or_else(|| ReadError::at(1, "it is empty"))??;
-    if (header.history.as_str(), header.version) != (NAME, VERSION) {
-        let why = format!(
-            "a {} history of version {}; this reads {NAME} histories of version {VERSION}",
-            header.history, header.version
-        );
-        return Err(ReadError::at(1, why));
-    }
-    let mut history = Vec::new();
-    for number in 2.. {
-        if !next_line(&mut from, &mut line, number)? {
-            break;
+    Reader::new(from)?.operations_of(|_| Ok(()))
+}
+
+/// A history of which the first line has been read.
+pub struct Reader<R> {
+    from: R,
+    model: Option<String>,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Reads the first line.
+    ///
+    /// # Errors
+    /// [`ReadError`] if it does not begin a history.
+    pub fn new(mut from: R) -> Result<Self, ReadError> {
+        let mut line = Vec::new();
+        let header = next_line(&mut from, &mut line, 1)?.then(|| parse::<Header>(&line, 1));
+        let header = header.ok_or_else(|| ReadError::at(1, "it is empty"))??;
+        if (header.history.as_str(), header.version) != (NAME, VERSION) {
+            let why = format!(
+                "a {} history of version {}; this reads {NAME} histories of version {VERSION}",
+                header.history, header.version
+            );
+            return Err(ReadError::at(1, why));
         }
-        let operation: Operation<I, O> = parse(&line, number)?;
-        if operation.returned.as_ref().is_some_and(|returned| returned.at < operation.invoked) {
-            return Err(ReadError::at(number, "it returns before it is invoked"));
-        }
-        history.push(operation);
+        Ok(Self { from, model: header.model })
     }
-    Ok(history)
+
+    /// What the first line calls the model, if it does.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// Reads all operations, each of which must pass.
+    ///
+    /// # Errors
+    /// [`ReadError`], with the number of the line.
+    pub fn operations_of<I, O>(
+        self,
+        pass: impl Fn(&Operation<I, O>) -> Result<(), String>,
+    ) -> Result<Vec<Operation<I, O>>, ReadError>
+    where
+        I: DeserializeOwned,
+        O: DeserializeOwned,
+    {
+        self.lines(|operation: &Operation<I, O>| {
+            let end = operation.returned.as_ref();
+            if end.is_some_and(|returned| returned.at < operation.invoked) {
+                return Err("it returns before it is invoked".into());
+            }
+            pass(operation)
+        })
+    }
+
+    /// Reads all lines, each of which must pass.
+    ///
+    /// # Errors
+    /// [`ReadError`], with the number of the line.
+    pub fn lines<T: DeserializeOwned>(
+        mut self,
+        pass: impl Fn(&T) -> Result<(), String>,
+    ) -> Result<Vec<T>, ReadError> {
+        let mut lines = Vec::new();
+        let mut line = Vec::new();
+        for number in 2.. {
+            if !next_line(&mut self.from, &mut line, number)? {
+                break;
+            }
+            let parsed = parse(&line, number)?;
+            pass(&parsed).map_err(|why| ReadError::at(number, why))?;
+            lines.push(parsed);
+        }
+        Ok(lines)
+    }
 }
 
 /// Reads the next line, of bounded length; whether there was one.

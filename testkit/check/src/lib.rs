@@ -8,13 +8,14 @@
 //! |---|---|
 //! | [`Operation`] | who asked what and when, and what came back |
 //! | [`Model`] | what a correct service would answer |
+//! | [`registers`], [`maps`], [`lists`], [`queues`] | the models |
+//! | [`Verdict`] | legal, illegal with the evidence, or undecided |
 //! | `search` | Wing and Gong's search with Lowe's memory of where it has been |
 //! | `unknown` | where to look first for operations of unknown fate |
 //! | `timeline` | what may come next |
-//! | [`Verdict`] | legal, illegal with the evidence, or undecided |
-//! | [`registers`] | the model of a key-value store, one key at a time |
-//! | [`mod@file`] | histories as lines of JSON |
-//! | [`jepsen`] | histories as Jepsen writes them |
+//! | [`sequential`] | the weaker question: each client's order only |
+//! | [`versions`], `eras` | what the values tell without a search |
+//! | [`mod@file`], [`jepsen`], [`recorded`] | histories as lines of JSON, as Jepsen writes them, of any model |
 //! | [`draw`] | a violation as a picture |
 //! | [`watch`] | whether what a watcher was told is what happened |
 //!
@@ -28,8 +29,9 @@
 //! 4. Undecided is not legal: a search that exceeds its bound says [`Verdict::Unknown`].
 //!
 //! A history over several keys is linearizable if the history of each key is (Herlihy and Wing's
-//! locality), so each key is judged alone. The search is exponential in the worst case (the problem
-//! is NP-complete); it is fast where few operations of one key overlap.
+//! locality), so each key is judged alone. Where no value is written twice, the values tell who read
+//! from whom, and the order follows without a search. Else the search is exponential in the worst case
+//! (the problem is NP-complete); it is fast where few operations of one key overlap.
 //!
 //! ```
 //! use synod_check::registers::{Input, Output, Registers};
@@ -53,20 +55,29 @@
 
 mod check;
 mod drawing;
+mod eras;
 pub mod file;
 pub mod jepsen;
+pub mod lists;
+pub mod maps;
 mod model;
 mod operation;
+pub mod queues;
+pub mod recorded;
 pub mod registers;
 mod search;
+mod sequence;
+pub mod sequential;
 mod text;
 mod timeline;
 mod unknown;
 mod verdict;
+pub mod versions;
 pub mod watch;
+mod whole;
 
 pub use check::{DEFAULT_MAX_STEPS, check};
 pub use drawing::draw;
 pub use model::Model;
 pub use operation::{Operation, Return};
-pub use verdict::{Counterexample, Verdict};
+pub use verdict::{Before, Counterexample, Evidence, Verdict};

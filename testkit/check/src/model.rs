@@ -3,6 +3,9 @@
 use std::fmt::Debug;
 use std::hash::Hash;
 
+use crate::Operation;
+use crate::versions::{Unclear, Versions};
+
 /// A service as it would be if operations happened one after the other.
 pub trait Model {
     /// What is asked.
@@ -12,7 +15,7 @@ pub trait Model {
     /// The part of the service that operations of one key can see.
     type State: Clone + PartialEq + Hash + Debug;
     /// Operations of different keys neither see nor change each other's state.
-    type Key: Ord + Debug;
+    type Key: Clone + Ord + Hash + Debug;
 
     /// The key that an operation is about.
     fn key(&self, input: &Self::Input) -> Self::Key;
@@ -57,5 +60,17 @@ pub trait Model {
     /// that have one took effect in that order.
     fn place(&self, _input: &Self::Input, _output: &Self::Output) -> Option<u64> {
         None
+    }
+
+    /// What each of these operations of one key had to do with versions, where the values tell: no
+    /// value was written twice.
+    ///
+    /// # Errors
+    /// [`Unclear`] where they do not, as by default.
+    fn versions(
+        &self,
+        _operations: &[&Operation<Self::Input, Self::Output>],
+    ) -> Result<Versions, Unclear> {
+        Err(Unclear::Ambiguous("has no versions in this model".into()))
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Answers may carry revisions. Where they do, they are evidence: the writes of a key took effect in
 //! the order of their revisions, and a get finds the revision of the last write before it. Operations
-//! on ranges, and comparisons by revision, are not judged; leave them out.
+//! on ranges are of [another model](crate::maps); comparisons by revision are not judged, leave them out.
 //!
 //! A recorder that wants quick verdicts writes values of which none contains another (`[1]`, `[2]`,
 //! and so on), records revisions, and spreads its load over so many keys that few operations of
@@ -14,7 +14,11 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{Model, text};
+use crate::text::{Key, Quoted};
+use crate::versions::{Unclear, Versions};
+use crate::{Model, Operation, text};
+
+mod versions;
 
 /// The model; it has no knobs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,15 +29,17 @@ pub struct Registers;
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Input {
     /// Its value.
+    #[serde(alias = "read")]
     Get {
         /// Which key.
-        #[serde(with = "text")]
+        #[serde(default, with = "text")]
         key: Bytes,
     },
     /// To have this value from now on.
+    #[serde(alias = "write")]
     Put {
         /// Which key.
-        #[serde(with = "text")]
+        #[serde(default, with = "text")]
         key: Bytes,
         /// The new value.
         #[serde(with = "text")]
@@ -57,7 +63,7 @@ pub enum Input {
     /// To have a new value if it is as expected.
     Cas {
         /// Which key.
-        #[serde(with = "text")]
+        #[serde(default, with = "text")]
         key: Bytes,
         /// The value that it must have; `None`: it must be absent.
         #[serde(with = "text::option")]
@@ -106,10 +112,10 @@ impl Model for Registers {
     type Input = Input;
     type Output = Output;
     type State = Register;
-    type Key = Bytes;
+    type Key = Key;
 
-    fn key(&self, input: &Input) -> Bytes {
-        input.key().clone()
+    fn key(&self, input: &Input) -> Key {
+        Key(input.key().clone())
     }
 
     fn initial(&self) -> Register {
@@ -169,11 +175,20 @@ impl Model for Registers {
             Output::Value { .. } | Output::Absent | Output::Differs => None,
         }
     }
+
+    fn versions(&self, operations: &[&Operation<Input, Output>]) -> Result<Versions, Unclear> {
+        versions::versions(operations)
+    }
 }
 
 impl Register {
+    /// Whether there is such a key.
+    pub(crate) fn is_there(&self) -> bool {
+        self.value.is_some()
+    }
+
     /// After a get.
-    fn found(&self, output: Option<&Output>) -> Option<Self> {
+    pub(crate) fn found(&self, output: Option<&Output>) -> Option<Self> {
         let (value, revision) = match output {
             None => return Some(self.clone()),
             Some(Output::Value { value, revision }) => (value, revision),
@@ -225,14 +240,16 @@ impl Input {
 impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Get { key } => write!(f, "get {key:?}"),
-            Self::Put { key, value } => write!(f, "put {key:?} {value:?}"),
-            Self::Append { key, value } => write!(f, "append {key:?} {value:?}"),
-            Self::Delete { key } => write!(f, "delete {key:?}"),
+            Self::Get { key } => write!(f, "get {}", Quoted(key)),
+            Self::Put { key, value } => write!(f, "put {} {}", Quoted(key), Quoted(value)),
+            Self::Append { key, value } => write!(f, "append {} {}", Quoted(key), Quoted(value)),
+            Self::Delete { key } => write!(f, "delete {}", Quoted(key)),
             Self::Cas { key, expect: Some(expect), value } => {
-                write!(f, "cas {key:?} {expect:?} {value:?}")
+                write!(f, "cas {} {} {}", Quoted(key), Quoted(expect), Quoted(value))
             }
-            Self::Cas { key, expect: None, value } => write!(f, "cas {key:?} absent {value:?}"),
+            Self::Cas { key, expect: None, value } => {
+                write!(f, "cas {} absent {}", Quoted(key), Quoted(value))
+            }
         }
     }
 }
@@ -242,7 +259,7 @@ impl fmt::Display for Output {
         let revision = match self {
             Self::Value { value, revision } => {
                 match value {
-                    Some(value) => write!(f, "{value:?}")?,
+                    Some(value) => write!(f, "{}", Quoted(value))?,
                     None => write!(f, "no such key")?,
                 }
                 revision
@@ -261,7 +278,7 @@ impl fmt::Display for Output {
 impl fmt::Debug for Register {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
-            Some(value) => write!(f, "the value {value:?}")?,
+            Some(value) => write!(f, "the value {}", Quoted(value))?,
             None => write!(f, "no such key")?,
         }
         let bound = if self.exact { "" } else { " or above" };

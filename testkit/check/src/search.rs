@@ -11,16 +11,20 @@
 //!   well come first, or makes the unknown one void, the search does not go on. What was entered so
 //!   is remembered together with the state before, since that decides what may follow.
 //!
+//! Where the values tell which write an operation found, no write comes before all that found what it
+//! overwrites.
+//!
 //! Sets are remembered by the exclusive or of random labels of their members, states by their hash:
 //! 192 bits together. Two pairs that collide could only hide an order, so make a legal history look
 //! illegal, never an illegal one legal.
 
 use std::collections::HashSet;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use synod_engine::Random;
 
 use crate::timeline::{Span, Timeline};
+use crate::versions::{Seen, Version, Versions};
 use crate::{Model, Operation};
 
 /// How a search ended.
@@ -54,7 +58,8 @@ pub(crate) struct Search<'a, M: Model> {
     /// Operations that may come only where the next one needs them; a guess.
     scarce: Vec<bool>,
     taken: (u64, u64),
-    been: HashSet<(u64, u64, u64)>,
+    been: HashSet<(u64, u64, u64), BuildHasherDefault<Mixed>>,
+    readers: Readers,
     levels: Vec<Level<M::State>>,
     steps: u64,
     farthest: Stuck,
@@ -98,7 +103,8 @@ impl<'a, M: Model> Search<'a, M> {
             labels: operations.iter().map(|_| (random.bits(), random.bits())).collect(),
             scarce: vec![false; operations.len()],
             taken: (0, 0),
-            been: HashSet::new(),
+            been: HashSet::default(),
+            readers: Readers::new(model, operations),
             levels: Vec::new(),
             steps: 0,
             farthest: Stuck::default(),
@@ -110,6 +116,11 @@ impl<'a, M: Model> Search<'a, M> {
     /// The same search, with these operations only where the next one could not come without them.
     pub(crate) fn with_scarce(self, scarce: Vec<bool>) -> Self {
         Self { scarce, ..self }
+    }
+
+    /// The same search, which does not look at what is still to come.
+    pub(crate) fn without_readers(self) -> Self {
+        Self { readers: Readers::default(), ..self }
     }
 
     /// Searches, in at most `max_steps` steps of the model.
@@ -124,7 +135,7 @@ impl<'a, M: Model> Search<'a, M> {
                 continue;
             };
             level.tried += 1;
-            if !self.places.may_come(operation) {
+            if !self.places.may_come(operation) || !self.readers.may_come(operation) {
                 continue;
             }
             self.steps += 1;
@@ -153,6 +164,7 @@ impl<'a, M: Model> Search<'a, M> {
             self.taken = taken;
             self.timeline.take(operation);
             self.places.take(operation);
+            self.readers.take(operation);
             self.descend(state);
         }
     }
@@ -216,6 +228,7 @@ impl<'a, M: Model> Search<'a, M> {
             self.taken = self.with(operation);
             self.timeline.put_back(operation);
             self.places.put_back(operation);
+            self.readers.put_back(operation);
         }
     }
 
@@ -248,6 +261,77 @@ impl Places {
 
     fn put_back(&mut self, operation: usize) {
         self.next -= usize::from(self.has_place[operation]);
+    }
+}
+
+/// How many are still to come that found each version; nothing, where that is not known.
+#[derive(Default)]
+struct Readers {
+    /// By version: what each operation wrote, then what was there at the beginning of each key.
+    left: Vec<u32>,
+    /// By operation: its key, the version that it found, and whether it made one.
+    seen: Vec<(usize, Option<usize>, bool)>,
+    /// By key, the versions so far.
+    past: Vec<Vec<usize>>,
+}
+
+impl Readers {
+    fn new<M: Model>(model: &M, operations: &[&Operation<M::Input, M::Output>]) -> Self {
+        let Ok(Versions { seen, .. }) = model.versions(operations) else { return Self::default() };
+        let keys = seen.iter().map(|seen| seen.key + 1).max().unwrap_or_default();
+        let initial = |key: usize| seen.len() + key;
+        let reads = |(n, seen): (usize, &Seen)| match seen.reads? {
+            // Who was not answered may not have happened.
+            _ if operations[n].returned.is_none() => None,
+            Version::Initial => Some(initial(seen.key)),
+            Version::Of(write) => Some(write),
+        };
+        let past = (0..keys).map(|key| vec![initial(key)]).collect();
+        let mut left = vec![0; seen.len() + keys];
+        let seen: Vec<_> =
+            seen.iter().enumerate().map(|it| (it.1.key, reads(it), it.1.writes)).collect();
+        seen.iter().filter_map(|(_, reads, _)| *reads).for_each(|version| left[version] += 1);
+        Self { left, seen, past }
+    }
+
+    fn may_come(&self, operation: usize) -> bool {
+        let Some(&(key, reads, true)) = self.seen.get(operation) else { return true };
+        let now = self.past[key].last().copied();
+        now.is_none_or(|now| self.left[now] == u32::from(reads == Some(now)))
+    }
+
+    fn take(&mut self, operation: usize) {
+        let Some(&(key, reads, writes)) = self.seen.get(operation) else { return };
+        reads.iter().for_each(|version| self.left[*version] -= 1);
+        if writes {
+            self.past[key].push(operation);
+        }
+    }
+
+    fn put_back(&mut self, operation: usize) {
+        let Some(&(key, reads, writes)) = self.seen.get(operation) else { return };
+        reads.iter().for_each(|version| self.left[*version] += 1);
+        if writes {
+            self.past[key].pop();
+        }
+    }
+}
+
+/// What is remembered is random already.
+#[derive(Default)]
+struct Mixed(u64);
+
+impl Hasher for Mixed {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only labels are hashed");
+    }
+
+    fn write_u64(&mut self, label: u64) {
+        self.0 ^= label;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -1,4 +1,7 @@
-//! Bytes in JSON: a string where they are text, `{"hex": "…"}` where they are not.
+//! Bytes in JSON: a string where they are text, `{"hex": "…"}` where they are not; numbers are taken
+//! for their digits. And bytes as people are shown them.
+
+use std::fmt;
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -7,7 +10,46 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[serde(untagged)]
 enum Text {
     Plain(String),
+    Number(i64),
     Hex { hex: String },
+}
+
+/// Bytes as people are shown them: quoted, with escapes where they are no text.
+pub(crate) struct Quoted<'a>(pub(crate) &'a Bytes);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
+/// A list of them; of a long one only its end.
+pub(crate) struct Listed<'a>(pub(crate) &'a [Bytes]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 10;
+        let hidden = self.0.len().saturating_sub(SHOWN);
+        write!(f, "[")?;
+        if hidden > 0 {
+            write!(f, "{hidden} more, ")?;
+        }
+        for (place, value) in self.0[hidden..].iter().enumerate() {
+            let comma = if place > 0 { ", " } else { "" };
+            write!(f, "{comma}{}", Quoted(value))?;
+        }
+        write!(f, "]")
+    }
+}
+
+/// The name of a key.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub Bytes);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Quoted(&self.0))
+    }
 }
 
 pub(crate) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
@@ -36,6 +78,24 @@ pub(crate) mod option {
     }
 }
 
+/// The same for a list of them.
+pub(crate) mod list {
+    use super::{Bytes, Deserialize, Deserializer, Serializer, Text, bytes, text};
+
+    pub(crate) fn serialize<S: Serializer>(
+        list: &[Bytes],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(list.iter().map(text))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Bytes>, D::Error> {
+        Vec::<Text>::deserialize(deserializer)?.into_iter().map(bytes).collect()
+    }
+}
+
 fn text(bytes: &Bytes) -> Text {
     match str::from_utf8(bytes) {
         Ok(text) => Text::Plain(text.into()),
@@ -46,6 +106,7 @@ fn text(bytes: &Bytes) -> Text {
 fn bytes<E: serde::de::Error>(text: Text) -> Result<Bytes, E> {
     let hex = match text {
         Text::Plain(text) => return Ok(text.into()),
+        Text::Number(number) => return Ok(number.to_string().into()),
         Text::Hex { hex } => hex,
     };
     if !hex.is_ascii() || !hex.len().is_multiple_of(2) {

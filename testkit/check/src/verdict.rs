@@ -7,56 +7,75 @@ use crate::Operation;
 /// The judgement of a history.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[must_use]
-pub enum Verdict<K> {
-    /// Linearizable.
+pub enum Verdict {
+    /// It keeps what was asked about.
     Ok,
-    /// Not linearizable.
-    Illegal(Counterexample<K>),
-    /// Not decided within the bound on steps; all keys but this one, and perhaps others, are
-    /// linearizable. Never to be taken for [`Verdict::Ok`].
+    /// It does not.
+    Illegal(Counterexample),
+    /// Nobody knows. Never to be taken for [`Verdict::Ok`].
     Unknown {
-        /// A key whose search gave up.
-        key: K,
-        /// The bound.
-        max_steps: u64,
+        /// The part of the history that is undecided; what is not named is kept by all others but
+        /// perhaps some.
+        about: String,
+        /// Why.
+        why: String,
     },
 }
 
-/// Why a history is not linearizable. Operations are named by their places in the history.
+/// Why a history is illegal. Operations are named by their places in the history.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Counterexample<K> {
-    /// The key whose operations no order explains.
-    pub key: K,
-    /// The longest order found that explains its own operations.
-    pub order: Vec<usize>,
-    /// The operations of which one would have to come next; the state allows none, or leads on to
-    /// nothing longer.
-    pub candidates: Vec<usize>,
-    /// The state after `order`, as the model prints it.
-    pub state: String,
+pub struct Counterexample {
+    /// The part of the history that shows it.
+    pub about: String,
+    /// How it shows it.
+    pub evidence: Evidence,
 }
 
-impl<K> Verdict<K> {
-    /// Whether the history is proven linearizable.
+/// What is wrong with some operations.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Evidence {
+    /// No order explains them.
+    Stuck {
+        /// The longest order found that explains its own operations.
+        order: Vec<usize>,
+        /// The operations of which one would have to come next; the state allows none, or leads on to
+        /// nothing longer.
+        candidates: Vec<usize>,
+        /// The state after `order`, as the model prints it.
+        state: String,
+    },
+    /// Each must come before the next, and the last before the first.
+    Cycle(Vec<Before>),
+}
+
+/// An operation that must come before another.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Before {
+    /// Which.
+    pub operation: usize,
+    /// Why it must.
+    pub because: String,
+}
+
+impl Verdict {
+    /// Whether the history is proven legal.
     pub fn is_ok(&self) -> bool {
         matches!(self, Self::Ok)
     }
 }
 
-impl<K: fmt::Debug> fmt::Display for Verdict<K> {
+impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ok => write!(f, "linearizable"),
-            Self::Illegal(found) => write!(f, "not linearizable: key {:?}", found.key),
-            Self::Unknown { key, max_steps } => {
-                write!(f, "undecided: key {key:?} takes more than {max_steps} steps")
-            }
+            Self::Ok => write!(f, "legal"),
+            Self::Illegal(found) => write!(f, "illegal: {}", found.about),
+            Self::Unknown { about, why } => write!(f, "undecided: {about} {why}"),
         }
     }
 }
 
-impl<K: fmt::Debug> Counterexample<K> {
-    /// The story of the failure: the end of the order, the state, and what cannot come next.
+impl Counterexample {
+    /// The story of the failure.
     pub fn explain<'a, I, O>(&'a self, history: &'a [Operation<I, O>]) -> impl fmt::Display + 'a
     where
         I: fmt::Display,
@@ -66,24 +85,39 @@ impl<K: fmt::Debug> Counterexample<K> {
     }
 }
 
-struct Story<'a, K, I, O> {
-    counterexample: &'a Counterexample<K>,
+struct Story<'a, I, O> {
+    counterexample: &'a Counterexample,
     history: &'a [Operation<I, O>],
 }
 
-impl<K: fmt::Debug, I: fmt::Display, O: fmt::Display> fmt::Display for Story<'_, K, I, O> {
+impl<I: fmt::Display, O: fmt::Display> fmt::Display for Story<'_, I, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 12;
-        let Counterexample { key, order, candidates, state } = self.counterexample;
-        writeln!(f, "No order of the operations on {key:?} explains every answer.")?;
-        writeln!(f, "The longest found has {}; it ends with", order.len())?;
-        for place in &order[order.len().saturating_sub(SHOWN)..] {
-            writeln!(f, "  {}", self.history[*place])?;
+        let Counterexample { about, evidence } = self.counterexample;
+        match evidence {
+            Evidence::Stuck { order, candidates, state } => {
+                writeln!(f, "No order of the operations on {about} explains every answer.")?;
+                writeln!(f, "The longest found has {}; it ends with", order.len())?;
+                for place in &order[order.len().saturating_sub(SHOWN)..] {
+                    writeln!(f, "  {}", self.history[*place])?;
+                }
+                writeln!(
+                    f,
+                    "and leaves {state}. One of these would have to be next, and none can:"
+                )?;
+                candidates.iter().try_for_each(|place| writeln!(f, "  {}", self.history[*place]))
+            }
+            Evidence::Cycle(cycle) => {
+                writeln!(
+                    f,
+                    "On {about}, each of these comes before the next, the last before the first:"
+                )?;
+                for Before { operation, because } in cycle {
+                    writeln!(f, "  {}", self.history[*operation])?;
+                    writeln!(f, "    {because}")?;
+                }
+                Ok(())
+            }
         }
-        writeln!(f, "and leaves {state}. One of these would have to be next, and none can:")?;
-        for place in candidates {
-            writeln!(f, "  {}", self.history[*place])?;
-        }
-        Ok(())
     }
 }

@@ -97,3 +97,52 @@ fn the_search_and_the_oracle_agree_on_random_histories() {
     }
     assert!(legal > 5_000 && illegal > 5_000, "{legal} legal, {illegal} illegal");
 }
+
+/// A history in which no value is written twice: mostly of the kind that needs no search.
+fn unique_history(random: &mut Random) -> Vec<Operation> {
+    let count = random.between(2, 7) as usize;
+    let names = ["a", "b", "c", "d", "e", "f", "g"];
+    let appends = random.below(2) == 0;
+    let rare = |random: &mut Random| random.below(8) == 0;
+    let mut history = Vec::new();
+    for name in &names[..count] {
+        let begin = random.below(12);
+        let time = begin..=begin + random.below(7);
+        // What may be found: nothing, one value, or two in a row.
+        let mut value =
+            (random.below(6) > 0).then(|| names[random.below(count as u64) as usize].to_owned());
+        if appends && random.below(2) == 0 {
+            let tail = names[random.below(count as u64) as usize];
+            value.iter_mut().for_each(|value| value.push_str(tail));
+        }
+        let operation = match random.below(8) {
+            0..2 => put(time, name),
+            2 if appends => append(time, name),
+            2 => put(time, name),
+            3 => cas(time, value.as_deref(), name, written(None)),
+            4 if rare(random) => cas(time, value.as_deref(), name, Output::Differs),
+            5 if rare(random) => delete(time, Output::Absent),
+            _ => get(time, value.as_deref()),
+        };
+        let is_unknown = random.below(6) == 0;
+        history.push(if is_unknown { unknown(operation) } else { operation });
+    }
+    history
+}
+
+#[test]
+fn what_unique_values_tell_agrees_with_the_oracle() {
+    let mut random = Random::new(12);
+    let (mut legal, mut illegal) = (0, 0);
+    for _ in 0..100_000 {
+        let history = unique_history(&mut random);
+        let explained = explains(&Registers.initial(), &history);
+        match judge(&history) {
+            Verdict::Ok => assert!(explained, "{history:#?}"),
+            Verdict::Illegal(found) => assert!(!explained, "{}", found.explain(&history)),
+            Verdict::Unknown { .. } => panic!("so few are no trouble: {history:#?}"),
+        }
+        *(if explained { &mut legal } else { &mut illegal }) += 1;
+    }
+    assert!(legal > 10_000 && illegal > 10_000, "{legal} legal, {illegal} illegal");
+}

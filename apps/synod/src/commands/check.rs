@@ -1,15 +1,16 @@
 //! `synod check`: judges a recorded history, of any system.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use synod_check::registers::{Input, Output, Registers};
-use synod_check::{
-    Counterexample, DEFAULT_MAX_STEPS, Operation, Verdict, check, draw, file, jepsen,
-};
+use synod_check::recorded::{self, Consistency, History, Kind, Report, Size};
+use synod_check::{DEFAULT_MAX_STEPS, Verdict};
 
 use crate::exit::{Exit, Failure, Result};
 use crate::output::{say, tell};
@@ -18,6 +19,12 @@ use crate::output::{say, tell};
 pub(crate) struct CheckArgs {
     /// The history
     history: PathBuf,
+    /// What was recorded [default: what the first line of the history names, else kv]
+    #[arg(long, value_parser = named(&Kind::ALL))]
+    model: Option<Kind>,
+    /// What is asked about it
+    #[arg(long, value_parser = named(&Consistency::ALL), default_value = "linearizable")]
+    consistency: Consistency,
     /// How it is written [default: as its first line looks]
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -41,37 +48,37 @@ enum Format {
     Jepsen,
 }
 
+/// Takes one of these by its name.
+fn named<T>(all: &[(T, &'static str, &'static str)]) -> impl TypedValueParser<Value = T> + use<T>
+where
+    T: FromStr<Err = String> + Clone + Send + Sync + 'static,
+{
+    let values = all.iter().map(|(_, name, what)| PossibleValue::new(*name).help(*what));
+    PossibleValuesParser::new(values.collect::<Vec<_>>()).try_map(|name| name.parse::<T>())
+}
+
 pub(crate) fn run(args: &CheckArgs) -> Result<Exit> {
     judge(args).map_err(|failure| failure.in_json(args.json))
 }
 
 fn judge(args: &CheckArgs) -> Result<Exit> {
-    let history = read(&args.history, args.format)?;
-    let verdict = check(&Registers, &history, args.max_steps);
-    let (clients, keys) = (
-        count(history.iter().map(|operation| operation.client)),
-        count(history.iter().map(|operation| operation.input.key())),
-    );
-    let operations = history.len();
-    let story = match &verdict {
-        Verdict::Illegal(found) => {
-            if let Some(svg) = &args.svg {
-                save(svg, found, &history)?;
-            }
-            Some(found.explain(&history).to_string())
-        }
-        Verdict::Ok | Verdict::Unknown { .. } => None,
+    let history = read(args)?;
+    let Size { operations, clients, keys } = history.size();
+    let Report { verdict, story, svg } = history.judge(args.consistency, args.max_steps);
+    if let Some((path, svg)) = args.svg.as_ref().zip(svg) {
+        save(path, &svg)?;
+    }
+    let asked = args.consistency;
+    let (word, told) = match &verdict {
+        Verdict::Ok => (asked.to_string(), asked.to_string()),
+        Verdict::Illegal(found) => ("illegal".into(), format!("not {asked}: {}", found.about)),
+        Verdict::Unknown { .. } => ("undecided".into(), verdict.to_string()),
     };
     if args.json {
-        let word = match &verdict {
-            Verdict::Ok => "linearizable",
-            Verdict::Illegal(_) => "illegal",
-            Verdict::Unknown { .. } => "undecided",
-        };
-        tell(&json!({ "verdict": word, "operations": operations, "clients": clients, "keys": keys,
-                      "told": story.unwrap_or_else(|| verdict.to_string()) }));
+        tell(&json!({ "verdict": word, "consistency": asked.to_string(), "operations": operations,
+                      "clients": clients, "keys": keys, "told": story.unwrap_or(told) }));
     } else {
-        say!("operations {operations}, clients {clients}, keys {keys}: {verdict}");
+        say!("operations {operations}, clients {clients}, keys {keys}: {told}");
         if let Some(story) = story {
             say!("{}", story.trim_end());
         }
@@ -79,30 +86,22 @@ fn judge(args: &CheckArgs) -> Result<Exit> {
     Ok(if verdict.is_ok() { Exit::Done } else { Exit::Violation })
 }
 
-/// How many different ones there are.
-fn count<T: Ord>(all: impl Iterator<Item = T>) -> usize {
-    all.collect::<std::collections::BTreeSet<_>>().len()
-}
-
-fn read(path: &Path, format: Option<Format>) -> Result<Vec<Operation<Input, Output>>> {
-    let named =
-        |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
+fn read(args: &CheckArgs) -> Result<History> {
+    let path = &args.history;
+    let named = |error: &dyn Display| Failure::usage(format!("{}: {error}", path.display()));
     let mut from = BufReader::new(File::open(path).map_err(|error| named(&error))?);
     let begin = from.fill_buf().map_err(|error| named(&error))?;
-    let looks = if begin.starts_with(b"{\"") { Format::Synod } else { Format::Jepsen };
-    let history = match format.unwrap_or(looks) {
-        Format::Synod => file::read(from),
-        Format::Jepsen => jepsen::read(from),
+    let format = match args.format {
+        Some(Format::Synod) => recorded::Format::Synod,
+        Some(Format::Jepsen) => recorded::Format::Jepsen,
+        None if begin.starts_with(b"{\"") => recorded::Format::Synod,
+        None => recorded::Format::Jepsen,
     };
-    history.map_err(|error| named(&error))
+    History::read(from, format, args.model).map_err(|error| named(&error))
 }
 
-fn save(
-    path: &Path,
-    found: &Counterexample<bytes::Bytes>,
-    history: &[Operation<Input, Output>],
-) -> Result<()> {
-    std::fs::write(path, draw(found, history)).map_err(|error| {
+fn save(path: &Path, svg: &str) -> Result<()> {
+    std::fs::write(path, svg).map_err(|error| {
         Failure::new(
             Exit::Untold,
             format!("a violation was found, and {}: {error}", path.display()),

@@ -202,4 +202,11 @@ async fn a_history_is_judged_and_its_violation_drawn() {
     assert_eq!(broken.code, Some(2), "{broken:?}");
     assert!(broken.err.contains("line 3 of the history"), "{broken:?}");
     assert_eq!(check(&["nowhere"]).code, Some(2));
+    assert_eq!(check(&["stale", "--model", "register", "--json"]).code, Some(9));
+    let other = check(&["sound", "--model", "queue"]);
+    assert_eq!(other.code, Some(2), "{other:?}");
+    assert!(
+        other.err.contains("line 2 of the history") && other.err.contains("--model"),
+        "{other:?}"
+    );
 }

@@ -65,6 +65,6 @@ pub(crate) fn at_revision(revision: u64, mut operation: Operation) -> Operation 
     operation
 }
 
-pub(crate) fn judge(history: &[Operation]) -> Verdict<Bytes> {
+pub(crate) fn judge(history: &[Operation]) -> Verdict {
     check(&Registers, history, DEFAULT_MAX_STEPS)
 }
