@@ -13,6 +13,7 @@
 
 mod atlas;
 mod cluster;
+mod disk;
 mod faults;
 mod field;
 mod load;
@@ -78,26 +79,35 @@ pub(crate) struct Torture {
 impl Torture {
     /// Makes the cluster, or finds what was ended; starts the nodes, and waits until they are well.
     pub(crate) async fn begin(plan: Plan) -> Result<Self> {
-        let (mut report, cluster) = match (plan.resume, plan.attached.is_empty()) {
-            (true, is_own) => {
+        let is_own = plan.attached.is_empty();
+        let (mut report, cluster, no_disks) = match (plan.resume, is_own) {
+            (true, _) => {
                 let report = Report::read(&plan.dir).map_err(Failure::usage)?;
                 let cluster = is_own.then(|| Cluster::open(&plan.dir)).transpose()?;
-                (report, cluster)
+                (report, cluster, None)
             }
             (false, true) => {
-                let cluster = Cluster::make(&plan.dir, plan.engine, plan.nodes)?;
+                let wants_disks = plan.kinds.contains(&Kind::Disk);
+                let (cluster, no_disks) =
+                    Cluster::make(&plan.dir, plan.engine, plan.nodes, wants_disks)?;
                 let mut report = Report::new(Some(plan.engine), plan.nodes, plan.seed);
                 report.members = (1..=plan.nodes).collect();
-                (report, Some(cluster))
+                (report, Some(cluster), no_disks)
             }
             (false, false) => {
                 std::fs::create_dir_all(&plan.dir).map_err(|error| {
                     Failure::new(Exit::Data, format!("{}: {error}", plan.dir.display()))
                 })?;
-                (Report::new(None, plan.attached.len() as u64, plan.seed), None)
+                (Report::new(None, plan.attached.len() as u64, plan.seed), None, None)
             }
         };
-        report.choose(&plan.kinds, cluster.is_some());
+        report.choose(&plan.kinds, |kind| match &cluster {
+            None if kind.needs_processes() => Some("the processes are not ours".into()),
+            Some(cluster) if kind == Kind::Disk && !cluster.has_disks() => Some(
+                no_disks.clone().unwrap_or_else(|| "the nodes have no disks of their own".into()),
+            ),
+            None | Some(_) => None,
+        });
         let timeline = Timeline::resume(report.record.clone(), report.elapsed());
         let field = match cluster {
             Some(cluster) => Field::of(cluster, report.members.clone(), timeline),

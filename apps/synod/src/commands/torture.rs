@@ -49,7 +49,7 @@ pub(crate) struct TortureArgs {
     /// Decides when which fault strikes whom, and what clients ask
     #[arg(long, default_value_t = 0, conflicts_with = "resume")]
     seed: u64,
-    /// Which faults strike [default: all]
+    /// Which faults strike [default: all but disk]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "FAULTS")]
     faults: Vec<Kind>,
     /// How many clients, each with one call under way
@@ -99,7 +99,7 @@ async fn torture(args: &TortureArgs) -> Result<Exit> {
 
 fn plan(args: &TortureArgs) -> Plan {
     let kinds = match args.faults.is_empty() {
-        true => Kind::all(),
+        true => Kind::usual(),
         false => args.faults.clone(),
     };
     Plan {

@@ -14,6 +14,7 @@ use synod_engine::ClusterId;
 use tokio::process::Command;
 use tokio::sync::watch;
 
+use super::disk::Disk;
 use super::ports;
 use crate::commands::up::layout::{self, CLUSTER_FILE, Hold};
 use crate::config::{self, Listen, Member, Node, resolve};
@@ -29,6 +30,10 @@ pub(super) struct Cluster {
     described: config::Cluster,
     network: Network,
     processes: Mutex<BTreeMap<u64, Process>>,
+    /// Where each node keeps its data.
+    data: BTreeMap<u64, PathBuf>,
+    /// Disks of their own, if they have some. Taken down after the processes.
+    disks: BTreeMap<u64, Disk>,
     _hold: Hold,
 }
 
@@ -42,8 +47,14 @@ struct Process {
 }
 
 impl Cluster {
-    /// Makes the files of a new cluster in `dir`, with one node to spare.
-    pub(super) fn make(dir: &Path, engine: EngineName, founders: u64) -> Result<Self> {
+    /// Makes the files of a new cluster in `dir`, with one node to spare; on disks of their own if that is
+    /// wanted and can be done.
+    pub(super) fn make(
+        dir: &Path,
+        engine: EngineName,
+        founders: u64,
+        wants_disks: bool,
+    ) -> Result<(Self, Option<String>)> {
         let cannot = cannot_use(dir);
         if dir.exists() && std::fs::read_dir(dir).map_err(&cannot)?.next().is_some() {
             let what = format!(
@@ -65,13 +76,19 @@ impl Cluster {
             listens.push(Listen { peer: Some(listen), ..Listen::default() });
         }
         std::fs::create_dir_all(dir).map_err(&cannot)?;
+        let dir = &dir.canonicalize().map_err(&cannot)?;
         let cluster = u64::from(std::process::id()) << 32 | u64::from(ports[0]);
+        let no_disks = wants_disks.then(|| make_disks(dir, count).err()).flatten();
+        let has_disks = wants_disks && no_disks.is_none();
         for (member, listen) in nodes.iter().zip(listens) {
             let join = member.id > founders;
             let known = nodes.iter().filter(|other| join || other.id <= founders);
             let node = Node {
                 id: member.id,
-                dir: format!("node{}", member.id).into(),
+                dir: match has_disks {
+                    true => mount(dir, member.id).join("data"),
+                    false => dir.join(format!("node{}", member.id)),
+                },
                 cluster,
                 join,
                 listen,
@@ -85,7 +102,7 @@ impl Cluster {
         }
         let described = config::Cluster { cluster, engine, nodes };
         std::fs::write(dir.join(CLUSTER_FILE), described.to_toml()).map_err(&cannot)?;
-        Self::open(dir)
+        Ok((Self::open(dir)?, no_disks))
     }
 
     /// The cluster that was made in `dir`, with no node started.
@@ -95,12 +112,20 @@ impl Cluster {
         let hold = layout::hold(&dir)?;
         let program = std::env::current_exe().map_err(cannot_use(&dir))?;
         let network = Network::start().map_err(cannot_use(&dir))?;
+        let (mut data, mut disks) = (BTreeMap::new(), BTreeMap::new());
         for member in &described.nodes {
+            if image(&dir, member.id).exists() {
+                let disk = Disk::open(&image(&dir, member.id), &mount(&dir, member.id));
+                let disk = disk.map_err(|why| Failure::new(Exit::Data, why))?;
+                disks.insert(member.id, disk);
+            }
             let file = Node::read(&layout::node_file(&dir, member.id))?;
             let (at, to) = (resolve(&member.peer)?, resolve(file.listen().1)?);
             lead(&network, member.id, at, to)?;
+            data.insert(member.id, file.dir);
         }
-        Ok(Self { dir, program, described, network, processes: Mutex::default(), _hold: hold })
+        let processes = Mutex::default();
+        Ok(Self { dir, program, described, network, processes, data, disks, _hold: hold })
     }
 
     pub(super) fn network(&self) -> &Network {
@@ -124,8 +149,18 @@ impl Cluster {
     }
 
     /// Where a node keeps its data.
-    pub(super) fn data(&self, node: u64) -> PathBuf {
-        self.dir.join(format!("node{node}"))
+    pub(super) fn data(&self, node: u64) -> &Path {
+        &self.data[&node]
+    }
+
+    /// The disk of a node, if it has one of its own.
+    pub(super) fn disk(&self, node: u64) -> Option<&Disk> {
+        self.disks.get(&node)
+    }
+
+    /// Whether all nodes have disks of their own.
+    pub(super) fn has_disks(&self) -> bool {
+        !self.disks.is_empty()
     }
 
     /// A node's configuration.
@@ -252,6 +287,29 @@ impl Drop for Cluster {
             self.signal(node, Signal::KILL);
         }
     }
+}
+
+/// Makes a disk for each node, or none at all and says why.
+fn make_disks(dir: &Path, count: u64) -> std::result::Result<(), String> {
+    // Whoever opens the cluster mounts them anew.
+    let made =
+        (1..=count).try_for_each(|node| Disk::make(&image(dir, node), &mount(dir, node)).map(drop));
+    if made.is_err() {
+        for node in 1..=count {
+            // Some of them were never made.
+            std::fs::remove_file(image(dir, node)).ok();
+            std::fs::remove_dir(mount(dir, node)).ok();
+        }
+    }
+    made
+}
+
+fn image(dir: &Path, node: u64) -> PathBuf {
+    dir.join(format!("disk{node}.img"))
+}
+
+fn mount(dir: &Path, node: u64) -> PathBuf {
+    dir.join(format!("disk{node}"))
 }
 
 fn lead(network: &Network, node: u64, at: SocketAddr, to: SocketAddr) -> Result<()> {

@@ -44,12 +44,14 @@ pub(crate) enum Kind {
     Churn,
     /// Leadership moved
     Lead,
+    /// A disk that is full, or stands still; needs leave to mount file systems, and is off by default
+    Disk,
 }
 
 impl Kind {
-    /// All of them.
-    pub(crate) fn all() -> Vec<Self> {
-        Self::value_variants().to_vec()
+    /// Those that strike unless others are named.
+    pub(crate) fn usual() -> Vec<Self> {
+        Self::value_variants().iter().copied().filter(|kind| *kind != Self::Disk).collect()
     }
 
     /// How long it rests before it strikes again, on average.
@@ -64,6 +66,7 @@ impl Kind {
             Self::Restart => 25_000,
             Self::Churn => 15_000,
             Self::Lead => 10_000,
+            Self::Disk => 10_000,
         })
     }
 
@@ -137,6 +140,7 @@ async fn rage(field: Arc<Field>, kind: Kind, mut random: Random) -> Result<(), V
             Kind::Damage => disks::damage(&field, &mut random).await?,
             Kind::Churn => members::churn(&field, &mut random).await?,
             Kind::Lead => members::lead(&field, &mut random).await,
+            Kind::Disk => disks::suffer(&field, &mut random).await?,
         }
     }
 }

@@ -70,16 +70,11 @@ impl Report {
         }
     }
 
-    /// From now on these kinds of faults strike, as far as they can.
-    pub(crate) fn choose(&mut self, kinds: &[Kind], is_own: bool) {
+    /// From now on these kinds of faults strike, except those for which `forbids` has a reason.
+    pub(crate) fn choose(&mut self, kinds: &[Kind], forbids: impl Fn(Kind) -> Option<String>) {
+        self.skipped = kinds.iter().filter_map(|kind| Some((*kind, forbids(*kind)?))).collect();
         self.kinds = kinds.to_vec();
-        self.skipped.clear();
-        if !is_own {
-            let why = "the processes are not ours".to_owned();
-            self.kinds.retain(|kind| !kind.needs_processes());
-            let skipped = kinds.iter().filter(|kind| kind.needs_processes());
-            self.skipped = skipped.map(|kind| (*kind, why.clone())).collect();
-        }
+        self.kinds.retain(|kind| !self.skipped.contains_key(kind));
     }
 
     /// Reads the one in `dir`.
@@ -158,7 +153,9 @@ mod tests {
     fn a_report_that_was_written_can_be_read_and_the_worst_round_decides() {
         let dir = tempfile::tempdir().unwrap();
         let mut report = Report::new(Some(EngineName::Zab), 5, 7);
-        report.choose(&[Kind::Kill, Kind::Slow], true);
+        let no_slow = |kind| (kind == Kind::Slow).then(|| "too slow".to_owned());
+        report.choose(&[Kind::Kill, Kind::Slow], no_slow);
+        assert_eq!((&report.kinds[..], report.skipped.len()), (&[Kind::Kill][..], 1));
         report.rounds.push(round(1, Verdict::Ok));
         assert_eq!(report.verdict(), &Verdict::Ok);
         report.rounds.push(round(2, Verdict::Undecided("a key".into())));

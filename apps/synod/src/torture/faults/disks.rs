@@ -1,5 +1,5 @@
 //! What crashes and years do to a log: a torn end, which a start must cut, and a flipped bit in what was
-//! synced, with which a start must be refused.
+//! synced, with which a start must be refused; and disks that are full or stand still.
 
 use std::fs::File;
 use std::io;
@@ -82,6 +82,26 @@ pub(super) async fn damage(field: &Field, random: &mut Random) -> Result<(), Ver
     insist(field, &["replace", &node.to_string(), &address]).await;
     field.ready(node).await;
     forget(field, node);
+    Ok(())
+}
+
+/// Fills the disk of a node for a while, or has it stand still.
+pub(super) async fn suffer(field: &Field, random: &mut Random) -> Result<(), Verdict> {
+    let Some(taken) = field.victim(random).await else { return Ok(()) };
+    let node = taken.node;
+    let Some(disk) = field.cluster().disk(node) else { return Ok(()) };
+    let stuck = |why: String| Verdict::Died(format!("the disk of node {node}: {why}"));
+    if random.below(2) == 0 {
+        let _under_way = field.timeline.fault(Kind::Disk, format!("node {node}, full"));
+        disk.fill().map_err(|error| stuck(error.to_string()))?;
+        field.hold(span(random, 500, 8_000)).await;
+        disk.free();
+    } else {
+        let _under_way = field.timeline.fault(Kind::Disk, format!("node {node}, stands still"));
+        disk.freeze().map_err(stuck)?;
+        field.hold(span(random, 100, 15_000)).await;
+        disk.thaw().map_err(stuck)?;
+    }
     Ok(())
 }
 

@@ -67,12 +67,12 @@ fn empty(field: &Field, node: u64) -> Result<(), String> {
     let cluster = field.cluster();
     let data = cluster.data(node);
     if data.exists() {
-        std::fs::remove_dir_all(&data)
+        std::fs::remove_dir_all(data)
             .map_err(|error| format!("{} cannot be emptied: {error}", data.display()))?;
     }
     let path = cluster.file(node);
     let file = Node::read(&path).map_err(|failure| failure.what)?;
-    let file = Node { join: true, dir: format!("node{node}").into(), ..file };
+    let file = Node { join: true, ..file };
     std::fs::write(&path, file.to_toml())
         .map_err(|error| format!("{} cannot be written: {error}", path.display()))
 }
