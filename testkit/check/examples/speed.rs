@@ -5,8 +5,10 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use synod_check::causal::{self, Level};
 use synod_check::registers::{Input, Output, Registers};
-use synod_check::{DEFAULT_MAX_STEPS, Operation, check};
+use synod_check::sessions::{self, Guarantee};
+use synod_check::{DEFAULT_MAX_STEPS, Operation, Verdict, check, sequential};
 use synod_engine::Random;
 
 type History = Vec<Operation<Input, Output>>;
@@ -128,10 +130,25 @@ fn main() {
     judge("10 keys, few values", &record(0, few_values(10)));
     judge("one key, few values", &record(0, few_values(1)));
     judge("10 keys, few values, 0.1 % unknown", &record(1_000, few_values(10)));
+    let history = record(0, reads_and_puts(10));
+    time("10 keys, unique values: sequential", || {
+        sequential::check(&Registers, &history, DEFAULT_MAX_STEPS)
+    });
+    for level in [Level::Weak, Level::Convergent, Level::Memory] {
+        let what = format!("10 keys, unique values: causal, {level:?}");
+        time(&what, || causal::check(&Registers, &history, level));
+    }
+    time("10 keys, unique values: sessions", || {
+        sessions::check(&Registers, &history, &Guarantee::ALL)
+    });
 }
 
 fn judge(what: &str, history: &History) {
+    time(what, || check(&Registers, history, DEFAULT_MAX_STEPS));
+}
+
+fn time(what: &str, judge: impl FnOnce() -> Verdict) {
     let begin = Instant::now();
-    let verdict = check(&Registers, history, DEFAULT_MAX_STEPS);
+    let verdict = judge();
     println!("{what:40} {:>8.3} s  {verdict}", begin.elapsed().as_secs_f64());
 }

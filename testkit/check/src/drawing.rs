@@ -30,6 +30,7 @@ pub fn draw<I: Display, O: Display>(found: &Counterexample, history: &[Operation
             );
             (order.clone(), candidates, above)
         }
+        Evidence::Told(what) => (Vec::new(), &[], format!("{about}: {what}")),
         Evidence::Cycle(cycle) => {
             let above =
                 format!("{about}: each must come before the next, and the last before the first.");

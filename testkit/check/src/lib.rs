@@ -13,10 +13,11 @@
 //! | `search` | Wing and Gong's search with Lowe's memory of where it has been |
 //! | `unknown` | where to look first for operations of unknown fate |
 //! | `timeline` | what may come next |
-//! | [`sequential`] | the weaker question: each client's order only |
+//! | [`sequential`], [`causal`], [`sessions`] | weaker questions |
 //! | [`versions`], `eras` | what the values tell without a search |
 //! | [`mod@file`], [`jepsen`], [`recorded`] | histories as lines of JSON, as Jepsen writes them, of any model |
 //! | [`draw`] | a violation as a picture |
+//! | [`multicast`] | what a group was sent and delivered |
 //! | [`watch`] | whether what a watcher was told is what happened |
 //!
 //! Rules of evidence:
@@ -53,21 +54,26 @@
 //! for linearizability* (2017); A. Horn, D. Kroening, *Faster linearizability checking via
 //! P-compositionality* (2015).
 
+pub mod causal;
 mod check;
 mod drawing;
 mod eras;
 pub mod file;
+mod graph;
 pub mod jepsen;
 pub mod lists;
 pub mod maps;
 mod model;
+pub mod multicast;
 mod operation;
 pub mod queues;
 pub mod recorded;
 pub mod registers;
+mod relations;
 mod search;
 mod sequence;
 pub mod sequential;
+pub mod sessions;
 mod text;
 mod timeline;
 mod unknown;

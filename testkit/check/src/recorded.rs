@@ -5,12 +5,17 @@ use std::fmt::{self, Display};
 use std::io::BufRead;
 use std::str::FromStr;
 
+use crate::causal::{self, Level};
 use crate::file::{ReadError, Reader};
 use crate::lists::Lists;
 use crate::maps::{self, Maps};
+use crate::multicast::{self, Rule};
 use crate::queues::{self, Queues};
 use crate::registers::{self, Registers};
-use crate::{Model, Operation, Verdict, check, draw, jepsen, lists, sequential};
+use crate::sessions::{self, Guarantee};
+use crate::{
+    Counterexample, Evidence, Model, Operation, Verdict, check, draw, jepsen, lists, sequential,
+};
 
 /// How a history is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +39,8 @@ pub enum Kind {
     Kv,
     /// Queues.
     Queue,
+    /// Messages sent to a group.
+    Multicast,
 }
 
 /// What is asked about a history.
@@ -43,6 +50,12 @@ pub enum Consistency {
     Linearizable,
     /// One order that keeps the order of each client.
     Sequential,
+    /// No answer in spite of its causes.
+    Causal(Level),
+    /// What each client may rely on for itself.
+    Session(&'static [Guarantee]),
+    /// What is delivered in the end, or in which order.
+    Delivery(&'static [Rule]),
 }
 
 /// A history of any model.
@@ -55,6 +68,8 @@ pub enum History {
     Lists(Vec<Operation<lists::Input, lists::Output>>),
     /// Queues.
     Queues(Vec<Operation<queues::Input, queues::Output>>),
+    /// What processes sent and delivered.
+    Multicast(Vec<multicast::Event>),
 }
 
 /// What was found.
@@ -103,6 +118,7 @@ impl History {
             Kind::Kv => reader.operations_of(|_| Ok(())).map(Self::of_maps),
             Kind::Append => reader.operations_of(|_| Ok(())).map(Self::Lists),
             Kind::Queue => reader.operations_of(|_| Ok(())).map(Self::Queues),
+            Kind::Multicast => reader.lines(|_| Ok(())).map(Self::Multicast),
         };
         read.map_err(|ReadError { line, why }| {
             let why = format!("{why}; it was read as one of model {kind}, --model names another");
@@ -136,6 +152,21 @@ impl History {
             Self::Maps(history) => size(&Maps::default(), history),
             Self::Lists(history) => size(&Lists::default(), history),
             Self::Queues(history) => size(&Queues, history),
+            Self::Multicast(events) => {
+                let clients: BTreeSet<_> = events.iter().map(|event| event.process).collect();
+                Size { operations: events.len(), clients: clients.len(), keys: 1 }
+            }
+        }
+    }
+
+    /// What is asked of it if nothing is said.
+    #[must_use]
+    pub fn usual(&self) -> Consistency {
+        match self {
+            Self::Registers(_) | Self::Maps(_) | Self::Lists(_) | Self::Queues(_) => {
+                Consistency::Linearizable
+            }
+            Self::Multicast(_) => Consistency::Delivery(RELIABLE),
         }
     }
 
@@ -147,6 +178,7 @@ impl History {
             Self::Maps(history) => judge(&Maps::of(history), history, consistency, max_steps),
             Self::Lists(history) => judge(&Lists::of(history), history, consistency, max_steps),
             Self::Queues(history) => judge(&Queues, history, consistency, max_steps),
+            Self::Multicast(events) => delivered(events, consistency),
         }
     }
 }
@@ -164,7 +196,14 @@ where
     let verdict = match consistency {
         Consistency::Linearizable => check(model, history, max_steps),
         Consistency::Sequential => sequential::check(model, history, max_steps),
+        Consistency::Causal(level) => causal::check(model, history, level),
+        Consistency::Session(guarantees) => sessions::check(model, history, guarantees),
+        Consistency::Delivery(_) => not_judged("has operations, and no messages"),
     };
+    report(verdict, history)
+}
+
+fn report<I: Display, O: Display>(verdict: Verdict, history: &[Operation<I, O>]) -> Report {
     let (story, svg) = match &verdict {
         Verdict::Illegal(found) => {
             (Some(found.explain(history).to_string()), Some(draw(found, history)))
@@ -172,6 +211,32 @@ where
         Verdict::Ok | Verdict::Unknown { .. } => (None, None),
     };
     Report { verdict, story, svg }
+}
+
+fn delivered(events: &[multicast::Event], consistency: Consistency) -> Report {
+    let rules = match consistency {
+        Consistency::Delivery(rules) => rules,
+        // What is usual of operations and of messages bears one name.
+        Consistency::Causal(Level::Weak) => &[Rule::Causal],
+        Consistency::Linearizable
+        | Consistency::Sequential
+        | Consistency::Causal(Level::Convergent | Level::Memory)
+        | Consistency::Session(_) => {
+            return report::<String, String>(not_judged("has messages, and no operations"), &[]);
+        }
+    };
+    let verdict = multicast::check(events, rules).map_or_else(
+        |broken| {
+            let about = format!("{:?}", broken.rule);
+            Verdict::Illegal(Counterexample { about, evidence: Evidence::Told(broken.detail) })
+        },
+        |()| Verdict::Ok,
+    );
+    report::<String, String>(verdict, &[])
+}
+
+fn not_judged(why: &str) -> Verdict {
+    Verdict::Unknown { about: "the history".into(), why: why.into() }
 }
 
 fn size<M: Model>(model: &M, history: &[Operation<M::Input, M::Output>]) -> Size {
@@ -206,26 +271,74 @@ pub type Names<T, const N: usize> = [(T, &'static str, &'static str); N];
 
 impl Kind {
     /// All of them.
-    pub const ALL: Names<Self, 5> = [
+    pub const ALL: Names<Self, 6> = [
         (Self::Register, "register", "registers: read, write"),
         (Self::Cas, "cas", "registers: read, write, compare-and-swap"),
         (Self::Append, "append", "lists: append, read"),
         (Self::Kv, "kv", "a key-value store: put, append, get, cas, delete, range"),
         (Self::Queue, "queue", "queues: enqueue, dequeue"),
+        (Self::Multicast, "multicast", "messages: send, deliver, crash"),
     ];
 }
 
 impl Consistency {
     /// All of them.
-    pub const ALL: Names<Self, 2> = [
+    pub const ALL: Names<Self, 14> = [
         (
             Self::Linearizable,
             "linearizable",
             "one order explains all, each operation within its time",
         ),
         (Self::Sequential, "sequential", "one order explains all, and keeps that of each client"),
+        (
+            Self::Causal(Level::Weak),
+            "causal",
+            "nobody misses a cause of what they found; of messages: nor gets one before its causes",
+        ),
+        (
+            Self::Causal(Level::Convergent),
+            "causal-convergence",
+            "and all agree which of two writes is the later one",
+        ),
+        (
+            Self::Causal(Level::Memory),
+            "causal-memory",
+            "and one order for each client explains all that it found",
+        ),
+        (Self::Session(&Guarantee::ALL), "session", "the next four together"),
+        (
+            Self::Session(&[Guarantee::ReadYourWrites]),
+            "read-your-writes",
+            "a client finds what it wrote, or newer",
+        ),
+        (
+            Self::Session(&[Guarantee::MonotonicReads]),
+            "monotonic-reads",
+            "a client finds what it found, or newer",
+        ),
+        (
+            Self::Session(&[Guarantee::MonotonicWrites]),
+            "monotonic-writes",
+            "what a client writes later is newer",
+        ),
+        (
+            Self::Session(&[Guarantee::WritesFollowReads]),
+            "writes-follow-reads",
+            "what a client writes is newer than what it found",
+        ),
+        (Self::Delivery(RELIABLE), "reliable", "all that do not crash deliver the same messages"),
+        (
+            Self::Delivery(&[Rule::Uniform, Rule::Validity]),
+            "uniform",
+            "all that do not crash deliver what anyone delivers",
+        ),
+        (Self::Delivery(&[Rule::Fifo]), "fifo", "messages of one sender in the order it sent them"),
+        (Self::Delivery(&[Rule::Total]), "total", "all deliveries follow one order"),
     ];
 }
+
+/// What is asked of messages if nothing is said.
+const RELIABLE: &[Rule] = &[Rule::Validity, Rule::Agreement];
 
 impl Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

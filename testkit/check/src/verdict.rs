@@ -46,6 +46,8 @@ pub enum Evidence {
     },
     /// Each must come before the next, and the last before the first.
     Cycle(Vec<Before>),
+    /// Something else, in words.
+    Told(String),
 }
 
 /// An operation that must come before another.
@@ -118,6 +120,7 @@ impl<I: fmt::Display, O: fmt::Display> fmt::Display for Story<'_, I, O> {
                 }
                 Ok(())
             }
+            Evidence::Told(what) => writeln!(f, "{what}"),
         }
     }
 }

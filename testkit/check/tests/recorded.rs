@@ -76,7 +76,7 @@ const EXAMPLES: [(&str, &[Line], &str); 5] = [
 
 #[test]
 fn an_example_of_every_model_is_judged() {
-    assert_eq!(EXAMPLES.len(), Kind::ALL.len());
+    assert_eq!(EXAMPLES.len() + 1, Kind::ALL.len(), "multicast is apart");
     for (model, operations, wrong) in EXAMPLES {
         let judge = |operations: &[_]| {
             let history = read(&file(model, operations), None).expect(model);
@@ -89,6 +89,46 @@ fn an_example_of_every_model_is_judged() {
         let report = judge(&spoiled);
         assert!(matches!(report.verdict, Verdict::Illegal(_)), "{model}: {}", report.verdict);
         assert!(report.story.is_some() && report.svg.unwrap().ends_with("</svg>\n"));
+    }
+}
+
+/// Two processes deliver two messages in different orders.
+const MULTICAST: &str = r#"{"history":"synod","version":1,"model":"multicast"}
+{"process":1,"does":{"send":{"message":"a"}}}
+{"process":2,"does":{"send":{"message":"b","to":[1,2]}}}
+{"process":1,"does":{"deliver":{"message":"a"}}}
+{"process":1,"does":{"deliver":{"message":"b"}}}
+{"process":2,"does":{"deliver":{"message":"b"}}}
+{"process":2,"does":{"deliver":{"message":"a"}}}
+{"process":3,"does":"crash"}
+"#;
+
+#[test]
+fn messages_are_judged_by_the_rules_of_messages() {
+    let history = read(MULTICAST, None).expect("a history");
+    let judge = |name: &str| history.judge(name.parse().unwrap(), DEFAULT_MAX_STEPS);
+    assert_eq!((history.size().operations, history.size().clients), (7, 3));
+    assert!(history.judge(history.usual(), 1).verdict.is_ok());
+    for kept in ["reliable", "uniform", "fifo", "causal"] {
+        assert!(judge(kept).verdict.is_ok(), "{kept}");
+    }
+    let total = judge("total");
+    assert!(matches!(total.verdict, Verdict::Illegal(_)));
+    assert!(total.story.unwrap().contains("\"a\", \"b\""));
+    assert!(matches!(judge("linearizable").verdict, Verdict::Unknown { .. }));
+    assert!(matches!(judge("session").verdict, Verdict::Unknown { .. }));
+}
+
+#[test]
+fn a_register_is_judged_by_every_consistency_of_operations() {
+    let (model, operations, _) = EXAMPLES[0];
+    let history = read(&file(model, operations), None).expect("a history");
+    for (consistency, name, _) in Consistency::ALL {
+        let verdict = history.judge(consistency, DEFAULT_MAX_STEPS).verdict;
+        match consistency {
+            Consistency::Delivery(_) => assert!(matches!(verdict, Verdict::Unknown { .. })),
+            _ => assert!(verdict.is_ok(), "{name}: {verdict}"),
+        }
     }
 }
 

@@ -22,9 +22,9 @@ pub(crate) struct CheckArgs {
     /// What was recorded [default: what the first line of the history names, else kv]
     #[arg(long, value_parser = named(&Kind::ALL))]
     model: Option<Kind>,
-    /// What is asked about it
-    #[arg(long, value_parser = named(&Consistency::ALL), default_value = "linearizable")]
-    consistency: Consistency,
+    /// What is asked about it [default: linearizable; of messages: reliable]
+    #[arg(long, value_parser = named(&Consistency::ALL))]
+    consistency: Option<Consistency>,
     /// How it is written [default: as its first line looks]
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -64,11 +64,11 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Exit> {
 fn judge(args: &CheckArgs) -> Result<Exit> {
     let history = read(args)?;
     let Size { operations, clients, keys } = history.size();
-    let Report { verdict, story, svg } = history.judge(args.consistency, args.max_steps);
+    let asked = args.consistency.unwrap_or_else(|| history.usual());
+    let Report { verdict, story, svg } = history.judge(asked, args.max_steps);
     if let Some((path, svg)) = args.svg.as_ref().zip(svg) {
         save(path, &svg)?;
     }
-    let asked = args.consistency;
     let (word, told) = match &verdict {
         Verdict::Ok => (asked.to_string(), asked.to_string()),
         Verdict::Illegal(found) => ("illegal".into(), format!("not {asked}: {}", found.about)),
