@@ -98,7 +98,12 @@ impl Relations {
         let end = |place: usize| history[place].returned.as_ref().map_or(u64::MAX, |it| it.at);
         for (client, own) in &mut clients {
             own.sort_by_key(|place| (history[*place].invoked, end(*place)));
-            if own.windows(2).any(|pair| end(pair[0]) > history[pair[1]].invoked) {
+            let at_once = |pair: &[usize]| {
+                let from = [history[pair[0]].invoked, history[pair[1]].invoked];
+                // Two that took no time at all, at the same time, are in no order.
+                end(pair[0]) > from[1] || end(pair[1]) <= from[0]
+            };
+            if own.windows(2).any(at_once) {
                 let why =
                     "has several operations under way at once, so that its order is not known";
                 return Err(Verdict::Unknown {
@@ -151,20 +156,19 @@ impl Relations {
     /// For each operation and session, how many of its operations come before it or are it, by what
     /// `graph` says; `order` is one of it.
     pub(crate) fn clocks(&self, graph: &Graph, order: &[usize]) -> Clocks {
-        let mut clocks = Clocks { width: self.sessions.len(), counts: Vec::new() };
-        clocks.counts = vec![0; self.seen.len() * clocks.width];
+        let width = self.sessions.len();
+        let mut clocks = Clocks { width, counts: vec![0; order.len() * width] };
         for &place in order {
-            let (session, number) = self.at[place];
-            if session == usize::MAX {
-                continue;
+            let own = place * width;
+            // Nodes beyond the history belong to no session.
+            if let Some((session, number)) = self.at.get(place).filter(|at| at.0 != usize::MAX) {
+                clocks.counts[own + session] = *number as u32 + 1;
             }
-            let own = place * clocks.width;
-            clocks.counts[own + session] = number as u32 + 1;
             for next in graph.next(place) {
                 let to = next * clocks.width;
                 let (low, high) = (own.min(to), own.max(to));
                 let (one, other) = clocks.counts.split_at_mut(high);
-                let (one, other) = (&mut one[low..low + clocks.width], &mut other[..clocks.width]);
+                let (one, other) = (&mut one[low..low + width], &mut other[..width]);
                 let (from, to) = if own < to { (&*one, other) } else { (&*other, one) };
                 for (to, from) in to.iter_mut().zip(from) {
                     *to = (*to).max(*from);
@@ -172,6 +176,21 @@ impl Relations {
             }
         }
         clocks
+    }
+
+    /// By session, the first write of the same key that comes after this one.
+    pub(crate) fn first_writes<'a>(
+        &'a self,
+        clocks: &'a Clocks,
+        place: usize,
+    ) -> impl Iterator<Item = usize> + 'a {
+        let (session, number) = self.at[place];
+        self.writes[self.seen[place].key].values().filter_map(move |writes| {
+            let is_before =
+                |write: &usize| *write != place && clocks.before(*write, session) > number;
+            let known = writes.partition_point(|write| !is_before(write));
+            writes.get(known).copied()
+        })
     }
 
     /// By session, the last write of the key before an operation, itself not counted.

@@ -121,9 +121,11 @@ fn lanes<I, O>(operations: &[&Operation<I, O>], order: Order) -> Vec<Span> {
             Order::Clients => {
                 let count = lanes.len();
                 let lane = *lanes.entry(operation.client).or_insert(count);
-                // Who asks at the time of an answer has had it.
-                let begin = operation.invoked.saturating_mul(2).saturating_add(1);
-                Span { lane, begin, end: end.map(|end| end.saturating_mul(2)), unknown }
+                // Who asks at the time of an answer has had it; what took no time stands between.
+                let at = |time: u64, share| time.saturating_mul(4).saturating_add(share);
+                let (from, to) = if end == Some(operation.invoked) { (1, 2) } else { (3, 0) };
+                let (begin, end) = (at(operation.invoked, from), end.map(|end| at(end, to)));
+                Span { lane, begin, end, unknown }
             }
         }
     };

@@ -94,8 +94,7 @@ fn sequential_consistency_and_the_oracle_agree() {
     for round in 0..20_000 {
         let (count, values) = (random.between(2, 7), if round % 2 == 0 { 9 } else { 2 });
         let history = history(&mut random, count, draw(values, round % 3 == 0), perform);
-        // Of one client, some operations are under way at once, here and in the oracle.
-        let explained = explains(&All, &All.initial(), &history, &before);
+        let explained = explains(&All, &All.initial(), &history, &of_client);
         match sequential::check(&Registers, &history, DEFAULT_MAX_STEPS) {
             Verdict::Ok => assert!(explained, "{history:#?}"),
             Verdict::Illegal(found) => assert!(!explained, "{}", found.explain(&history)),
@@ -104,13 +103,6 @@ fn sequential_consistency_and_the_oracle_agree() {
         counts[usize::from(explained)] += 1;
     }
     assert!(counts.iter().all(|count| *count > 2_000), "{counts:?}");
-}
-
-/// A client that asks at the time of an answer has had it.
-fn before(one: &Operation<Input, Output>, other: &Operation<Input, Output>) -> bool {
-    let at_once = one.returned.as_ref().is_some_and(|it| it.at == other.invoked);
-    let is_long = one.returned.as_ref().is_some_and(|it| it.at > one.invoked);
-    of_client(one, other) || one.client == other.client && at_once && is_long
 }
 
 #[test]
@@ -131,14 +123,8 @@ fn lists_of_several_clients_are_judged_by_their_order_alone() {
             lists::Input::Read { .. } => lists::Output::List(list.clone()),
         };
         let history = history(&mut random, count, draw, perform);
-        let before = |one: &Operation<_, _>, other: &Operation<_, _>| {
-            let end = one.returned.as_ref().map(|it| it.at);
-            of_client(one, other)
-                || one.client == other.client
-                    && end.is_some_and(|at| at == other.invoked && at > one.invoked)
-        };
         let model = Lists::default();
-        let explained = explains(&model, &model.initial(), &history, &before);
+        let explained = explains(&model, &model.initial(), &history, &of_client);
         let verdict = sequential::check(&Lists::of(&history), &history, DEFAULT_MAX_STEPS);
         assert!(!matches!(verdict, Verdict::Unknown { .. }), "{verdict}");
         assert_eq!(verdict.is_ok(), explained, "{history:#?}");

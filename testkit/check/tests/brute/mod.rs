@@ -42,9 +42,13 @@ pub(crate) fn in_time<I, O>(one: &Operation<I, O>, other: &Operation<I, O>) -> b
     one.returned.as_ref().is_some_and(|returned| returned.at < other.invoked)
 }
 
-/// In real time, of one client.
+/// Of one client: who asks at the time of an answer has had it. Two that took no time at all, at the same
+/// time, are in no order.
 pub(crate) fn of_client<I, O>(one: &Operation<I, O>, other: &Operation<I, O>) -> bool {
-    one.client == other.client && in_time(one, other)
+    let has_had = |one: &Operation<I, O>, other: &Operation<I, O>| {
+        one.returned.as_ref().is_some_and(|returned| returned.at <= other.invoked)
+    };
+    one.client == other.client && has_had(one, other) && !has_had(other, one)
 }
 
 /// A history of `count` operations that each take effect at an instant of their time, of which some are
