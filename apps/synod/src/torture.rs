@@ -3,7 +3,7 @@
 //! It goes in rounds. In each, [clients](load) call all servers while [faults] of all kinds strike, each kind by
 //! itself, so that they overlap; an [atlas] keeps them within what the protocol survives. Then everything is
 //! mended. The cluster must be [well](field::Field::well) within a bound, all nodes must hold the same, and one
-//! order must explain all that the clients saw ([`round`], [`verdict`]). What was seen is forgotten after that,
+//! order must explain all that the clients saw, and [watchers] must have been told of it ([`round`], [`verdict`]). What was seen is forgotten after that,
 //! so that hours take no more memory than minutes; what remains is a [`report`], from which a torture that
 //! was ended goes on.
 //!
@@ -23,6 +23,7 @@ mod round;
 pub(crate) mod span;
 mod timeline;
 mod verdict;
+mod watchers;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::timeline::{End, Timeline};
+use super::watchers::Heard;
 use crate::exit::Result;
 
 /// An operation of a history.
@@ -49,10 +50,13 @@ pub(super) struct Load {
 }
 
 /// What clients saw.
+#[derive(Default)]
 pub(super) struct Seen {
     pub(super) history: Vec<Recorded>,
     /// A pair of keys that did not hold the same.
     pub(super) torn: Option<String>,
+    /// What watchers were told.
+    pub(super) heard: Vec<Heard>,
 }
 
 struct Shared {
@@ -91,7 +95,6 @@ impl Load {
             let reads = if anywhere { Reads::LinearizableAnywhere } else { Reads::Linearizable };
             clerks.push(clerk.with_reads(reads));
         }
-        let seen = Seen { history: Vec::new(), torn: None };
         let rest = Duration::from_secs(2 * habits.clients) / habits.rate as u32;
         let shared = Arc::new(Shared {
             begin: Instant::now(),
@@ -101,7 +104,7 @@ impl Load {
             rest,
             stop: AtomicBool::new(false),
             values: AtomicU64::new(0),
-            history: Mutex::new(seen),
+            history: Mutex::default(),
             newest_write: watch::channel(0).0,
         });
         timeline.open();
@@ -176,8 +179,7 @@ impl Load {
         for clerk in self.clerks {
             clerk.close().await;
         }
-        let seen = Seen { history: Vec::new(), torn: None };
-        std::mem::replace(&mut *self.shared.lock(), seen)
+        std::mem::take(&mut *self.shared.lock())
     }
 }
 

@@ -12,8 +12,9 @@ use tokio::time::{sleep, timeout};
 
 use super::faults::{Kind, Loose};
 use super::field::Field;
-use super::load::{Habits, Load, after};
+use super::load::{Habits, Load, Seen, after};
 use super::verdict::{Verdict, judge};
+use super::watchers::Watchers;
 use crate::exit::{Failure, Result};
 
 /// How often it is looked whether a node ended that should not have.
@@ -62,6 +63,7 @@ impl Round<'_> {
         let from_ms = field.timeline.now().as_millis() as u64;
         let (seed, addresses) = (self.habits.seed, field.addresses());
         let prefix = format!("torture-{:x}-{}/", moment(), self.number);
+        let watchers = Watchers::start(&addresses, &field.options, &prefix).await?;
         let servers = (&addresses[..], field.options.clone());
         let mut load = Load::start(servers, &self.habits, &prefix, &field.timeline).await?;
         let mut loose = Loose::of(field, self.kinds, seed);
@@ -84,7 +86,14 @@ impl Round<'_> {
             Some(found) => Some(found),
             None => self.agree(field, &load).await.err(),
         };
-        let seen = load.finish().await;
+        let (found, heard) = match found {
+            Some(found) => (Some(found), Vec::new()),
+            None => match watchers.end(load.seen(), self.bound).await {
+                Ok(heard) => (None, heard),
+                Err(found) => (Some(found), Vec::new()),
+            },
+        };
+        let seen = Seen { heard, ..load.finish().await };
         let operations = seen.history.len() as u64;
         let unknown =
             seen.history.iter().filter(|operation| operation.returned.is_none()).count() as u64;

@@ -9,13 +9,15 @@ use synod_check::registers::Registers;
 use synod_check::{DEFAULT_MAX_STEPS, check, draw, file};
 
 use super::load::{Recorded, Seen};
+use super::watchers;
 use crate::exit::Exit;
 
 /// What is said of a round, and of all of them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "verdict", content = "told", rename_all = "snake_case")]
 pub(crate) enum Verdict {
-    /// One order explains all that clients saw, all nodes ended with the same, and writing went on.
+    /// One order explains all that clients saw, watchers were told it, all nodes ended with the same, and
+    /// writing went on.
     Ok,
     /// Something was answered, or is held by a node, that cannot be.
     Violation(String),
@@ -67,10 +69,13 @@ impl Verdict {
 
 /// Judges what clients saw. If it is not well, the history is kept as `kept`, with a drawing beside it.
 pub(super) fn judge(seen: &Seen, kept: &Path) -> Verdict {
-    let Seen { history, torn } = seen;
+    let Seen { history, torn, heard } = seen;
     let (verdict, drawing) = match (torn, check(&Registers, history, DEFAULT_MAX_STEPS)) {
         (Some(torn), _) => (Verdict::Violation(torn.clone()), None),
-        (None, synod_check::Verdict::Ok) => return Verdict::Ok,
+        (None, synod_check::Verdict::Ok) => match watchers::judge(heard, history) {
+            Ok(()) => return Verdict::Ok,
+            Err(told) => (Verdict::Violation(told), None),
+        },
         (None, synod_check::Verdict::Illegal(found)) => {
             let told = found.explain(history).to_string();
             (Verdict::Violation(told), Some(draw(&found, history)))
@@ -128,18 +133,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let kept = dir.path().join("violations/round-7.jsonl");
         let sound = vec![put(10, "[1]"), put(20, "[2]"), get(30, "[2]", 20)];
-        assert_eq!(judge(&Seen { history: sound.clone(), torn: None }, &kept), Verdict::Ok);
+        assert_eq!(judge(&Seen { history: sound.clone(), ..Seen::default() }, &kept), Verdict::Ok);
         assert!(!kept.exists());
 
         let lost = vec![put(10, "[1]"), put(20, "[2]"), get(30, "[1]", 10)];
-        let verdict = judge(&Seen { history: lost.clone(), torn: None }, &kept);
+        let verdict = judge(&Seen { history: lost.clone(), ..Seen::default() }, &kept);
         assert_eq!((verdict.word(), verdict.exit()), ("violation", Exit::Violation));
         let read = std::io::BufReader::new(File::open(&kept).unwrap());
         assert_eq!(file::read::<Input, Output>(read).unwrap(), lost);
         assert!(std::fs::read_to_string(kept.with_extension("svg")).unwrap().contains("<svg"));
 
         let torn = Some("a pair".to_owned());
-        let verdict = judge(&Seen { history: sound, torn }, &kept);
+        let verdict = judge(&Seen { history: sound, torn, ..Seen::default() }, &kept);
         assert_eq!(verdict.word(), "violation");
     }
 }
