@@ -13,6 +13,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::timeline::Span;
+use crate::unknown::{Order, lanes};
 use crate::versions::{Seen, Unclear, Version, Versions};
 use crate::{Model, Operation};
 
@@ -40,42 +42,62 @@ type Asked<'a, M> = &'a Operation<<M as Model>::Input, <M as Model>::Output>;
 
 /// Looks for an order of one key's operations.
 pub(crate) fn guess<M: Model>(model: &M, operations: &[Asked<'_, M>]) -> Guess {
+    let Ordered { seen, ordered, times } = match order(model, operations, Order::Time) {
+        Ok(ordered) => ordered,
+        Err(guess) => return guess,
+    };
+    let floats = |n: &usize| !is_bound(&seen[*n]) && !seen[*n].is_void;
+    let floating: Vec<_> = (0..seen.len()).filter(floats).collect();
+    if replays(model, operations, &times, &ordered, floating) {
+        Guess::Explained
+    } else {
+        Guess::Nothing
+    }
+}
+
+/// An order of those that found or made a version, which keeps that of time or of clients.
+pub(crate) struct Ordered {
+    seen: Vec<Seen>,
+    pub(crate) ordered: Vec<usize>,
+    times: Times,
+}
+
+fn is_bound(seen: &Seen) -> bool {
+    seen.reads.is_some() || seen.writes
+}
+
+/// Orders what the values tell of one key's operations.
+pub(crate) fn order<M: Model>(
+    model: &M,
+    operations: &[Asked<'_, M>],
+    kept: Order,
+) -> Result<Ordered, Guess> {
     let seen = match model.versions(operations) {
         Ok(Versions { seen, .. }) => seen,
-        Err(Unclear::Ambiguous(_)) => return Guess::Nothing,
-        Err(Unclear::Impossible(guilty)) => return Guess::Guilty(guilty),
+        Err(Unclear::Ambiguous(_)) => return Err(Guess::Nothing),
+        Err(Unclear::Impossible(guilty)) => return Err(Guess::Guilty(guilty)),
     };
-    let times = Times::of::<M>(operations);
+    let times = Times::of(&lanes(operations, kept));
     let eras = eras(&seen, &times);
-    let order = match in_order(&eras) {
-        Ok(order) => order,
-        Err((one, other)) => {
-            return Guess::Guilty(guilty(&seen, &eras, &[one, other], &[]));
-        }
-    };
+    let order = in_order(&eras)
+        .map_err(|(one, other)| Guess::Guilty(guilty(&seen, &eras, &[one, other], &[])))?;
     let ordered: Vec<usize> =
         order.iter().flat_map(|era| &eras[*era].operations).copied().collect();
     if let Err((late, early)) = times.agree(&ordered) {
         let of = |operation: usize| {
             eras.iter().position(|era| era.operations.contains(&operation)).unwrap_or_default()
         };
-        return Guess::Guilty(guilty(&seen, &eras, &[of(late), of(early)], &[late, early]));
+        let guilty = guilty(&seen, &eras, &[of(late), of(early)], &[late, early]);
+        return Err(Guess::Guilty(guilty));
     }
-    let is_bound = |seen: &Seen| seen.reads.is_some() || seen.writes;
-    let floating: Vec<_> =
-        (0..seen.len()).filter(|n| !is_bound(&seen[*n]) && !seen[*n].is_void).collect();
     if ordered.len() < seen.iter().filter(|seen| is_bound(seen)).count() {
         // Some follow each other in a circle.
         let ordered: BTreeSet<_> = ordered.into_iter().collect();
-        let circle: Vec<_> =
-            (0..seen.len()).filter(|n| is_bound(&seen[*n]) && !ordered.contains(n)).collect();
-        return Guess::Guilty(guilty(&seen, &eras, &[], &circle));
+        let is_left = |n: &usize| is_bound(&seen[*n]) && !ordered.contains(n);
+        let circle: Vec<_> = (0..seen.len()).filter(is_left).collect();
+        return Err(Guess::Guilty(guilty(&seen, &eras, &[], &circle)));
     }
-    if replays(model, operations, &times, &ordered, floating) {
-        Guess::Explained
-    } else {
-        Guess::Nothing
-    }
+    Ok(Ordered { seen, ordered, times })
 }
 
 /// When the operations began and ended.
@@ -85,13 +107,11 @@ struct Times {
 }
 
 impl Times {
-    fn of<M: Model>(operations: &[Asked<'_, M>]) -> Self {
-        let end = |operation: &Asked<'_, M>| {
-            operation.returned.as_ref().map_or(u64::MAX, |it| it.at.max(operation.invoked))
-        };
+    fn of(spans: &[Span]) -> Self {
+        let end = |span: &Span| span.end.map_or(u64::MAX, |end| end.max(span.begin));
         Self {
-            begins: operations.iter().map(|operation| operation.invoked).collect(),
-            ends: operations.iter().map(end).collect(),
+            begins: spans.iter().map(|span| span.begin).collect(),
+            ends: spans.iter().map(end).collect(),
         }
     }
 

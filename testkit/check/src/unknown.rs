@@ -111,7 +111,7 @@ fn under<M: Model>(
 }
 
 /// When each operation may have taken effect, with nothing known of those of unknown fate.
-fn lanes<I, O>(operations: &[&Operation<I, O>], order: Order) -> Vec<Span> {
+pub(crate) fn lanes<I, O>(operations: &[&Operation<I, O>], order: Order) -> Vec<Span> {
     let mut lanes = BTreeMap::new();
     let span = |operation: &&Operation<I, O>| {
         let end = operation.returned.as_ref().map(|returned| returned.at);

@@ -322,3 +322,44 @@ fn what_values_do_not_tell_is_undecided() {
     let verdict = sessions::check(&Registers, &at_once, &Guarantee::ALL);
     assert!(matches!(verdict, Verdict::Unknown { .. }));
 }
+
+/// Five clients that overlap each other and not themselves, over three keys.
+fn long(count: u64) -> Vec<operations::Operation> {
+    let (mut random, mut map) = (Random::new(6), Map::new());
+    (0..count)
+        .map(|number| {
+            let key = Bytes::from(["x", "y", "z"][random.below(3) as usize]);
+            let value = Bytes::from(number.to_string());
+            let input = match random.below(2) {
+                0 => Input::Put { key, value },
+                _ => Input::Get { key },
+            };
+            let output = perform(&mut map, &input);
+            let (client, begin) = (number % 5, 10 * (number / 5) + 2 * (number % 5));
+            Operation::returned(client, begin..=begin + 7, input, output)
+        })
+        .collect()
+}
+
+#[test]
+fn long_histories_are_judged_without_a_search() {
+    let judge = |history: &[_]| {
+        let mut verdicts = vec![sequential::check(&Registers, history, 1)];
+        verdicts.push(sessions::check(&Registers, history, &Guarantee::ALL));
+        for level in [Level::Weak, Level::Convergent, Level::Memory] {
+            verdicts.push(causal::check(&Registers, history, level));
+        }
+        verdicts
+    };
+    let mut history = long(3_000);
+    for verdict in judge(&history) {
+        assert!(verdict.is_ok(), "{verdict}");
+    }
+    // The last read finds what was there at the beginning.
+    let last = history.iter_mut().rev().find(|it| matches!(it.input, Input::Get { .. })).unwrap();
+    let nothing = Output::Value { value: None, revision: None };
+    last.returned.as_mut().unwrap().output = nothing;
+    for verdict in judge(&history) {
+        assert!(matches!(verdict, Verdict::Illegal(_)), "{verdict}");
+    }
+}
