@@ -33,13 +33,15 @@ where
         Err(illegal @ Verdict::Illegal(_)) => return Some(illegal),
         Err(Verdict::Ok | Verdict::Unknown { .. }) => return None,
     };
-    let graph = match Saturation::new(&relations).run() {
-        Err(found) => return Some(circle(found, history)),
-        Ok(graph) => graph,
-    };
-    let in_time = with_time(model, history, &relations, &graph);
-    let mut graphs = in_time.iter().chain([&graph]);
-    graphs.any(|graph| is_explained(model, history, &relations, graph)).then_some(Verdict::Ok)
+    let saturation = Saturation::new(&relations);
+    let is_legal = |graph: &Graph| is_explained(model, history, &relations, graph);
+    if with_time(model, history, &relations, &saturation.graph).is_some_and(|it| is_legal(&it)) {
+        return Some(Verdict::Ok);
+    }
+    match saturation.run() {
+        Err(found) => Some(circle(found, history)),
+        Ok(graph) => is_legal(&graph).then_some(Verdict::Ok),
+    }
 }
 
 /// The same, with each key in an order that keeps time, if there is one: mostly a history is linearizable
