@@ -63,6 +63,7 @@ mod sync;
 mod timers;
 mod transport;
 
+pub use blobs::file::read_snapshot;
 pub use config::{Limits, NodeConfig};
 pub use disk::{FreeSpace, LogDisk};
 pub use groups::Seed;

@@ -58,6 +58,14 @@ pub(crate) struct Flight {
     pub(crate) number: Option<usize>,
 }
 
+/// Whether a line is a command, wherever it may stand.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn understand(line: &str) -> Result<(), String> {
+    line.parse::<Line>().map(drop)
+}
+
 impl FromStr for Line {
     type Err = String;
 

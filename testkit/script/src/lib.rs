@@ -95,5 +95,6 @@ mod run;
 mod subject;
 
 pub use book::{check, compare, rewrite};
+pub use command::understand;
 pub use error::ScriptError;
 pub use subject::{Options, Subject};

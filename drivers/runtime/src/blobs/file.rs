@@ -117,12 +117,25 @@ impl<F: Read> Summing<F> {
 /// What is wrong with the file: it is missing, damaged, or not this service's.
 pub(crate) fn read<S: StateMachine>(machine: &S, claim: &Claim, blob: Blob) -> Result<S, String> {
     let path = claim.path();
-    let fault = |what: String| format!("snapshot {}: {what}", path.display());
-    let file = File::open(&path).map_err(|error| fault(error.to_string()))?;
-    let input = BufReader::with_capacity(1 << 18, file);
-    let reader =
-        RefCell::new(Chunks { input: Summing { out: input, hash: Hash::default(), size: 0 } });
-    reader.borrow_mut().header().map_err(fault)?;
+    let file = File::open(&path).map_err(|error| error.to_string());
+    let read = file.and_then(|file| {
+        read_snapshot(machine, BufReader::with_capacity(1 << 18, file), blob)
+    });
+    read.map_err(|what| format!("snapshot {}: {what}", path.display()))
+}
+
+/// The state that these bytes of `blob` hold, in a machine configured like `machine`.
+///
+/// # Errors
+/// What is wrong with the bytes: they cannot be read, are damaged, or not this service's.
+pub fn read_snapshot<S: StateMachine>(
+    machine: &S,
+    input: impl Read,
+    blob: Blob,
+) -> Result<S, String> {
+    let input = Summing { out: input, hash: Hash::default(), size: 0 };
+    let reader = RefCell::new(Chunks { input });
+    reader.borrow_mut().header()?;
     let failure = RefCell::new(None);
     let mut ended = false;
     let chunks = std::iter::from_fn(|| {
@@ -141,13 +154,13 @@ pub(crate) fn read<S: StateMachine>(machine: &S, claim: &Claim, blob: Blob) -> R
     chunks.by_ref().for_each(drop);
     drop(chunks);
     if let Some(failure) = failure.take() {
-        return Err(fault(failure));
+        return Err(failure);
     }
     let Summing { hash, size, .. } = reader.into_inner().input;
     if (size, hash.finish()) != (blob.size_bytes, blob.checksum) {
-        return Err(fault("it is not the file that was written".into()));
+        return Err("it is not the file that was written".into());
     }
-    restored.map_err(|error| fault(error.to_string()))
+    restored.map_err(|error| error.to_string())
 }
 
 struct Chunks<F> {
