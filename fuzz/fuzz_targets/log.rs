@@ -2,15 +2,12 @@
 //! refused; nothing is invented, and what was opened once opens again to the same.
 #![no_main]
 
-#[path = "../src/memory.rs"]
-mod memory;
-
 use std::sync::{Arc, OnceLock};
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use memory::{Files, Memory};
 use synod_engine::GroupId;
+use synod_fuzz::memory::{Files, Memory};
 use synod_wal::{Entry, Kind, Log, OpenError, Options, Preparation};
 
 #[derive(Arbitrary, Debug)]
@@ -74,7 +71,11 @@ fuzz_target!(|edits: Vec<Edit>| {
     }
     for group in [1, 2].map(GroupId) {
         let of = |entries: &[Entry]| -> Vec<u64> {
-            entries.iter().filter(|entry| entry.group == group).map(|entry| entry.position).collect()
+            entries
+                .iter()
+                .filter(|entry| entry.group == group)
+                .map(|entry| entry.position)
+                .collect()
         };
         let (found, whole) = (of(&recovered.entries), of(all));
         // Before a checkpoint became durable, older records were live.
@@ -91,21 +92,28 @@ fn open(disk: &Arc<Memory>) -> Result<(Log, synod_wal::Recovered), OpenError> {
 
 fn apply(disk: &Memory, edit: &Edit) {
     disk.change(|files| {
-        let name = |file: u8, files: &Files| files.keys().nth(file as usize % files.len().max(1)).cloned();
+        let name =
+            |file: u8, files: &Files| files.keys().nth(file as usize % files.len().max(1)).cloned();
         match edit {
             Edit::Write { file, offset, bytes } => {
-                let Some(file) = name(*file, files).and_then(|name| files.get_mut(&name)) else { return };
+                let Some(file) = name(*file, files).and_then(|name| files.get_mut(&name)) else {
+                    return;
+                };
                 let place = file.iter_mut().skip(*offset as usize);
                 place.zip(bytes).for_each(|(old, new)| *old = *new);
             }
             Edit::Flip { file, offset, bit } => {
-                let Some(file) = name(*file, files).and_then(|name| files.get_mut(&name)) else { return };
+                let Some(file) = name(*file, files).and_then(|name| files.get_mut(&name)) else {
+                    return;
+                };
                 if let Some(byte) = file.get_mut(*offset as usize) {
                     *byte ^= 1 << (bit % 8);
                 }
             }
             Edit::Cut { file, length } => {
-                let Some(file) = name(*file, files).and_then(|name| files.get_mut(&name)) else { return };
+                let Some(file) = name(*file, files).and_then(|name| files.get_mut(&name)) else {
+                    return;
+                };
                 file.truncate(*length as usize);
             }
             Edit::Remove { file } => {

@@ -29,12 +29,18 @@ pub fn check(house: &House) -> Vec<Complaint> {
     dead.chain(unused).collect()
 }
 
-/// What the programs begin with that have a workspace of their own (what we measure against stays out
-/// of the house's).
+/// What the packages begin with that have a workspace of their own (what we measure against, and what only
+/// fuzzing needs, stays out of the house's).
 fn apart(house: &House) -> impl Iterator<Item = String> {
     let manifests = house.ending_in("/Cargo.toml");
     let apart = manifests.filter(|(_, text)| text.lines().any(|line| line == "[workspace]"));
-    apart.map(|(path, _)| format!("{}/src/main.rs", folder_of(path)))
+    apart.flat_map(|(path, text)| {
+        let named = text.lines().filter_map(|line| line.strip_prefix("path = \""));
+        let named = named.map(|rest| rest.trim_end_matches('"'));
+        let roots = ["src/main.rs", "src/lib.rs"].into_iter().chain(named);
+        let home = folder_of(path);
+        roots.map(|root| format!("{home}/{root}")).collect::<Vec<_>>()
+    })
 }
 
 fn follow(house: &House, path: &str, folder: &str, reached: &mut BTreeSet<String>) {
@@ -128,6 +134,13 @@ mod tests {
             ("benches/b/Cargo.toml", "[workspace]\n\n[package]\n"),
             ("benches/b/src/main.rs", "mod used;"),
             ("benches/b/src/used.rs", ""),
+            (
+                "fuzz/Cargo.toml",
+                "[workspace]\n\n[[bin]]\nname = \"log\"\npath = \"targets/log.rs\"\n",
+            ),
+            ("fuzz/src/lib.rs", "pub mod memory;"),
+            ("fuzz/src/memory.rs", ""),
+            ("fuzz/targets/log.rs", ""),
             ("benches/b/src/unused.rs", ""),
         ];
         let complaints = complaints(&files);

@@ -118,9 +118,8 @@ impl<F: Read> Summing<F> {
 pub(crate) fn read<S: StateMachine>(machine: &S, claim: &Claim, blob: Blob) -> Result<S, String> {
     let path = claim.path();
     let file = File::open(&path).map_err(|error| error.to_string());
-    let read = file.and_then(|file| {
-        read_snapshot(machine, BufReader::with_capacity(1 << 18, file), blob)
-    });
+    let read =
+        file.and_then(|file| read_snapshot(machine, BufReader::with_capacity(1 << 18, file), blob));
     read.map_err(|what| format!("snapshot {}: {what}", path.display()))
 }
 

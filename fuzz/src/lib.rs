@@ -1,0 +1,3 @@
+//! What the fuzz targets share. Next: `fuzz_targets/`.
+
+pub mod memory;
