@@ -12,6 +12,7 @@ use crate::commands::compare::CompareArgs;
 use crate::commands::kv::Operation;
 use crate::commands::paxos::Paxos;
 use crate::commands::sim::SimArgs;
+use crate::commands::swarm::SwarmArgs;
 use crate::commands::torture::TortureArgs;
 use crate::engines::EngineName;
 use crate::exit::CODES;
@@ -56,6 +57,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Sim,
     },
+    /// Run a protocol in the simulator many times, each time under faults of its own
+    Swarm(Box<SwarmArgs>),
     /// Agree on one value, once and for ever, and watch how: Basic Paxos
     Paxos {
         #[command(subcommand)]

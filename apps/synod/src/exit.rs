@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use synod_clerk::{ConnectError, ReadError, Reason, Trouble, WriteError};
+use synod_sim::Kind;
 
 use crate::output::tell;
 
@@ -22,10 +23,13 @@ Exit codes:
   6  a data directory cannot be used; nothing was changed
   7  an address is in use or cannot be used; nothing was changed
   8  a node stopped because it could not go on
-  9  a simulation, a check or a torture found a violation, or could not decide
- 10  a simulation found none, but missed a point that it should have reached
+  9  a simulation, a check or a torture found that something happened which never must
+ 10  a simulation found nothing, but missed a point that it should have reached
  11  done, but what it had to tell could not be written
- 12  a tortured cluster stood still: all was well again, and writes were not";
+ 12  a simulated or tortured cluster stood still: all was well again, and it was not
+ 13  a simulation: a panic, or a node that could not be rebuilt
+ 14  a simulation, a check or a torture could not decide
+ 15  a simulation: the same run took two ways";
 
 /// How a command ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,11 +47,27 @@ pub(crate) enum Exit {
     Missed = 10,
     Untold = 11,
     Stalled = 12,
+    Crash = 13,
+    Undecided = 14,
+    Parted = 15,
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
+    }
+}
+
+impl From<Kind> for Exit {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Ok => Self::Done,
+            Kind::Undecided => Self::Undecided,
+            Kind::Liveness => Self::Stalled,
+            Kind::Crash => Self::Crash,
+            Kind::Nondeterministic => Self::Parted,
+            Kind::Safety => Self::Violation,
+        }
     }
 }
 
@@ -102,6 +122,9 @@ impl Failure {
                 Exit::Missed => "missed",
                 Exit::Untold => "untold",
                 Exit::Stalled => "stalled",
+                Exit::Crash => "crash",
+                Exit::Undecided => "undecided",
+                Exit::Parted => "nondeterministic",
             };
             tell(&json!({ "error": self.what, "kind": kind }));
         }

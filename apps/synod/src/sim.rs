@@ -15,6 +15,7 @@ mod planted;
 mod recovery;
 mod rivals;
 mod runs;
+mod shrink;
 mod stale;
 mod watchers;
 
@@ -31,6 +32,7 @@ pub use clients::Clients;
 use draw::Drawn;
 pub use planted::{Planted, Run};
 pub use runs::Runs;
+pub use shrink::{Budget, Shrunk, shrink};
 
 /// A simulated cluster: the log `L`, the store keeping the rules `S`.
 pub type Cluster<L, S> = Sim<L, Replica<Store<S>>, <L as Wired>::Invariants, Clients>;

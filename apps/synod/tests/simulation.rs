@@ -1,5 +1,5 @@
 //! What Raft would break without, found by the store and the invariants in random runs. What every log must
-//! do is in `conformance`; `synod sim kv --without RULE --seeds 1000` tries any rule.
+//! do is in `conformance`; `synod swarm raft --without RULE` tries any rule.
 
 use synod::engines::EngineName;
 use synod::sim::{Planted, Runs};

@@ -5,12 +5,12 @@ use std::time::Duration;
 use synod_engine::Instant;
 
 /// The clock of one life: starts anywhere, runs a little too fast or too slow. Its pace may change, and
-/// it may have stood still; it never goes back.
+/// it may have stood still or jumped ahead; it never goes back.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Clock {
     /// Virtual time at which this pace began: that of the life, unless it was changed.
     pub(crate) born: u64,
-    /// What the clock showed then.
+    /// What the clock showed then, and how far it jumped since.
     pub(crate) offset: u64,
     /// Parts per million by which it runs fast.
     pub(crate) drift_ppm: i32,
@@ -42,6 +42,11 @@ impl Clock {
     pub(crate) fn stand_still(&mut self, now: u64, length: u64) {
         self.set_pace(now, self.drift_ppm);
         self.born = self.born.max(now.saturating_add(length));
+    }
+
+    /// It jumps ahead by this.
+    pub(crate) fn jump(&mut self, by: u64) {
+        self.offset = self.offset.saturating_add(by);
     }
 
     /// How far it moves in a million nanoseconds.

@@ -11,24 +11,32 @@ use std::str::FromStr;
 use crate::dice::{Dice, Streams, mix};
 use crate::plan::Chance;
 
-const FORMAT: &str = "synod decisions, format 1";
+const FORMAT: &str = "synod decisions, format 2";
 
 /// The draws of one run, stream by stream.
 ///
 /// As text: a line with the format's version, one with the run's configuration in the words of who
-/// made it, one with the seed (engines draw from it), and one per stream. There, `7x3` stands for
-/// three draws of 7.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// made it, one with the seed (engines draw from it), one with what it came to, and one per stream. There, `7x3` stands for
+/// three draws of 7. Without any draws it is the log of the calmest run of its seed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decisions {
     /// What ran, in the words of who ran it; one line.
     pub config: String,
     /// The seed from which the engines' own chance comes.
     pub seed: u64,
+    /// The [name](crate::Verdict::name) of what the run came to.
+    pub ended: String,
     /// The draws of each stream, in the order of [`STREAMS`](Self::STREAMS).
     pub streams: [Vec<u64>; 6],
 }
 
 impl Decisions {
+    /// How many draws are not the calmest: how much of a story there is to tell.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.streams.iter().flatten().filter(|draw| **draw != 0).count()
+    }
+
     /// The names of the streams.
     pub const STREAMS: [&'static str; 6] =
         ["setup", "network", "disk", "process", "apps", "clients"];
@@ -58,19 +66,20 @@ impl Streams {
     }
 
     /// What was drawn, if it was recorded.
-    pub(crate) fn decisions(&self, config: &str, seed: u64) -> Option<Decisions> {
+    pub(crate) fn decisions(&self, config: &str, seed: u64, ended: String) -> Option<Decisions> {
         let Self { setup, network, disk, process, apps, clients } = self;
         let [setup, network, disk, process, apps, clients] =
             [setup, network, disk, process, apps, clients].map(Dice::recorded);
         let streams = [setup?, network?, disk?, process?, apps?, clients?];
         let config = config.replace('\n', " ");
-        Some(Decisions { config, seed, streams: streams.map(<[u64]>::to_vec) })
+        Some(Decisions { config, seed, ended, streams: streams.map(<[u64]>::to_vec) })
     }
 }
 
 impl fmt::Display for Decisions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{FORMAT}\nconfig {}\nseed {}", self.config, self.seed)?;
+        let Self { config, seed, ended, .. } = self;
+        writeln!(f, "{FORMAT}\nconfig {config}\nseed {seed}\nended {ended}")?;
         for (name, draws) in Self::STREAMS.iter().zip(&self.streams) {
             write!(f, "{name}")?;
             for run in draws.chunk_by(|a, b| a == b) {
@@ -101,6 +110,7 @@ impl FromStr for Decisions {
         };
         let config = line("config")?.to_owned();
         let seed = number("seed", line("seed")?)?;
+        let ended = line("ended")?.to_owned();
         let mut streams: [Vec<u64>; 6] = Default::default();
         for (name, draws) in Self::STREAMS.into_iter().zip(&mut streams) {
             for word in line(name)?.split_whitespace() {
@@ -114,7 +124,7 @@ impl FromStr for Decisions {
                 draws[from..].fill(value);
             }
         }
-        Ok(Self { config, seed, streams })
+        Ok(Self { config, seed, ended, streams })
     }
 }
 
@@ -159,13 +169,15 @@ mod tests {
     #[test]
     fn a_log_comes_back_from_its_text_and_damage_is_named() {
         let streams = [vec![1, 2, 2, 2], vec![], vec![u64::MAX], vec![0; 500], vec![3], vec![]];
-        let log = Decisions { config: "toy nodes=3".to_owned(), seed: 7, streams };
+        let (config, ended) = ("toy nodes=3".to_owned(), "safety: Leader Completeness".to_owned());
+        let log = Decisions { config, seed: 7, ended, streams };
         let text = log.to_string();
         assert!(text.contains("\nsetup 1 2x3\n") && text.contains("\nprocess 0x500\n"));
         assert_eq!(text.parse(), Ok(log));
         for (good, bad) in [
-            ("format 1", "format 9"),
+            ("format 2", "format 9"),
             ("seed 7", "seed seven"),
+            ("ended", "end"),
             ("network", "net"),
             ("0x500", "0x99999999999"),
             ("2x3", "2x"),

@@ -45,12 +45,18 @@ impl Dice {
         Self { random: Random::new(0), mode: Mode::Replay { draws, next: 0 } }
     }
 
-    /// What was drawn so far, if it was kept.
+    /// What was drawn so far, if it was kept; of a replay, what was made use of so far, but for the zeros
+    /// at its end.
     #[must_use]
     pub fn recorded(&self) -> Option<&[u64]> {
         match &self.mode {
             Mode::Record(draws) => Some(draws),
-            Mode::Draw | Mode::Replay { .. } => None,
+            Mode::Replay { draws, next } => {
+                let used = &draws[..draws.len().min(*next)];
+                let calm = used.iter().rev().take_while(|draw| **draw == 0).count();
+                Some(&used[..used.len() - calm])
+            }
+            Mode::Draw => None,
         }
     }
 

@@ -123,6 +123,8 @@ pub struct Mix {
     pub shapes_ppm: u32,
     /// Links that hold everything back for a while, in one direction.
     pub clog: Often,
+    /// Some links, chosen anew each time, are clogged one by one and let go in another order.
+    pub swizzle: Often,
     /// Crashes; the length is the time until the restart.
     pub crash: Often,
     /// Nodes that stand still.
@@ -139,6 +141,8 @@ pub struct Mix {
     /// Of a million pauses, in how many the clock stands still too, as on a machine that is suspended.
     /// No lease survives this.
     pub suspend_ppm: u32,
+    /// Clocks that jump ahead, as far as the length says. No lease survives this.
+    pub step: Often,
     /// The usual time of a sync, drawn per node.
     pub sync: Span,
     /// Disks that stall.
@@ -168,12 +172,14 @@ impl Mix {
             partition: self.partition.draw(dice),
             shapes_ppm: self.shapes_ppm,
             clog: self.clog.draw(dice),
+            swizzle: self.swizzle.draw(dice),
             crash: self.crash.draw(dice),
             pause: self.pause.draw(dice),
             busy: self.busy.draw(dice),
             batch: dice.between(u64::from(self.batch.0), u64::from(self.batch.1)) as u32,
             drift_ppm: self.drift_ppm + self.beyond_ppm,
             suspend_ppm: self.suspend_ppm,
+            step: self.step.draw(dice),
             sync: self.sync,
             stall: self.stall.draw(dice),
             failing_sync_ppm: self.failing_sync.draw(dice),
@@ -199,12 +205,14 @@ pub(crate) struct Faults {
     pub(crate) partition: Option<Recurring>,
     pub(crate) shapes_ppm: u32,
     pub(crate) clog: Option<Recurring>,
+    pub(crate) swizzle: Option<Recurring>,
     pub(crate) crash: Option<Recurring>,
     pub(crate) pause: Option<Recurring>,
     pub(crate) busy: u64,
     pub(crate) batch: u32,
     pub(crate) drift_ppm: u32,
     pub(crate) suspend_ppm: u32,
+    pub(crate) step: Option<Recurring>,
     pub(crate) sync: Span,
     pub(crate) stall: Option<Recurring>,
     pub(crate) full: Option<Recurring>,
@@ -221,6 +229,8 @@ impl Faults {
         self.session_loss_ppm = 0;
         self.partition = None;
         self.clog = None;
+        self.swizzle = None;
+        self.step = None;
         self.crash = None;
         self.pause = None;
         self.stall = None;

@@ -196,10 +196,46 @@ where
         self.pause_now(node, length);
     }
 
+    /// The clock of a node jumps ahead.
+    fn step_clock(&mut self, node: u32, by: u64) {
+        if self.nodes[node as usize].engine.is_none() {
+            return;
+        }
+        let (now, body) = (self.world.now, &mut self.nodes[node as usize].body);
+        let old = body.clock;
+        body.clock.jump(by);
+        let new = body.clock;
+        let left =
+            |at| old.shows(at).since(old.shows(now)).saturating_sub(Duration::from_nanos(by));
+        body.timers.reset(|at| new.after(now, left(at)));
+        self.world.counts.clock_steps += 1;
+        self.world.sometimes.reached("clock jumps ahead");
+        self.world.event(node, by);
+        let (id, by) = (body.id, Duration::from_nanos(by));
+        self.world.trace.say(now, Some(id), format_args!("clock jumps ahead by {by:?}"));
+        self.arm(node);
+    }
+
+    /// Some links are clogged one by one in the first half of this time, and let go one by one in the second,
+    /// in another order.
+    fn swizzle(&mut self, length: u64) {
+        let (count, now, half) = (self.nodes.len() as u32, self.world.now, length / 2);
+        for (from, to) in (0..count).flat_map(|from| (0..count).map(move |to| (from, to))) {
+            let dice = &mut self.world.dice.network;
+            if from != to && dice.chance(500_000) {
+                let since = now + dice.below(half + 1);
+                let until = now + half + dice.below(half + 1);
+                self.world.network.clog(now, from, to, since..until);
+            }
+        }
+        self.world.counts.swizzles += 1;
+        self.world.sometimes.reached("swizzled clogging");
+    }
+
     /// Schedules the first fault of every kind that this run has.
     pub(crate) fn plot_mischief(&mut self) {
-        use Mischief::{Clog, Crash, Full, Partition, Pause, Stall};
-        for mischief in [Crash, Pause, Partition, Clog, Stall, Full] {
+        use Mischief::{Clog, Crash, Full, Partition, Pause, Stall, Step, Swizzle};
+        for mischief in [Crash, Pause, Partition, Clog, Swizzle, Stall, Full, Step] {
             self.plot(mischief);
         }
     }
@@ -210,8 +246,10 @@ where
         let (fault, dice) = match mischief {
             Mischief::Crash => (faults.crash, &mut dice.process),
             Mischief::Pause => (faults.pause, &mut dice.process),
+            Mischief::Step => (faults.step, &mut dice.process),
             Mischief::Partition => (faults.partition, &mut dice.network),
             Mischief::Clog => (faults.clog, &mut dice.network),
+            Mischief::Swizzle => (faults.swizzle, &mut dice.network),
             Mischief::Stall => (faults.stall, &mut dice.disk),
             Mischief::Full => (faults.full, &mut dice.disk),
         };
@@ -229,8 +267,8 @@ where
         let leader = self.leaders().next();
         let dice = &mut self.world.dice;
         let dice = match mischief {
-            Mischief::Crash | Mischief::Pause => &mut dice.process,
-            Mischief::Partition | Mischief::Clog => &mut dice.network,
+            Mischief::Crash | Mischief::Pause | Mischief::Step => &mut dice.process,
+            Mischief::Partition | Mischief::Clog | Mischief::Swizzle => &mut dice.network,
             Mischief::Stall | Mischief::Full => &mut dice.disk,
         };
         let anyone = dice.below(count) as u32;
@@ -250,10 +288,13 @@ where
             Mischief::Full => self.fill_now(victim, length),
             Mischief::Clog => {
                 let to = dice.below(count) as u32;
-                self.world.network.clog(self.world.now, victim, to, self.world.now + length);
+                let now = self.world.now;
+                self.world.network.clog(now, victim, to, now..now + length);
                 self.world.counts.clogs += 1;
                 self.world.sometimes.reached("clogged link");
             }
+            Mischief::Swizzle => self.swizzle(length),
+            Mischief::Step => self.step_clock(victim, length),
             Mischief::Partition => self.part_by_chance(victim, length),
         }
     }

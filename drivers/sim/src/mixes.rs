@@ -10,8 +10,8 @@ const FEW: u32 = 250_000;
 
 /// Ends notice late that a session is over, each in its own time.
 const NOTICE: Span = Span { low: Duration::ZERO, high: Duration::from_nanos(299_999_999) };
-/// An attempt to begin a session.
-const RECONNECT: Span = Span { low: Duration::from_nanos(1), high: Duration::from_millis(200) };
+/// An attempt to begin a session; not at once, or the calmest draws would try for ever at one moment.
+const RECONNECT: Span = Span { low: Duration::from_millis(1), high: Duration::from_millis(200) };
 
 impl Mix {
     /// Nothing goes wrong; delays and disks differ a little.
@@ -29,6 +29,7 @@ impl Mix {
         partition: Often::NEVER,
         shapes_ppm: 0,
         clog: Often::NEVER,
+        swizzle: Often::NEVER,
         crash: Often::NEVER,
         pause: Often::NEVER,
         busy: Span::NONE,
@@ -36,6 +37,7 @@ impl Mix {
         drift_ppm: 0,
         beyond_ppm: 0,
         suspend_ppm: 0,
+        step: Often::NEVER,
         sync: Span::micros(100, 1_000),
         stall: Often::NEVER,
         full: Often::NEVER,
@@ -66,6 +68,11 @@ impl Mix {
             gap: Span::millis(200, 5_000),
             length: Span::millis(10, 2_000),
         },
+        swizzle: Often {
+            runs_ppm: FEW,
+            gap: Span::millis(2_000, 20_000),
+            length: Span::millis(500, 6_000),
+        },
         crash: Often {
             runs_ppm: HALF,
             gap: Span::millis(500, 15_000),
@@ -81,6 +88,7 @@ impl Mix {
         drift_ppm: 200,
         beyond_ppm: 0,
         suspend_ppm: 0,
+        step: Often::NEVER,
         sync: Span::micros(50, 20_000),
         stall: Often {
             runs_ppm: FEW,
@@ -109,6 +117,7 @@ impl Mix {
             length: Span::millis(50, 6_000),
         },
         clog: Often { runs_ppm: HALF, ..Self::DEFAULT.clog },
+        swizzle: Often { runs_ppm: HALF, ..Self::DEFAULT.swizzle },
         crash: Often { runs_ppm: FEW, ..Self::DEFAULT.crash },
         ..Self::DEFAULT
     };
@@ -149,6 +158,17 @@ impl Mix {
         ..Self::DEFAULT
     };
 
+    /// Clocks that jump ahead now and then: who trusts no clock must not care. Nobody may trust a lease here.
+    pub const STEPPING: Self = Self {
+        name: "stepping",
+        step: Often {
+            runs_ppm: 1_000_000,
+            gap: Span::millis(300, 10_000),
+            length: Span::millis(1, 60_000),
+        },
+        ..Self::DEFAULT
+    };
+
     /// A planted fault: disks that say durable and lose it in a crash. It must be found.
     pub const LYING_DISK: Self = Self {
         name: "lying-disk",
@@ -156,12 +176,13 @@ impl Mix {
         ..Self::CRASHY
     };
 
-    /// A planted fault: clocks that run far beyond their bound and stand still in pauses. Who trusts a
+    /// A planted fault: clocks that run far beyond their bound, jump, and stand still in pauses. Who trusts a
     /// lease must be found; who does not must not care.
     pub const BAD_CLOCKS: Self = Self {
         name: "bad-clocks",
         beyond_ppm: 500_000,
         suspend_ppm: HALF,
+        step: Often { runs_ppm: HALF, ..Self::STEPPING.step },
         pause: Often {
             runs_ppm: 1_000_000,
             gap: Span::millis(500, 5_000),
@@ -171,13 +192,14 @@ impl Mix {
     };
 
     /// All mixes that have a name.
-    pub const NAMED: [Self; 8] = [
+    pub const NAMED: [Self; 9] = [
         Self::CALM,
         Self::DEFAULT,
         Self::LOSSY,
         Self::CRASHY,
         Self::SLOW_DISKS,
         Self::DRIFTING,
+        Self::STEPPING,
         Self::LYING_DISK,
         Self::BAD_CLOCKS,
     ];

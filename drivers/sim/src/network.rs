@@ -1,5 +1,7 @@
 //! Partitions, clogged links, and how long a message takes.
 
+use std::ops::Range;
+
 use crate::Dice;
 use crate::acquaintances::Acquaintances;
 use crate::dice::mix;
@@ -44,6 +46,7 @@ impl Cut {
 struct Clog {
     from: u32,
     to: u32,
+    since: u64,
     until: u64,
 }
 
@@ -80,9 +83,10 @@ impl Network {
         self.clogs.clear();
     }
 
-    pub(crate) fn clog(&mut self, now: u64, from: u32, to: u32, until: u64) {
+    /// Nothing that `from` sends to `to` within this time arrives before its end.
+    pub(crate) fn clog(&mut self, now: u64, from: u32, to: u32, within: Range<u64>) {
         self.clogs.retain(|clog| clog.until > now);
-        self.clogs.push(Clog { from, to, until });
+        self.clogs.push(Clog { from, to, since: within.start, until: within.end });
     }
 
     /// Whether nothing gets through from `from` to `to`.
@@ -129,7 +133,7 @@ impl Network {
             at += dice.below(faults.late_by + 1);
         }
         for clog in &self.clogs {
-            if clog.from == from && clog.to == to && clog.until > now {
+            if clog.from == from && clog.to == to && clog.since <= now && clog.until > now {
                 at += clog.until - now;
             }
         }

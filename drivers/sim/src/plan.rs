@@ -18,10 +18,14 @@ pub struct Plan {
     pub max_events: u64,
     /// The run ends at this virtual time, if not before.
     pub max_time: Duration,
+    /// A run in which more than this comes due, events or not, is given up as undecided.
+    pub give_up_after: u64,
     /// Everything is checked after every so many events.
     pub checkpoint_every: u64,
     /// Whether to write the trace down.
     pub trace: bool,
+    /// Whether to keep every step, so that it can be told where another run [parts](crate::parting).
+    pub keep_steps: bool,
     /// Where chance comes from.
     pub chance: Chance,
 }
@@ -34,10 +38,20 @@ impl Default for Plan {
             transport: Transport::Sessions,
             max_events: 20_000,
             max_time: Duration::from_secs(3_600),
+            give_up_after: u64::MAX,
             checkpoint_every: 5_000,
             trace: false,
+            keep_steps: false,
             chance: Chance::Drawn,
         }
+    }
+}
+
+impl Plan {
+    /// The same plan, but its run is the one of these decisions.
+    #[must_use]
+    pub fn replaying(self, log: Decisions) -> Self {
+        Self { chance: Chance::Replayed(log), ..self }
     }
 }
 

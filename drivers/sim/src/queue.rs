@@ -43,8 +43,10 @@ pub(crate) enum Mischief {
     Pause,
     Partition,
     Clog,
+    Swizzle,
     Stall,
     Full,
+    Step,
 }
 
 /// A heap in the order of time, and of entry where times are equal.

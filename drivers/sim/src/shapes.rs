@@ -12,6 +12,7 @@
 use synod_engine::{Engine, Invariants, NodeId};
 
 use crate::app::App;
+use crate::faults::Span;
 use crate::network::Cut;
 use crate::queue::Due;
 use crate::sim::Sim;
@@ -134,8 +135,8 @@ where
 
     /// A partition looks for a new leader soon.
     fn follow_later(&mut self, number: u32) {
-        const LOOK_EVERY_NANOS: u64 = 20_000_000;
-        let after = self.world.dice.network.below(LOOK_EVERY_NANOS);
+        const LOOK_EVERY: Span = Span::micros(100, 20_000);
+        let after = LOOK_EVERY.draw(&mut self.world.dice.network);
         self.world.queue.push(self.world.now + after, Due::Follow(number));
     }
 

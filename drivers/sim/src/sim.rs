@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use synod_engine::{Effect, Engine, Incarnation, Input, Invariants, NodeId, Token, Violation};
+use synod_engine::{Effect, Engine, Incarnation, Input, Invariants, NodeId, Token};
 
 use crate::app::App;
 use crate::decisions::Decisions;
@@ -14,7 +14,7 @@ use crate::node::{Body, Node};
 use crate::plan::{Plan, Transport};
 use crate::queue::Due;
 use crate::report::{Report, Verdict};
-use crate::trace::Trace;
+use crate::trace::{Step, Trace};
 use crate::workload::{Outside, Workload};
 use crate::world::{Later, World};
 
@@ -39,6 +39,8 @@ pub struct Sim<E: Engine, A: App<E>, I, W> {
     /// The configuration of a node that comes back after it lost all that it had.
     pub(crate) newborn: Option<Newborn<E::Config>>,
     next_checkpoint: u64,
+    /// How much came due.
+    turns: u64,
 }
 
 impl<E, A, I, W> Sim<E, A, I, W>
@@ -71,7 +73,8 @@ where
             Node { engine: None, app: None, body: Body::new(id, disk), config }
         });
         let nodes = nodes.collect();
-        let world = World::new(ids, plan.transport, faults, dice, Trace::new(plan.trace));
+        let world =
+            World::new(ids, plan.transport, faults, dice, Trace::new(plan.trace, plan.keep_steps));
         let mut sim = Self {
             seed,
             nodes,
@@ -83,6 +86,7 @@ where
             effects: Vec::new(),
             newborn: None,
             next_checkpoint: plan.checkpoint_every,
+            turns: 0,
             plan,
         };
         sim.begin();
@@ -130,7 +134,7 @@ where
 
     /// From here on [nothing goes wrong](Self::calm): what the protocol promises to do in the end, it
     /// must do now. Runs until nothing is `missing`; if something still is after this time, the run is
-    /// not sound.
+    /// [stuck](Verdict::Stuck).
     pub fn recover(&mut self, within: Duration, missing: impl Fn(&Self) -> Option<String>) {
         const LOOK_EVERY: Duration = Duration::from_millis(10);
         if !self.verdict.is_sound() {
@@ -145,8 +149,7 @@ where
                     None => return,
                     Some(detail) if sim.now() > end => {
                         sim.world.trace.say(sim.world.now, None, format_args!("missing: {detail}"));
-                        let violation = Violation { invariant: "Recovery", detail };
-                        sim.verdict = Verdict::Violated(violation);
+                        sim.verdict = Verdict::Stuck(detail);
                     }
                     Some(_) => {}
                 }
@@ -186,10 +189,8 @@ where
         if self.verdict.is_sound() {
             self.checkpoint();
         }
-        if self.verdict.is_sound()
-            && let Err(violation) = self.workload.finish()
-        {
-            self.verdict = Verdict::Violated(violation);
+        if self.verdict.is_sound() {
+            self.verdict = self.workload.finish();
         }
     }
 
@@ -198,6 +199,7 @@ where
     pub fn report(&self) -> Report {
         Report {
             seed: self.seed,
+            mix: self.plan.mix.name,
             verdict: self.verdict.clone(),
             events: self.world.events,
             elapsed: self.now(),
@@ -219,10 +221,16 @@ where
         self.world.trace.text()
     }
 
-    /// Every draw so far, if the plan asked to record them. `config` says what ran.
+    /// Every step so far, if the plan asked to keep them.
+    #[must_use]
+    pub fn steps(&self) -> Vec<Step> {
+        self.world.trace.steps(&self.world.ids)
+    }
+
+    /// Every draw so far, if the plan asked to record or to replay them. `config` says what ran.
     #[must_use]
     pub fn decisions(&self, config: &str) -> Option<Decisions> {
-        self.world.dice.decisions(config, self.seed)
+        self.world.dice.decisions(config, self.seed, self.verdict.name())
     }
 
     /// The engine of a node that is up.
@@ -318,6 +326,11 @@ where
         }
         let Some((at, due)) = self.world.queue.pop() else { return false };
         self.world.now = at;
+        self.turns += 1;
+        if self.turns > self.plan.give_up_after {
+            self.verdict =
+                Verdict::Undecided(format!("given up after {} events", self.world.events));
+        }
         self.see_to(due);
         if let Some(violation) = self.world.violation.take() {
             self.verdict = Verdict::Violated(violation);

@@ -1,14 +1,17 @@
 //! Many runs on many threads, and what they came to together.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use synod_engine::Sometimes;
 
-use crate::report::{Counts, Report};
+use crate::report::{Counts, Kind, Report};
+use crate::tally::Tally;
 
 /// A batch of runs, one per seed.
 #[derive(Clone, Debug)]
@@ -19,6 +22,8 @@ pub struct Swarm {
     pub jobs: NonZeroUsize,
     /// No new run begins after so many failures.
     pub max_failures: usize,
+    /// No new run begins after this moment.
+    pub until: Option<Instant>,
 }
 
 impl Swarm {
@@ -26,7 +31,7 @@ impl Swarm {
     #[must_use]
     pub fn new(seeds: Range<u64>) -> Self {
         let jobs = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self { seeds, jobs, max_failures: 10 }
+        Self { seeds, jobs, max_failures: 10, until: None }
     }
 
     /// Makes the runs. `run` makes the one of a seed, in whatever thread calls it.
@@ -37,7 +42,8 @@ impl Swarm {
             let mut part = Summary::default();
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= self.seeds.end {
+                let begin = Instant::now();
+                if seed >= self.seeds.end || self.until.is_some_and(|until| begin >= until) {
                     break;
                 }
                 let report = run(seed);
@@ -48,7 +54,7 @@ impl Swarm {
                         next.store(self.seeds.end, Ordering::Relaxed);
                     }
                 }
-                part.add(&report);
+                part.add(&report, begin.elapsed());
             }
             whole.lock().expect("merging does not panic").merge(&part);
         };
@@ -72,6 +78,8 @@ pub struct Summary {
     pub sometimes: Sometimes,
     /// What went wrong how often.
     pub counts: Counts,
+    /// How the runs of each mix spread, by its name.
+    pub mixes: BTreeMap<&'static str, Tally>,
 }
 
 impl Summary {
@@ -81,7 +89,14 @@ impl Summary {
         points.iter().copied().filter(|point| self.sometimes.count(point) == 0).collect()
     }
 
-    fn add(&mut self, report: &Report) {
+    /// The worst that happened.
+    #[must_use]
+    pub fn worst(&self) -> Kind {
+        self.failures.iter().map(|report| report.verdict.kind()).max().unwrap_or(Kind::Ok)
+    }
+
+    fn add(&mut self, report: &Report, took: Duration) {
+        self.mixes.entry(report.mix).or_default().add(report, took);
         self.runs += 1;
         self.events += report.events;
         self.sometimes.merge(&report.sometimes);
@@ -93,6 +108,9 @@ impl Summary {
         self.events += part.events;
         self.sometimes.merge(&part.sometimes);
         self.counts.merge(&part.counts);
+        for (mix, tally) in &part.mixes {
+            self.mixes.entry(mix).or_default().merge(tally);
+        }
     }
 }
 

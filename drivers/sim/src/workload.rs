@@ -7,7 +7,7 @@ use synod_engine::{Engine, Incarnation, NodeId, Violation};
 use crate::life::Wipe;
 use crate::queue::Due;
 use crate::world::World;
-use crate::{App, Dice};
+use crate::{App, Dice, Verdict};
 
 /// A client of the cluster, numbered by the workload as it likes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -32,11 +32,8 @@ pub trait Workload<E: Engine, A: App<E>> {
     );
 
     /// The run is over: judge what the clients saw.
-    ///
-    /// # Errors
-    /// The [`Violation`], if the answers contradict each other.
-    fn finish(&mut self) -> Result<(), Violation> {
-        Ok(())
+    fn finish(&mut self) -> Verdict {
+        Verdict::Sound
     }
 }
 

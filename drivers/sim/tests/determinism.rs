@@ -2,7 +2,13 @@
 
 mod toy;
 
-use synod_sim::{Chance, Decisions, Dice, Mix, Plan, Report, Sim, Transport};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use synod_sim::{
+    Chance, ClientId, Decisions, Dice, Mix, Outside, Plan, Report, Sim, Step, Transport, Workload,
+    parting,
+};
 use toy::{Promises, Toy};
 
 fn run(plan: Plan) -> (Report, String, Option<Decisions>) {
@@ -74,4 +80,38 @@ fn dice_replay_what_they_recorded() {
     let rolled = roll(&mut recording);
     assert_eq!(roll(&mut Dice::new(11)), rolled);
     assert_eq!(roll(&mut Dice::replaying(recording.recorded().unwrap().to_vec())), rolled);
+}
+
+/// A client that looks at something outside of the run, once.
+struct Peeping<'a>(&'a AtomicU64);
+
+impl Workload<Toy, ()> for Peeping<'_> {
+    fn begin(&mut self, outside: &mut Outside<'_, Toy, ()>) {
+        outside.wake(ClientId(7), Duration::from_secs(3));
+    }
+
+    fn woken(&mut self, outside: &mut Outside<'_, Toy, ()>, client: ClientId) {
+        let seen = self.0.fetch_add(1, Ordering::Relaxed);
+        outside.wake(client, Duration::from_secs(1 + seen));
+    }
+
+    fn answered(&mut self, _: &mut Outside<'_, Toy, ()>, _: ClientId, _: u64, (): ()) {}
+}
+
+#[test]
+fn a_run_that_looks_outside_is_told_from_itself_where_it_parts() {
+    let shared = AtomicU64::new(0);
+    let steps = |seen: &AtomicU64| -> Vec<Step> {
+        let plan = Plan { keep_steps: true, max_events: 20_000, ..plan(1, Mix::DEFAULT) };
+        let mut sim = Sim::new(plan, toy::configs(4), (), Promises::default(), Peeping(seen));
+        sim.run();
+        sim.steps()
+    };
+    let (one, two) = (steps(&shared), steps(&shared));
+    let same = one.iter().zip(&two).take_while(|(one, two)| one == two).count();
+    assert!(one[same].at > Duration::from_secs(3) && one.len() > 1_000);
+    let told = parting(&one, &two).unwrap();
+    assert!(told.starts_with(&format!("step {} is", same + 1)), "{told}");
+    assert_eq!(parting(&steps(&AtomicU64::new(0)), &steps(&AtomicU64::new(0))), None);
+    assert_eq!(parting(&one, &one[..9]).unwrap(), format!("step 10 is {} or the end", one[9]));
 }

@@ -193,6 +193,8 @@ fn every_kind_of_fault_comes_by_chance() {
         "quorum-loss partition",
         "constrained partition",
         "clogged link",
+        "swizzled clogging",
+        "clock jumps ahead",
         "pause",
         "disk stall",
         "disk full",
@@ -202,7 +204,9 @@ fn every_kind_of_fault_comes_by_chance() {
         "torn tail",
     ];
     let mut reached = Sometimes::default();
-    for mix in [Mix::DEFAULT, Mix::LOSSY, Mix::CRASHY, Mix::SLOW_DISKS, Mix::DRIFTING] {
+    let sound =
+        [Mix::DEFAULT, Mix::LOSSY, Mix::CRASHY, Mix::SLOW_DISKS, Mix::DRIFTING, Mix::STEPPING];
+    for mix in sound {
         let summary = run(&mix);
         assert!(summary.failures.is_empty(), "{}: {summary}", mix.name);
         reached.merge(&summary.sometimes);

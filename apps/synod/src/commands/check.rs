@@ -83,7 +83,11 @@ fn judge(args: &CheckArgs) -> Result<Exit> {
             say!("{}", story.trim_end());
         }
     }
-    Ok(if verdict.is_ok() { Exit::Done } else { Exit::Violation })
+    Ok(match verdict {
+        Verdict::Ok => Exit::Done,
+        Verdict::Illegal(_) => Exit::Violation,
+        Verdict::Unknown { .. } => Exit::Undecided,
+    })
 }
 
 fn read(args: &CheckArgs) -> Result<History> {

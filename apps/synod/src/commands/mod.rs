@@ -11,6 +11,7 @@ mod recover;
 mod repair;
 pub(crate) mod sim;
 mod status;
+pub(crate) mod swarm;
 pub(crate) mod torture;
 pub(crate) mod up;
 
@@ -39,6 +40,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
             Sim::Kv(args) => sim::run(&args),
             Sim::Compare(args) => Ok(compare::run(&args)),
         },
+        Command::Swarm(args) => swarm::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Repair(args) => repair::run(&args),

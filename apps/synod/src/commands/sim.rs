@@ -1,36 +1,28 @@
-//! `synod sim`: runs of the store in the simulator, one or many.
+//! `synod sim kv`: one run of the store in the simulator, looked at closely. Many are `swarm.rs`.
 
-use std::fmt::Write as _;
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use synod_sim::{Chance, Decisions, Mix, Report, Summary, Swarm, Transport};
+use synod_sim::{Chance, Decisions, Mix, Report, Transport};
 
 use crate::engines::EngineName;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::{say, table, tell, write_bytes};
-use crate::sim::{Planted, Run, Runs};
+use crate::sim::{Budget, Planted, Run, Runs, Shrunk, shrink};
 
 #[derive(Args, Debug)]
 pub(crate) struct SimArgs {
     /// The replicated log beneath the store
     #[arg(long, value_enum, default_value_t)]
     engine: EngineName,
-    /// The first seed; one seed is one run, the same everywhere
+    /// Which run: one seed is one run, the same everywhere
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// How many seeds to run
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    seeds: u64,
-    /// On how many threads [default: all]
-    #[arg(long)]
-    jobs: Option<std::num::NonZeroUsize>,
-    /// Which faults: calm, default, lossy, crashy, slow-disks, drifting, lying-disk or bad-clocks
-    /// [default: default, lossy, crashy, slow-disks and drifting, in turn]
+    /// Which faults: calm, default, lossy, crashy, slow-disks, drifting, stepping, lying-disk or bad-clocks
+    /// [default: by the seed, one of the second to the seventh]
     #[arg(long, value_parser = mix)]
     mix: Option<Mix>,
     /// How messages travel: sessions or datagrams [default: in turn]
@@ -42,29 +34,33 @@ pub(crate) struct SimArgs {
     /// Break this rule, to see it found; `--without help` lists them
     #[arg(long, value_name = "RULE", default_value = "nothing", hide_default_value = true)]
     without: String,
-    /// Stop after so many failures
-    #[arg(long, default_value = "10")]
-    max_failures: std::num::NonZeroUsize,
-    /// Print everything that happens; one seed only
-    #[arg(long, conflicts_with = "seeds")]
+    /// Print everything that happens
+    #[arg(long)]
     trace: bool,
-    /// Write all decisions of the run to this file; one seed only
-    #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
+    /// Write all decisions of the run to this file
+    #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Run the decisions in this file again, without drawing any
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["engine", "seed", "seeds", "mix", "transport", "events", "without", "record"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["engine", "seed", "mix", "transport", "events", "without", "record"])]
     replay: Option<PathBuf>,
+    /// If the run fails, find a smaller one that fails in the same way, and write its decisions to a file:
+    /// that of --record, that of --replay anew, or ENGINE-SEED.decisions
+    #[arg(long)]
+    shrink: bool,
+    /// For how long to look for a smaller one
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, requires = "shrink")]
+    shrink_seconds: u64,
     /// Print JSON, for programs
     #[arg(long)]
     json: bool,
 }
 
-fn mix(name: &str) -> std::result::Result<Mix, String> {
+pub(super) fn mix(name: &str) -> std::result::Result<Mix, String> {
     let names = || Mix::NAMED.map(|mix| mix.name).join(", ");
     Mix::named(name).ok_or_else(|| format!("there is no such mix; there are {}", names()))
 }
 
-fn transport(name: &str) -> std::result::Result<Transport, String> {
+pub(super) fn transport(name: &str) -> std::result::Result<Transport, String> {
     match name {
         "sessions" => Ok(Transport::Sessions),
         "datagrams" => Ok(Transport::Datagrams),
@@ -72,7 +68,7 @@ fn transport(name: &str) -> std::result::Result<Transport, String> {
     }
 }
 
-fn planted(engine: EngineName, name: &str) -> Result<Planted> {
+pub(super) fn planted(engine: EngineName, name: &str) -> Result<Planted> {
     Planted::named(engine, name).ok_or_else(|| {
         let names = Planted::names(engine).collect::<Vec<_>>().join(", ");
         Failure::usage(format!(
@@ -92,21 +88,27 @@ pub(crate) fn run(args: &SimArgs) -> Result<Exit> {
         max_events: args.events,
         planted: planted(args.engine, &args.without)?,
     };
-    if args.seeds > 1 { many(args, &runs) } else { one(args, &runs) }
+    one(args, &runs)
 }
 
 fn one(args: &SimArgs, runs: &Runs) -> Result<Exit> {
     let mut plan = runs.plan(args.seed);
     plan.trace = args.trace;
-    if args.record.is_some() {
+    if args.record.is_some() || args.shrink {
         plan.chance = Chance::Recorded;
     }
     let run = runs.planted.run(runs.engine, plan, &runs.words(args.seed));
     if let (Some(file), Some(decisions)) = (&args.record, &run.decisions) {
-        std::fs::write(file, decisions.to_string())
-            .map_err(|error| Failure::usage(format!("cannot write {}: {error}", file.display())))?;
+        write(file, decisions)?;
     }
-    tell_one(args, &run)
+    let file = || format!("{}-{}.decisions", runs.engine, args.seed).into();
+    let file = args.record.clone().unwrap_or_else(file);
+    tell_one(args, &run, &file)
+}
+
+fn write(file: &Path, decisions: &Decisions) -> Result<()> {
+    std::fs::write(file, decisions.to_string())
+        .map_err(|error| Failure::usage(format!("cannot write {}: {error}", file.display())))
 }
 
 fn replay(args: &SimArgs, file: &Path) -> Result<Exit> {
@@ -119,11 +121,17 @@ fn replay(args: &SimArgs, file: &Path) -> Result<Exit> {
         .ok_or_else(|| refuse(format!("nobody can run {:?}", decisions.config)))?;
     let mut plan = runs.plan(seed);
     plan.trace = args.trace;
-    plan.chance = Chance::Replayed(decisions);
-    tell_one(args, &runs.planted.run(runs.engine, plan, &runs.words(seed)))
+    let (ended, plan) = (decisions.ended.clone(), plan.replaying(decisions));
+    let run = runs.planted.run(runs.engine, plan, &runs.words(seed));
+    let now = run.report.verdict.name();
+    if now != ended && !args.json {
+        say!("It ended otherwise when it was recorded, by another version perhaps: {ended}.");
+    }
+    tell_one(args, &run, file)
 }
 
-fn tell_one(args: &SimArgs, run: &Run) -> Result<Exit> {
+/// Tells a run; if it failed and shall be made small, that goes to this file.
+fn tell_one(args: &SimArgs, run: &Run, file: &Path) -> Result<Exit> {
     if let Some(trace) = &run.trace {
         write_bytes(trace.as_bytes());
     }
@@ -138,90 +146,76 @@ fn tell_one(args: &SimArgs, run: &Run) -> Result<Exit> {
         }
         say!("{points}");
     }
-    Ok(if report.verdict.is_sound() { Exit::Done } else { Exit::Violation })
+    if args.shrink && !report.verdict.is_sound() {
+        shrunk(args, run, file)?;
+    }
+    Ok(report.verdict.kind().into())
 }
 
-fn many(args: &SimArgs, runs: &Runs) -> Result<Exit> {
-    let threads = args.jobs.map_or(1 << 20, |jobs| jobs.get() as u64);
-    let end = args.seed.checked_add(args.seeds).filter(|end| end.checked_add(threads).is_some());
-    let end = end.ok_or_else(|| Failure::usage("there are not so many seeds; nothing was run"))?;
-    let seeds = args.seed..end;
-    let mut swarm = Swarm { max_failures: args.max_failures.get(), ..Swarm::new(seeds) };
-    swarm.jobs = args.jobs.unwrap_or(swarm.jobs);
-    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(args.seeds) };
-    let style = "{bar:40} {pos}/{len} runs, {per_sec}, {eta} left, {msg}";
-    bar.set_style(ProgressStyle::with_template(style).expect("a template that was tried"));
-    bar.set_message("0 failures");
-    let begin = Instant::now();
-    let failures = AtomicUsize::new(0);
-    let summary = swarm.run(|seed| {
-        let report = runs.run(seed);
-        bar.inc(1);
-        if !report.verdict.is_sound() {
-            let count = failures.fetch_add(1, Ordering::Relaxed) + 1;
-            bar.set_message(format!("{count} failures"));
-        }
-        report
-    });
-    bar.finish_and_clear();
-    let seconds = begin.elapsed().as_secs_f64();
-    let missed = summary.missed(&runs.points());
+/// Makes a failure small, and says how to see it again.
+fn shrunk(args: &SimArgs, run: &Run, file: &Path) -> Result<()> {
+    let time = Duration::from_secs(args.shrink_seconds);
+    let log = run.decisions.as_ref().expect("it was recorded, or replayed");
+    let Some(small) = Small::of(log, time, file)? else {
+        let what = "the run failed, and its replay ends otherwise: something is not deterministic";
+        return Err(Failure::new(Exit::Parted, what));
+    };
     if args.json {
-        tell(&summary_as_json(&summary, &missed, seconds));
+        tell(&small.as_json())
     } else {
-        say!("{}", summary_as_text(&summary, &missed, seconds, runs));
+        say!("{small}")
     }
-    Ok(match (summary.failures.is_empty(), missed.is_empty()) {
-        (false, _) => Exit::Violation,
-        (true, false) if args.seeds >= ENOUGH => Exit::Missed,
-        (true, _) => Exit::Done,
-    })
+    Ok(())
 }
 
-/// A batch of this many runs is expected to reach every point.
-const ENOUGH: u64 = 1_000;
-
-fn summary_as_text(summary: &Summary, missed: &[&str], seconds: f64, runs: &Runs) -> String {
-    let mut points = table(&["point", "times"]);
-    for (point, count) in summary.sometimes.iter() {
-        points.add_row([point.to_owned(), count.to_string()]);
-    }
-    for point in missed {
-        points.add_row([(*point).to_owned(), "never".to_owned()]);
-    }
-    let mut text = format!("{points}\n");
-    for report in &summary.failures {
-        let command = runs.command(report.seed);
-        writeln!(text, "{report}\n  run it again: {command}").expect("memory takes any text");
-    }
-    let millions = summary.events as f64 / 1e6;
-    write!(
-        text,
-        "{} runs, {millions:.1} M events in {seconds:.0} s ({:.2} M/s), {} failures",
-        summary.runs,
-        millions / seconds,
-        summary.failures.len()
-    )
-    .expect("memory takes any text");
-    text
+/// A failure that was made small and written down.
+pub(super) struct Small {
+    file: PathBuf,
+    draws: usize,
+    of: usize,
+    events: u64,
+    tried: usize,
 }
 
-fn summary_as_json(summary: &Summary, missed: &[&str], seconds: f64) -> Value {
-    json!({
-        "runs": summary.runs,
-        "events": summary.events,
-        "seconds": seconds,
-        "failures": summary.failures.iter().map(as_json).collect::<Vec<_>>(),
-        "points": summary.sometimes.iter().collect::<std::collections::BTreeMap<_, _>>(),
-        "missed": missed,
-        "faults": summary.counts.fields().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
-    })
+impl Small {
+    /// Makes the failure of `log` small, for no longer than this; `None` if its replay ends otherwise.
+    pub(super) fn of(log: &Decisions, time: Duration, file: &Path) -> Result<Option<Self>> {
+        let Some(Shrunk { run, tried }) = shrink(log, Budget { runs: usize::MAX, time }) else {
+            return Ok(None);
+        };
+        let small = run.decisions.as_ref().expect("it was replayed");
+        write(file, small)?;
+        let (draws, of, events) = (small.weight(), log.weight(), run.report.events);
+        Ok(Some(Self { file: file.to_owned(), draws, of, events, tried }))
+    }
+
+    fn command(&self) -> String {
+        format!("synod sim kv --trace --replay {}", self.file.display())
+    }
+
+    pub(super) fn as_json(&self) -> Value {
+        let Self { file, draws, of, events, tried } = self;
+        json!({ "shrunk": { "file": file, "draws": draws, "of": of, "events": events, "runs": tried,
+                            "command": self.command() } })
+    }
 }
 
-fn as_json(report: &Report) -> Value {
+impl fmt::Display for Small {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { draws, of, events, tried, .. } = self;
+        let command = self.command();
+        write!(
+            f,
+            "  made small: {draws} of {of} draws are left, {events} events, found in {tried} runs: {command}"
+        )
+    }
+}
+
+pub(super) fn as_json(report: &Report) -> Value {
     json!({
         "seed": report.seed,
         "sound": report.verdict.is_sound(),
+        "kind": report.verdict.kind().name(),
         "verdict": report.verdict.to_string(),
         "events": report.events,
         "virtual_seconds": report.elapsed.as_secs_f64(),

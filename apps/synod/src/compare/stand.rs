@@ -77,8 +77,7 @@ impl Setting {
             ..Mix::CALM
         };
         // Draws that are not there are 0: a sync takes as long as it says.
-        let calmest =
-            Decisions { config: String::new(), seed: self.seed, streams: Default::default() };
+        let calmest = Decisions { seed: self.seed, ..Decisions::default() };
         let chance = if self.batches { Chance::Drawn } else { Chance::Replayed(calmest) };
         let (seed, transport) = (self.seed, self.transport);
         Plan { seed, mix, transport, chance, checkpoint_every: u64::MAX, ..Plan::default() }

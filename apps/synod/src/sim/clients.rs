@@ -23,7 +23,7 @@ use synod_kv::Store;
 use synod_kv::message::{Answer, Command, Op, Query, Rejected, Response};
 use synod_kv::rules::Rules;
 use synod_sim::replicated::{Answer as Reply, Call, Replica};
-use synod_sim::{ClientId, Outside, Workload};
+use synod_sim::{ClientId, Outside, Verdict, Workload};
 
 use super::history::History;
 use super::lanes::{Attempts, Lane, Session, Task};
@@ -481,9 +481,11 @@ impl<L: ReplicatedLog, R: Rules> Workload<L, Replica<Store<R>>> for Clients {
         }
     }
 
-    fn finish(&mut self) -> Result<(), Violation> {
-        self.watchers.judge(&self.history)?;
-        self.history.judge()
+    fn finish(&mut self) -> Verdict {
+        match self.watchers.judge(&self.history) {
+            Ok(()) => self.history.judge(),
+            Err(violation) => Verdict::Violated(violation),
+        }
     }
 }
 

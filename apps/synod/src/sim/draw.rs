@@ -14,7 +14,7 @@ use super::clients::Habits;
 use crate::engines::knobs::LogKnobs;
 
 /// One run in so many writes values so large that the store forgets what happened first.
-const BULKY_EVERY: u64 = 1_000;
+const BULKY_EVERY: u64 = 996;
 /// Which: one of the mix `default` over sessions, where much is written.
 const BULKY_SEED: u64 = 120;
 
@@ -123,7 +123,8 @@ fn draw_knobs(shape: &mut Random, mix: &Mix) -> LogKnobs {
         draw_timeouts(shape, mix, &mut knobs, 1_000);
     }
     let drifts = mix.drift_ppm >= 10_000;
-    if shape.chance(if drifts { 800_000 } else { 400_000 }) {
+    let jumps = mix.step.runs_ppm > 0 && mix.beyond_ppm == 0;
+    if shape.chance(if drifts { 800_000 } else { 400_000 }) && !jumps {
         let max_drift_percent = mix.drift_ppm.div_ceil(10_000).max(1) as u8;
         knobs.lease_max_drift_percent = Some(max_drift_percent);
     }
@@ -166,6 +167,7 @@ mod tests {
                 }
                 if let Some(percent) = knobs.lease_max_drift_percent {
                     assert!(u32::from(percent) * 10_000 >= mix.drift_ppm);
+                    assert_ne!(mix.name, Mix::STEPPING.name);
                     leases += 1;
                 }
                 bulky += u64::from(habits.value_bytes > 0);

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use synod_check::registers::{Input, Output, Registers};
 use synod_check::watch::{Event, Write};
-use synod_check::{DEFAULT_MAX_STEPS, Operation, Return, Verdict, check};
+use synod_check::{DEFAULT_MAX_STEPS, Operation, Return, Verdict as Judged, check};
 use synod_engine::Violation;
 use synod_kv::message::{Done, Revision, TxnDone, Written};
-use synod_sim::ClientId;
+use synod_sim::{ClientId, Verdict};
 
 use super::operation;
 
@@ -199,17 +199,19 @@ impl History {
     }
 
     /// Whether one order of the calls explains what every client saw.
-    pub(super) fn judge(&mut self) -> Result<(), Violation> {
+    pub(super) fn judge(&mut self) -> Verdict {
         self.void.sort_unstable_by(|one, other| other.cmp(one));
         for call in self.void.drain(..) {
             self.calls.swap_remove(call);
         }
-        let detail = match check(&Registers, &self.calls, DEFAULT_MAX_STEPS) {
-            Verdict::Ok => return Ok(()),
-            Verdict::Illegal(found) => found.explain(&self.calls).to_string(),
-            undecided @ Verdict::Unknown { .. } => undecided.to_string(),
-        };
-        Err(Violation { invariant: "Linearizability", detail })
+        match check(&Registers, &self.calls, DEFAULT_MAX_STEPS) {
+            Judged::Ok => Verdict::Sound,
+            Judged::Illegal(found) => {
+                let detail = found.explain(&self.calls).to_string();
+                Verdict::Violated(Violation { invariant: "Linearizability", detail })
+            }
+            undecided @ Judged::Unknown { .. } => Verdict::Undecided(undecided.to_string()),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use synod_engine::{Sound, Without};
 use synod_kv::rules::Rules;
-use synod_sim::{Decisions, Plan, Report};
+use synod_sim::{Decisions, Plan, Report, Step};
 
 use super::{Cluster, cluster, recovery};
 use crate::engines::{EngineName, Wired, with_engine};
@@ -77,6 +77,8 @@ pub struct Run {
     pub trace: Option<String>,
     /// All that was drawn, if the plan asked for it.
     pub decisions: Option<Decisions>,
+    /// Every step, if the plan asked for it.
+    pub steps: Vec<Step>,
 }
 
 const NOTHING: &str = "nothing";
@@ -91,5 +93,5 @@ where
     cluster.judge();
     let report = cluster.report();
     let trace = cluster.trace().map(str::to_owned);
-    Run { report, trace, decisions: cluster.decisions(words) }
+    Run { report, trace, decisions: cluster.decisions(words), steps: cluster.steps() }
 }

@@ -1,6 +1,6 @@
 //! Which runs a batch of seeds stands for.
 
-use synod_sim::{Mix, Plan, Report, Transport};
+use synod_sim::{Mix, Plan, Report, Transport, Verdict, parting};
 
 use super::Planted;
 use crate::engines::EngineName;
@@ -17,6 +17,8 @@ const POINTS: &[&str] = &[
     "quorum-loss partition",
     "constrained partition",
     "pause of the leader",
+    "swizzled clogging",
+    "clock jumps ahead",
     "disk of the leader full",
     "write refused by a full disk",
     "message dropped by a full disk",
@@ -47,14 +49,15 @@ const POINTS: &[&str] = &[
 ];
 
 /// The mixes that a sound protocol survives and that differ from each other.
-const MIXES: [Mix; 5] = [Mix::DEFAULT, Mix::LOSSY, Mix::CRASHY, Mix::SLOW_DISKS, Mix::DRIFTING];
+const MIXES: [Mix; 6] =
+    [Mix::DEFAULT, Mix::LOSSY, Mix::CRASHY, Mix::SLOW_DISKS, Mix::DRIFTING, Mix::STEPPING];
 
 /// What the runs of a batch have in common.
 #[derive(Clone, Debug)]
 pub struct Runs {
     /// The replicated log.
     pub engine: EngineName,
-    /// The faults; `None` takes the default, lossy, crashy, slow-disks and drifting mixes in turn.
+    /// The faults; `None` takes the default, lossy, crashy, slow-disks, drifting and stepping mixes in turn.
     pub mix: Option<Mix>,
     /// How messages travel; `None` takes sessions and datagrams in turn.
     pub transport: Option<Transport>,
@@ -93,6 +96,22 @@ impl Runs {
     #[must_use]
     pub fn run(&self, seed: u64) -> Report {
         self.planted.run(self.engine, self.plan(seed), "").report
+    }
+
+    /// The run of one seed, made twice: where the two part is its verdict.
+    #[must_use]
+    pub fn run_twice(&self, seed: u64) -> Report {
+        let again = || {
+            let plan = Plan { keep_steps: true, ..self.plan(seed) };
+            self.planted.run(self.engine, plan, "")
+        };
+        let (one, two) = (again(), again());
+        let parting = parting(&one.steps, &two.steps);
+        let parting = parting.or_else(|| {
+            (one.report != two.report).then(|| format!("{} or {}", one.report, two.report))
+        });
+        let verdict = parting.map_or(one.report.verdict, Verdict::Parted);
+        Report { verdict, ..one.report }
     }
 
     /// The command that makes the run of `seed` again.

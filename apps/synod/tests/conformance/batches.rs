@@ -1,5 +1,5 @@
 //! Batches of random runs: the store on a log, sound under every mix, every run repeatable to the byte.
-//! `synod sim kv --engine ENGINE --seeds 100000` is the same with more seeds.
+//! `synod swarm ENGINE --seeds 100000` is the same with more seeds.
 
 use synod::engines::EngineName;
 use synod::sim::{Planted, Runs};

@@ -132,7 +132,7 @@ fn wrong_usage_and_missing_clusters_have_their_own_codes() {
     assert_eq!(code(&["bench", "kv", "--read-share", "2"]), Some(2));
     assert_eq!(code(&["kv", "range", "--limit", "0"]), Some(2));
     assert_eq!(code(&["sim", "raft", "--events", "0"]), Some(2));
-    assert_eq!(code(&["sim", "raft", "--max-failures", "0"]), Some(2));
+    assert_eq!(code(&["swarm", "raft", "--max-failures", "0"]), Some(2));
     assert_eq!(code(&["bench", "kv", "--rate", "0"]), Some(2));
     assert_eq!(code(&["kv", "--cluster", "nowhere", "get", "k"]), Some(2));
     assert_eq!(code(&["kv", "get", "k"]), Some(5), "no cluster runs here");
