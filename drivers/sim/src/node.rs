@@ -36,6 +36,8 @@ pub(crate) struct Body<E: Engine> {
     pub(crate) durable_news: bool,
     /// It takes no step before this virtual time.
     pub(crate) busy_until: u64,
+    /// It stays down, whoever starts it.
+    pub(crate) is_gone: bool,
     /// The earliest wake in the queue that counts.
     pub(crate) armed: u64,
 }
@@ -81,6 +83,7 @@ impl<E: Engine> Body<E> {
             blobs: Blobs::default(),
             durable_news: false,
             busy_until: 0,
+            is_gone: false,
             armed: u64::MAX,
         }
     }

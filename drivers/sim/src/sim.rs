@@ -136,25 +136,43 @@ where
     /// must do now. Runs until nothing is `missing`; if something still is after this time, the run is
     /// [stuck](Verdict::Stuck).
     pub fn recover(&mut self, within: Duration, missing: impl Fn(&Self) -> Option<String>) {
-        const LOOK_EVERY: Duration = Duration::from_millis(10);
-        if !self.verdict.is_sound() {
-            return;
+        self.guarded(Self::calm);
+        if let Some(detail) = self.still_missing(within, missing) {
+            self.stuck(detail);
         }
+    }
+
+    /// Runs until nothing is `missing`, but no longer than this, nor beyond the end of the run; gives what
+    /// still is.
+    pub fn still_missing(
+        &mut self,
+        within: Duration,
+        missing: impl Fn(&Self) -> Option<String>,
+    ) -> Option<String> {
+        const LOOK_EVERY: Duration = Duration::from_millis(10);
         let end = self.now() + within;
+        let mut still = None;
         self.guarded(|sim| {
-            sim.calm();
             while sim.verdict.is_sound() {
                 sim.run_for(LOOK_EVERY);
-                match missing(sim) {
-                    None => return,
-                    Some(detail) if sim.now() > end => {
-                        sim.world.trace.say(sim.world.now, None, format_args!("missing: {detail}"));
-                        sim.verdict = Verdict::Stuck(detail);
-                    }
-                    Some(_) => {}
+                still = missing(sim);
+                if still.is_none() || sim.now() > end {
+                    return;
                 }
             }
         });
+        still.filter(|_| self.verdict.is_sound())
+    }
+
+    /// The run is over: what must come did not.
+    pub fn stuck(&mut self, missing: String) {
+        self.world.trace.say(self.world.now, None, format_args!("missing: {missing}"));
+        self.verdict = Verdict::Stuck(missing);
+    }
+
+    /// Counts an interesting point.
+    pub fn reached(&mut self, point: &'static str) {
+        self.world.sometimes.reached(point);
     }
 
     /// A panic of the code under test is a verdict.
@@ -231,6 +249,12 @@ where
     #[must_use]
     pub fn decisions(&self, config: &str) -> Option<Decisions> {
         self.world.dice.decisions(config, self.seed, self.verdict.name())
+    }
+
+    /// All nodes, in the order of their ids.
+    #[must_use]
+    pub fn nodes(&self) -> &[NodeId] {
+        &self.world.ids
     }
 
     /// The engine of a node that is up.

@@ -161,9 +161,9 @@ fn shrunk(args: &SimArgs, run: &Run, file: &Path) -> Result<()> {
         return Err(Failure::new(Exit::Parted, what));
     };
     if args.json {
-        tell(&small.as_json())
+        tell(&small.as_json());
     } else {
-        say!("{small}")
+        say!("{small}");
     }
     Ok(())
 }

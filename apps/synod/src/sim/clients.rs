@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use synod_check::registers::{Input, Output};
-use synod_codec::encode;
 use synod_consensus::{Outcome, Refusal, ReplicatedLog};
 use synod_engine::{NodeId, Violation};
 use synod_kv::Store;
@@ -26,7 +25,7 @@ use synod_sim::replicated::{Answer as Reply, Call, Replica};
 use synod_sim::{ClientId, Outside, Verdict, Workload};
 
 use super::history::History;
-use super::lanes::{Attempts, Lane, Session, Task};
+use super::lanes::{Attempts, Lane, Session, Task, write};
 use super::operation;
 use super::operator::{OPERATOR, Operator};
 use super::rivals::{RIVALS, Rivals};
@@ -71,11 +70,13 @@ pub struct Clients {
     lanes: Vec<Lane>,
     /// What was last read of each key: what a compare-and-swap expects.
     seen: Vec<Option<Bytes>>,
-    history: History,
+    pub(super) history: History,
     stale: Stale,
-    operator: Option<Operator>,
+    pub(super) operator: Option<Operator>,
     rivals: Option<Rivals>,
     watchers: Watchers,
+    /// Only one lane begins calls, and has patience: a cluster that has fallen behind must be able to catch up.
+    is_quiet: bool,
     /// The keys that must still be read, last of all; `None` before that.
     closing: Option<Vec<u64>>,
 }
@@ -98,6 +99,7 @@ impl Clients {
             operator: habits.churn.map(Operator::new),
             rivals: habits.rivals.map(Rivals::new),
             watchers: Watchers::new(habits.watchers, habits.keys, habits.value_bytes > 0),
+            is_quiet: false,
             closing: None,
             habits,
         }
@@ -105,9 +107,20 @@ impl Clients {
 
     /// Nothing new is begun: what was begun is finished, and each key read once more.
     pub fn close(&mut self) {
+        self.quieten();
         self.closing = Some((0..self.habits.keys).collect());
+    }
+
+    /// From here on nobody changes the members, but to finish what was begun, and one lane alone goes on.
+    pub(super) fn quieten(&mut self) {
+        self.is_quiet = true;
         self.operator.iter_mut().for_each(Operator::close);
         self.rivals.iter_mut().for_each(Rivals::close);
+    }
+
+    /// Whether a change of members may be under way that nobody was told of.
+    pub(super) fn may_change_members(&self) -> bool {
+        self.rivals.is_some() || self.operator.as_ref().is_some_and(Operator::may_change_members)
     }
 
     /// What keeps the clients from being done, once they were told to close.
@@ -144,7 +157,10 @@ impl Clients {
             let Some(last) = last else { return self.rest(world, client) };
             key = last;
         }
-        let task = if last.is_some() || world.dice().chance(self.habits.reads_ppm) {
+        // In turn where both must be answered: a session is over that writes too seldom.
+        let drawn = world.dice().chance(self.habits.reads_ppm);
+        let reads = if self.is_quiet { self.history.len().is_multiple_of(2) } else { drawn };
+        let task = if last.is_some() || reads {
             if world.dice().chance(self.habits.anywhere_ppm) {
                 self.lanes[client.0 as usize].node = world.dice().below(1 << 16) as usize;
             }
@@ -208,6 +224,8 @@ impl Clients {
     ) {
         let nodes = world.nodes().len();
         let patience = Duration::from_millis(world.dice().between(150, 900));
+        let patience =
+            if self.closing.is_none() && self.is_quiet { 10 * patience } else { patience };
         let lane = &mut self.lanes[client.0 as usize];
         let node = world.nodes()[lane.node % nodes];
         lane.due = world.now() + patience;
@@ -221,7 +239,8 @@ impl Clients {
     /// its session may expire.
     fn rest<L: ReplicatedLog, R: Rules>(&mut self, world: &mut World<'_, L, R>, client: ClientId) {
         let most = if world.dice().chance(10_000) { TICK * 10 } else { self.habits.think };
-        let pause = Duration::from_nanos(world.dice().below(most.as_nanos() as u64 + 1));
+        let least = Duration::from_millis(u64::from(self.is_quiet));
+        let pause = least + Duration::from_nanos(world.dice().below(most.as_nanos() as u64 + 1));
         let lane = &mut self.lanes[client.0 as usize];
         lane.task = Task::Rest;
         lane.due = world.now() + pause;
@@ -313,19 +332,6 @@ impl Clients {
         judged.unwrap_or_else(|violation| world.violated(violation));
     }
 
-    /// The onlooker asks any node for a state that may be old.
-    fn look<L: ReplicatedLog, R: Rules>(&mut self, world: &mut World<'_, L, R>) {
-        let nodes = world.nodes().len() as u64;
-        let place = world.dice().below(nodes) as usize;
-        let (node, key) =
-            (world.nodes()[place], operation::key(world.dice().below(self.habits.keys)));
-        let call = Call::Stale(Query::Get { key: key.clone() });
-        let call = world.call(ONLOOKER, node, call);
-        self.stale.asked(call, node, key);
-        let pause = world.dice().between(10, 1_000);
-        world.wake(ONLOOKER, Duration::from_millis(pause));
-    }
-
     /// A duplicate of a settled command was answered: by the same answer, or not at all.
     fn answered_again<L: ReplicatedLog, R: Rules>(
         &self,
@@ -388,14 +394,14 @@ impl<L: ReplicatedLog, R: Rules> Workload<L, Replica<Store<R>>> for Clients {
                 world.call(CLOCK, node, tick.clone());
             }
             // Who lags behind with a slow disk must be able to catch up in the end.
-            let pause = if self.closing.is_some() { 10 * TICK } else { TICK };
+            let pause = if self.is_quiet { 10 * TICK } else { TICK };
             return world.wake(CLOCK, pause);
         }
         if client == OPERATOR {
             return self.operator.iter_mut().for_each(|operator| operator.woken(world));
         }
         if client == ONLOOKER {
-            return self.look(world);
+            return self.stale.look(world, self.habits.keys);
         }
         if client.0 >= WATCHERS {
             return self.watchers.woken(world, client);
@@ -409,6 +415,9 @@ impl<L: ReplicatedLog, R: Rules> Workload<L, Replica<Store<R>>> for Clients {
             return;
         }
         match lane.attempts() {
+            None if self.is_quiet && self.closing.is_none() && client.0 > 0 => {
+                self.rest(world, client);
+            }
             None => self.begin_call(world, client),
             Some(attempts) if now >= attempts.give_up => self.give_up(world, client),
             Some(attempts) => {
@@ -487,10 +496,4 @@ impl<L: ReplicatedLog, R: Rules> Workload<L, Replica<Store<R>>> for Clients {
             Err(violation) => Verdict::Violated(violation),
         }
     }
-}
-
-fn write(command: &Command) -> Call<Query> {
-    let mut bytes = Vec::new();
-    encode(command, &mut bytes);
-    Call::Write(Bytes::from(bytes))
 }

@@ -35,6 +35,19 @@ impl History {
         self.calls.len()
     }
 
+    /// What of the calls from this one on was not answered: no write, or no read.
+    pub(super) fn unanswered_since(&self, first: usize) -> Option<String> {
+        let answered = |reads: bool| {
+            let mut calls = self.calls[first..].iter().filter(|call| call.returned.is_some());
+            calls.any(|call| matches!(call.input, Input::Get { .. }) == reads)
+        };
+        let missing = |what: &str| Some(format!("no {what} is answered"));
+        if !answered(false) {
+            return missing("write");
+        }
+        if answered(true) { None } else { missing("read") }
+    }
+
     /// The newest revision that anybody was told.
     pub(super) fn newest(&self) -> Revision {
         self.newest

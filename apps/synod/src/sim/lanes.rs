@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use synod_kv::message::{Query, Response, SessionId};
+use synod_codec::encode;
+use synod_kv::message::{Command, Query, Response, SessionId};
 use synod_sim::replicated::Call;
 
 #[derive(Clone, Debug, Default)]
@@ -71,4 +72,11 @@ impl Lane {
             }
         }
     }
+}
+
+/// The call that writes this command.
+pub(super) fn write(command: &Command) -> Call<Query> {
+    let mut bytes = Vec::new();
+    encode(command, &mut bytes);
+    Call::Write(bytes.into())
 }

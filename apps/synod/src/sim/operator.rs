@@ -88,6 +88,11 @@ impl Operator {
         self.is_closing = true;
     }
 
+    /// Whether this node is what the members take it for: not one that lost all that it had.
+    pub(super) fn counts(&self, node: NodeId) -> bool {
+        self.wiped != Some(node) && !self.strangers.contains(&node)
+    }
+
     /// What it still has to do before the cluster is whole.
     pub(super) fn missing(&self) -> Option<String> {
         if let Some(node) = self.wiped {
@@ -270,9 +275,18 @@ impl Operator {
     /// may still be under way. One of unknown fate is, however long ago it was asked for, in the log of a
     /// node that counts by it, until a later change took effect.
     fn may_wipe(&self, members: &Membership) -> bool {
-        let is_clear = self.in_doubt.is_zero() || self.settled > self.in_doubt + FORGOTTEN;
+        let is_clear = self.is_clear();
         let is_whole = self.wiped.is_none() && self.strangers.is_empty();
         is_clear && is_whole && !members.is_joint() && leaders(members) >= 3
+    }
+
+    fn is_clear(&self) -> bool {
+        self.in_doubt.is_zero() || self.settled > self.in_doubt + FORGOTTEN
+    }
+
+    /// Whether a change may be under way of which it was told nothing.
+    pub(super) fn may_change_members(&self) -> bool {
+        matches!(self.waits, Some((_, Job::Change(_), _))) || !self.is_clear()
     }
 
     /// A sensible wish about this node: members come more easily than they go.

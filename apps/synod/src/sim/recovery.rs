@@ -8,7 +8,7 @@ use synod_engine::NodeId;
 use synod_kv::rules::Rules;
 use synod_sim::replicated::Replica;
 
-use super::Cluster;
+use super::{Cluster, core};
 use crate::engines::Wired;
 
 /// How long it may take, in virtual time. Elections take less than a second each, and an operator has to
@@ -16,8 +16,12 @@ use crate::engines::Wired;
 /// follower that lacks a thousand entries needs minutes.
 const WITHIN: Duration = Duration::from_secs(600);
 
-/// The clients close, and the cluster must be whole.
+/// The clients close, and the cluster must be whole; before that, in half of the runs, its [core] must work.
 pub(super) fn recover<L: Wired, S: Rules>(cluster: &mut Cluster<L, S>) {
+    core::demand(cluster, WITHIN);
+    if !cluster.report().verdict.is_sound() {
+        return;
+    }
     cluster.workload_mut().close();
     cluster.recover(WITHIN, |cluster| diverges(cluster).or_else(|| cluster.workload().missing()));
 }

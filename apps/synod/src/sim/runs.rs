@@ -46,6 +46,7 @@ const POINTS: &[&str] = &[
     "founder emptied",
     "emptied founder refused",
     "wiped node votes again",
+    "a core works alone",
 ];
 
 /// The mixes that a sound protocol survives and that differ from each other.

@@ -5,14 +5,20 @@
 //! later ones at later indices; and nothing is read before somebody asked for it to be written.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
-use synod_consensus::Index;
+use synod_consensus::{Index, ReplicatedLog};
 use synod_engine::{NodeId, Violation};
-use synod_kv::message::{Answer, Entry, Revision};
-use synod_sim::ClientId;
+use synod_kv::Store;
+use synod_kv::message::{Answer, Entry, Query, Revision};
+use synod_kv::rules::Rules;
+use synod_sim::replicated::{Call, Replica};
+use synod_sim::{ClientId, Outside};
 
 use super::operation;
+
+type World<'a, L, R> = Outside<'a, L, Replica<Store<R>>>;
 
 /// The client that asks for them.
 pub(super) const ONLOOKER: ClientId = ClientId(u32::MAX - 2);
@@ -29,8 +35,24 @@ pub(super) struct Stale {
 }
 
 impl Stale {
+    /// Asks any node for one of so many keys, and again after a while.
+    pub(super) fn look<L: ReplicatedLog, R: Rules>(
+        &mut self,
+        world: &mut World<'_, L, R>,
+        keys: u64,
+    ) {
+        let nodes = world.nodes().len() as u64;
+        let place = world.dice().below(nodes) as usize;
+        let (node, key) = (world.nodes()[place], operation::key(world.dice().below(keys)));
+        let call = Call::Stale(Query::Get { key: key.clone() });
+        let call = world.call(ONLOOKER, node, call);
+        self.asked(call, node, key);
+        let pause = world.dice().between(10, 1_000);
+        world.wake(ONLOOKER, Duration::from_millis(pause));
+    }
+
     /// A node is asked.
-    pub(super) fn asked(&mut self, call: u64, node: NodeId, key: Bytes) {
+    fn asked(&mut self, call: u64, node: NodeId, key: Bytes) {
         self.calls.insert(call, (node, key));
     }
 

@@ -60,7 +60,8 @@ impl Verdict {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Ok => Exit::Done,
-            Self::Violation(_) | Self::Undecided(_) => Exit::Violation,
+            Self::Violation(_) => Exit::Violation,
+            Self::Undecided(_) => Exit::Undecided,
             Self::Stalled(_) => Exit::Stalled,
             Self::Died(_) => Exit::Fatal,
         }
