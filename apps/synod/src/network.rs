@@ -4,7 +4,7 @@
 //! Each node is reached by the others through a listener of this network, which passes on what it is
 //! sent to where the node really listens. Who dialled is read in its hello. So each direction between
 //! each two nodes has a fate and a pace of its own, whichever of them dialled. It runs on a thread of its
-//! own: whoever uses it may block theirs. Who uses it: [`crate::torture`], and the tests of processes.
+//! own: whoever uses it may block theirs. Who uses it: `torture`, and the tests of processes.
 
 use std::collections::BTreeMap;
 use std::io;

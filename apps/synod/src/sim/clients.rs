@@ -89,7 +89,13 @@ const LEASE_MS: u64 = 10_000;
 
 impl Clients {
     pub(crate) fn new(habits: Habits) -> Self {
-        let lane = Lane { node: 0, due: Duration::ZERO, task: Task::Rest, settled: None };
+        let lane = Lane {
+            node: 0,
+            is_directed: false,
+            due: Duration::ZERO,
+            task: Task::Rest,
+            settled: None,
+        };
         Self {
             sessions: vec![Session::default(); habits.sessions as usize],
             lanes: vec![lane; (habits.sessions * habits.lanes) as usize],
@@ -366,6 +372,7 @@ impl Clients {
         let hint = leader.and_then(|node| world.nodes().iter().position(|known| *known == node));
         let lane = &mut self.lanes[client.0 as usize];
         lane.node = hint.unwrap_or(lane.node + 1);
+        lane.is_directed = true;
         let soon = Duration::from_millis(world.dice().between(1, 60));
         lane.due = world.now() + soon;
         world.wake(client, soon);
@@ -420,8 +427,8 @@ impl<L: ReplicatedLog, R: Rules> Workload<L, Replica<Store<R>>> for Clients {
             }
             None => self.begin_call(world, client),
             Some(attempts) if now >= attempts.give_up => self.give_up(world, client),
-            Some(attempts) => {
-                if attempts.refused < attempts.numbers.len() {
+            Some(_) => {
+                if !std::mem::take(&mut lane.is_directed) {
                     lane.node += 1;
                 }
                 self.attempt(world, client);

@@ -18,6 +18,8 @@ pub(super) struct Session {
 #[derive(Clone, Debug)]
 pub(super) struct Lane {
     pub(super) node: usize,
+    /// It was told whom to ask next; without an answer it tries the next.
+    pub(super) is_directed: bool,
     /// A wake-up before this time is an old one.
     pub(super) due: Duration,
     pub(super) task: Task,
