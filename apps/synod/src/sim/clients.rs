@@ -89,13 +89,7 @@ const LEASE_MS: u64 = 10_000;
 
 impl Clients {
     pub(crate) fn new(habits: Habits) -> Self {
-        let lane = Lane {
-            node: 0,
-            is_directed: false,
-            due: Duration::ZERO,
-            task: Task::Rest,
-            settled: None,
-        };
+        let lane = Lane::default();
         Self {
             sessions: vec![Session::default(); habits.sessions as usize],
             lanes: vec![lane; (habits.sessions * habits.lanes) as usize],

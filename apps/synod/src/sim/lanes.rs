@@ -15,7 +15,7 @@ pub(super) struct Session {
     pub(super) unanswered: Vec<u64>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Lane {
     pub(super) node: usize,
     /// It was told whom to ask next; without an answer it tries the next.
@@ -28,8 +28,9 @@ pub(super) struct Lane {
 }
 
 /// What a lane is at.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum Task {
+    #[default]
     Rest,
     Open(Attempts),
     Write { session: SessionId, number: u64, operations: Range<usize>, attempts: Attempts },
