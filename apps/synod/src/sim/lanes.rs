@@ -33,8 +33,17 @@ pub(super) enum Task {
     #[default]
     Rest,
     Open(Attempts),
-    Write { session: SessionId, number: u64, operations: Range<usize>, attempts: Attempts },
-    Read { key: u64, operation: usize, attempts: Attempts },
+    Write {
+        session: SessionId,
+        number: u64,
+        operations: Range<usize>,
+        attempts: Attempts,
+    },
+    Read {
+        key: u64,
+        operation: usize,
+        attempts: Attempts,
+    },
 }
 
 /// A call and its repetitions.
