@@ -9,6 +9,7 @@ mod node;
 pub(crate) mod paxos;
 mod recover;
 mod repair;
+mod runs;
 pub(crate) mod sim;
 mod status;
 pub(crate) mod swarm;

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use synod_sim::{Chance, Decisions, Mix, Report, Transport};
+use synod_sim::{Chance, Decisions, Report};
 
+use super::runs::RunArgs;
 use crate::engines::EngineName;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::{say, table, tell, write_bytes};
-use crate::sim::{Budget, Planted, Run, Runs, Shrunk, shrink};
+use crate::sim::{Budget, Run, Runs, Shrunk, shrink};
 
 #[derive(Args, Debug)]
 pub(crate) struct SimArgs {
@@ -21,19 +22,8 @@ pub(crate) struct SimArgs {
     /// Which run: one seed is one run, the same everywhere
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Which faults: calm, default, lossy, crashy, slow-disks, drifting, stepping, lying-disk or bad-clocks
-    /// [default: by the seed, one of the second to the seventh]
-    #[arg(long, value_parser = mix)]
-    mix: Option<Mix>,
-    /// How messages travel: sessions or datagrams [default: in turn]
-    #[arg(long, value_parser = transport)]
-    transport: Option<Transport>,
-    /// The length of each run
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
-    events: u64,
-    /// Break this rule, to see it found; `--without help` lists them
-    #[arg(long, value_name = "RULE", default_value = "nothing", hide_default_value = true)]
-    without: String,
+    #[command(flatten)]
+    runs: RunArgs,
     /// Print everything that happens
     #[arg(long)]
     trace: bool,
@@ -55,40 +45,11 @@ pub(crate) struct SimArgs {
     json: bool,
 }
 
-pub(super) fn mix(name: &str) -> std::result::Result<Mix, String> {
-    let names = || Mix::NAMED.map(|mix| mix.name).join(", ");
-    Mix::named(name).ok_or_else(|| format!("there is no such mix; there are {}", names()))
-}
-
-pub(super) fn transport(name: &str) -> std::result::Result<Transport, String> {
-    match name {
-        "sessions" => Ok(Transport::Sessions),
-        "datagrams" => Ok(Transport::Datagrams),
-        _ => Err("messages travel by sessions or datagrams".into()),
-    }
-}
-
-pub(super) fn planted(engine: EngineName, name: &str) -> Result<Planted> {
-    Planted::named(engine, name).ok_or_else(|| {
-        let names = Planted::names(engine).collect::<Vec<_>>().join(", ");
-        Failure::usage(format!(
-            "{engine} has no rule {name:?}; the rules are {names}; nothing was run"
-        ))
-    })
-}
-
 pub(crate) fn run(args: &SimArgs) -> Result<Exit> {
     if let Some(file) = &args.replay {
         return replay(args, file);
     }
-    let runs = Runs {
-        engine: args.engine,
-        mix: args.mix.clone(),
-        transport: args.transport,
-        max_events: args.events,
-        planted: planted(args.engine, &args.without)?,
-    };
-    one(args, &runs)
+    one(args, &args.runs.of(args.engine)?)
 }
 
 fn one(args: &SimArgs, runs: &Runs) -> Result<Exit> {

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use synod_sim::{Chance, Mix, Report, Spread, Summary, Swarm, Transport};
+use synod_sim::{Chance, Report, Spread, Summary, Swarm};
 
-use super::sim::{Small, as_json, mix, planted, transport};
+use super::runs::RunArgs;
+use super::sim::{Small, as_json};
 use crate::engines::EngineName;
 use crate::exit::{Exit, Failure, Result};
 use crate::output::{say, table, tell};
@@ -34,19 +35,8 @@ pub(crate) struct SwarmArgs {
     /// On how many threads [default: all]
     #[arg(long)]
     jobs: Option<std::num::NonZeroUsize>,
-    /// Which faults: calm, default, lossy, crashy, slow-disks, drifting, stepping, lying-disk or bad-clocks
-    /// [default: the second to the seventh, in turn]
-    #[arg(long, value_parser = mix)]
-    mix: Option<Mix>,
-    /// How messages travel: sessions or datagrams [default: in turn]
-    #[arg(long, value_parser = transport)]
-    transport: Option<Transport>,
-    /// The length of each run
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
-    events: u64,
-    /// Break this rule, to see it found; `--without help` lists them
-    #[arg(long, value_name = "RULE", default_value = "nothing", hide_default_value = true)]
-    without: String,
+    #[command(flatten)]
+    runs: RunArgs,
     /// Stop after so many failures
     #[arg(long, default_value = "10")]
     max_failures: std::num::NonZeroUsize,
@@ -71,13 +61,7 @@ const ENOUGH: u64 = 1_000;
 const SHRUNK: usize = 3;
 
 pub(crate) fn run(args: &SwarmArgs) -> Result<Exit> {
-    let runs = Runs {
-        engine: args.protocol,
-        mix: args.mix.clone(),
-        transport: args.transport,
-        max_events: args.events,
-        planted: planted(args.protocol, &args.without)?,
-    };
+    let runs = args.runs.of(args.protocol)?;
     let begin = Instant::now();
     let swarm = swarm(args, begin)?;
     let bar = Bar::new(args, begin);
